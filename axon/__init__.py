@@ -1,0 +1,121 @@
+"""Impulses along axons without myelin: the cable equation, fast and to the last digit.
+
+>>> import axon
+>>> run = axon.run("squid")
+>>> axon.conduction_velocity(run, "25 mm", "75 mm").value  # m/s
+12.31...
+
+Names below are imported when they are first used: ``import axon`` itself does nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name to the module that defines it.
+_HOMES = {
+    name: home
+    for home, names in {
+        "analysis": ("Arrivals", "Velocity", "arrival_times", "conduction_velocity"),
+        "channels": ("Channel", "Gate", "Membrane"),
+        "config": ("show_config",),
+        "errors": (
+            "AxonError",
+            "DivergedError",
+            "GeometryError",
+            "MembraneError",
+            "MissingExtraError",
+            "NoRestError",
+            "NoSpikeError",
+            "RunFileError",
+            "SimulationError",
+            "StimulusError",
+            "StudyError",
+            "UnitError",
+            "WriteError",
+        ),
+        "geometry": ("Axon",),
+        "runs": ("Run", "open_run"),
+        "simulation": ("Simulation",),
+        "stimuli": ("CurrentClamp",),
+        "study": ("run",),
+        "timecourses": ("Waveform",),
+        "waveforms": (
+            "biphasic",
+            "constant",
+            "pulse",
+            "ramp",
+            "samples",
+            "sine",
+            "sum_of",
+            "train",
+            "train_of",
+        ),
+    }.items()
+    for name in names
+}
+
+_MODULES = ("analysis", "models", "plots")
+
+__all__ = ["__version__", *_MODULES, *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(f"axon.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"axon.{name}")
+    else:
+        raise AttributeError(f"module 'axon' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from axon import analysis as analysis
+    from axon import models as models
+    from axon import plots as plots
+    from axon.analysis import Arrivals as Arrivals
+    from axon.analysis import Velocity as Velocity
+    from axon.analysis import arrival_times as arrival_times
+    from axon.analysis import conduction_velocity as conduction_velocity
+    from axon.channels import Channel as Channel
+    from axon.channels import Gate as Gate
+    from axon.channels import Membrane as Membrane
+    from axon.config import show_config as show_config
+    from axon.errors import AxonError as AxonError
+    from axon.errors import DivergedError as DivergedError
+    from axon.errors import GeometryError as GeometryError
+    from axon.errors import MembraneError as MembraneError
+    from axon.errors import MissingExtraError as MissingExtraError
+    from axon.errors import NoRestError as NoRestError
+    from axon.errors import NoSpikeError as NoSpikeError
+    from axon.errors import RunFileError as RunFileError
+    from axon.errors import SimulationError as SimulationError
+    from axon.errors import StimulusError as StimulusError
+    from axon.errors import StudyError as StudyError
+    from axon.errors import UnitError as UnitError
+    from axon.errors import WriteError as WriteError
+    from axon.geometry import Axon as Axon
+    from axon.runs import Run as Run
+    from axon.runs import open_run as open_run
+    from axon.simulation import Simulation as Simulation
+    from axon.stimuli import CurrentClamp as CurrentClamp
+    from axon.study import run as run
+    from axon.timecourses import Waveform as Waveform
+    from axon.waveforms import biphasic as biphasic
+    from axon.waveforms import constant as constant
+    from axon.waveforms import pulse as pulse
+    from axon.waveforms import ramp as ramp
+    from axon.waveforms import samples as samples
+    from axon.waveforms import sine as sine
+    from axon.waveforms import sum_of as sum_of
+    from axon.waveforms import train as train
+    from axon.waveforms import train_of as train_of

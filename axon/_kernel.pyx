@@ -1,0 +1,377 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, freethreading_compatible=True
+"""The C kernel, as Python sees it.
+
+Glue decides nothing: it checks shapes and types, releases the GIL, calls, and
+turns status codes into exceptions. What the functions mean is written in
+``csrc/axon.h``.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+import numpy as np
+
+from axon.errors import MembraneError, SimulationError
+
+
+cdef extern from "axon.h" nogil:
+    ctypedef enum ax_status:
+        AX_OK
+        AX_STOP_FULL
+        AX_ERR_ARGUMENT
+        AX_ERR_PROGRAM
+        AX_ERR_TABLE
+        AX_ERR_ISA
+        AX_ERR_MEMORY
+        AX_ERR_DIVERGED
+
+    const char *ax_message(int status)
+    int ax_isa_count()
+    const char *ax_isa_name(int isa)
+    int ax_isa_supported(int isa)
+    int ax_isa_fused(int isa)
+    const char *ax_op_name(int op)
+    int ax_op_operands(int op)
+    int AX_OP_COUNT
+    double AX_V_LIMIT
+
+    ctypedef struct ax_membrane:
+        int32_t n_states, n_params, n_consts, n_temps
+        const int32_t *param_length
+        const double *params
+        int64_t n_param_values
+        const double *consts
+        int32_t n_gates, n_bins
+        double table_min, table_step
+        const int32_t *gate_state
+        const double *table_value
+        const float *table_slope
+        int32_t n_code
+        const int32_t *code
+        int32_t current_slot, conductance_slot
+        int32_t n_terms, n_factors
+        const int32_t *terms
+        const int32_t *factors
+
+    ctypedef struct ax_cable:
+        int64_t n
+        const double *area
+        const double *capacitance
+        const double *axial
+
+    ctypedef struct ax_sources:
+        int32_t n_sources
+        int64_t n_entries
+        const int64_t *compartment
+        const int32_t *source
+        const double *weight
+
+    ctypedef struct ax_options:
+        double dt
+        int backward_euler
+        double spike_threshold
+        int isa
+        int64_t n_recorded
+        const int64_t *recorded
+        int64_t record_every
+        int record_float
+
+    ctypedef struct ax_sim:
+        pass
+
+    ctypedef struct ax_drive:
+        const double *current
+        const uint8_t *damped
+        void *rows
+        int64_t row_capacity, row_count
+        int64_t *spike_compartment
+        double *spike_time
+        int64_t spike_capacity, spike_count
+
+    int ax_sim_create(const ax_cable *, const ax_membrane *, const ax_sources *,
+                      const ax_options *, ax_sim **)
+    void ax_sim_free(ax_sim *)
+    int ax_sim_field_count(const ax_sim *)
+    const char *ax_sim_field_name(const ax_sim *, int)
+    int64_t ax_sim_field_size(const ax_sim *, int)
+    int ax_sim_get_field(const ax_sim *, int, double *)
+    int ax_sim_set_field(ax_sim *, int, const double *)
+    int ax_sim_advance(ax_sim *, ax_drive *, int64_t, int64_t *)
+    void ax_sim_divergence(const ax_sim *, int64_t *, double *)
+    int ax_sim_solve(ax_sim *, const double *, const double *, double *)
+    int ax_apply(int, int, const double *, const double *, const double *, int64_t, double *)
+
+
+V_LIMIT = AX_V_LIMIT
+
+
+def instruction_sets():
+    """Compiled kernels as ``{name: (supported, fused)}``, the best last."""
+    return {
+        ax_isa_name(i).decode(): (bool(ax_isa_supported(i)), bool(ax_isa_fused(i)))
+        for i in range(ax_isa_count())
+    }
+
+
+def operations():
+    """Operations of the vector program as ``{name: number of operands}``, in kernel order."""
+    return {ax_op_name(i).decode(): ax_op_operands(i) for i in range(AX_OP_COUNT)}
+
+
+def chosen_isa(name=None):
+    """`name` if this machine can run it, the best one if it is None."""
+    sets = instruction_sets()
+    usable = [isa for isa, (supported, _) in sets.items() if supported]
+    if name is None:
+        return next(reversed(usable))
+    if name not in sets:
+        raise SimulationError(f"AXON_ISA={name!r} is not one of {', '.join(sets)}")
+    if name not in usable:
+        raise SimulationError(
+            f"AXON_ISA={name!r}: this machine lacks it; it has {', '.join(usable)}"
+        )
+    return name
+
+
+cdef int isa_index(name) except -1:
+    return list(instruction_sets()).index(chosen_isa(name))
+
+
+cdef int raise_status(int status) except -1:
+    if status == AX_OK or status == AX_STOP_FULL:
+        return 0
+    text = ax_message(status).decode()
+    if status == AX_ERR_MEMORY:
+        raise MemoryError(text)
+    if status == AX_ERR_PROGRAM or status == AX_ERR_TABLE:
+        raise MembraneError(text)
+    raise SimulationError(text)
+
+
+cdef const double *doubles(array) except? NULL:
+    cdef const double[::1] view = array
+    return &view[0] if view.shape[0] else NULL
+
+
+cdef const int32_t *int32s(array) except? NULL:
+    cdef const int32_t[::1] view = array
+    return &view[0] if view.shape[0] else NULL
+
+
+cdef const int64_t *int64s(array) except? NULL:
+    cdef const int64_t[::1] view = array
+    return &view[0] if view.shape[0] else NULL
+
+
+cdef const float *floats(array) except? NULL:
+    cdef const float[::1] view = array
+    return &view[0] if view.shape[0] else NULL
+
+
+def flat(array, dtype, size, name):
+    """A contiguous one-dimensional array of the given type, its size checked."""
+    array = np.ascontiguousarray(array, dtype=dtype).reshape(-1)
+    if array.size != size:
+        raise MembraneError(f"{name} has {array.size} values where {size} belong")
+    return array
+
+
+cdef class Kernel:
+    """One simulation in C. One thread at a time may use it.
+
+    Parameters
+    ----------
+    area, capacitance : array (n,)
+        1e-2 times µm², and nF.
+    axial : array (n - 1,)
+        µS between neighbours.
+    program : Program
+        The membrane as data; checked here, whatever its origin.
+    sources : tuple
+        ``(n_sources, compartment, source, weight)`` of the electrodes' entries.
+    recorded : array of int64
+        Compartments whose potential is recorded.
+    """
+
+    cdef ax_sim *sim
+    cdef readonly int64_t n, n_sources, n_recorded
+    cdef readonly object isa, row_dtype
+
+    def __init__(self, *, area, capacitance, axial, program, sources, double dt,
+                 bint backward_euler, double spike_threshold, isa, recorded,
+                 int64_t record_every, bint record_float):
+        cdef ax_cable cable
+        cdef ax_membrane membrane
+        cdef ax_sources source
+        cdef ax_options options
+        if self.sim != NULL:
+            raise SimulationError("a Kernel is built once")
+
+        area = np.ascontiguousarray(area, dtype=np.float64)
+        cable.n = self.n = area.size
+        capacitance = flat(capacitance, np.float64, self.n, "capacitance")
+        axial = flat(axial, np.float64, max(self.n - 1, 0), "axial")
+        cable.area, cable.capacitance = doubles(area), doubles(capacitance)
+        cable.axial = doubles(axial)
+
+        codes = list(operations())
+        try:
+            code = [(codes.index(op), *slots) for op, *slots in program.code]
+        except ValueError:
+            raise MembraneError("the membrane program names an unknown operation") from None
+        code = flat(code, np.int32, 5 * len(program.code), "code")
+        terms, factors = [], []
+        for gbar, reversal, powers in program.terms:
+            terms.append((gbar, reversal, len(factors), len(powers)))
+            factors.extend(powers)
+        terms = flat(terms, np.int32, 4 * len(terms), "terms")
+        factors = flat(factors, np.int32, 2 * len(factors), "factors")
+        membrane.n_states, membrane.n_temps = len(program.states), program.n_temps
+        membrane.n_params, membrane.n_consts = len(program.params), len(program.consts)
+        param_length = np.array([p.size for p in program.params], dtype=np.int32)
+        params = np.concatenate([np.zeros(0), *program.params])
+        consts = flat(program.consts, np.float64, membrane.n_consts, "consts")
+        membrane.param_length, membrane.params = int32s(param_length), doubles(params)
+        membrane.n_param_values, membrane.consts = params.size, doubles(consts)
+        table = program.table
+        membrane.n_gates, membrane.n_bins = len(table.gates), table.n_bins
+        membrane.table_min, membrane.table_step = table.v_min, table.v_step
+        blocks = -(-membrane.n_gates // 4) * membrane.n_bins
+        gate_state = flat(table.gates, np.int32, membrane.n_gates, "gates")
+        value = flat(table.value, np.float64, 8 * blocks, "table values")
+        slope = flat(table.slope, np.float32, 24 * blocks, "table slopes")
+        membrane.gate_state = int32s(gate_state)
+        membrane.table_value, membrane.table_slope = doubles(value), floats(slope)
+        membrane.n_code, membrane.code = len(program.code), int32s(code)
+        membrane.current_slot = program.current_slot
+        membrane.conductance_slot = program.conductance_slot
+        membrane.n_terms, membrane.terms = terms.size // 4, int32s(terms)
+        membrane.n_factors, membrane.factors = factors.size // 2, int32s(factors)
+
+        source.n_sources = self.n_sources = sources[0]
+        compartment = np.ascontiguousarray(sources[1], dtype=np.int64)
+        source.n_entries = compartment.size
+        which = flat(sources[2], np.int32, compartment.size, "sources")
+        weight = flat(sources[3], np.float64, compartment.size, "weights")
+        source.compartment, source.source = int64s(compartment), int32s(which)
+        source.weight = doubles(weight)
+
+        recorded = np.ascontiguousarray(recorded, dtype=np.int64)
+        options.dt, options.backward_euler = dt, backward_euler
+        options.spike_threshold = spike_threshold
+        self.isa = chosen_isa(isa)
+        options.isa = isa_index(self.isa)
+        options.n_recorded = self.n_recorded = recorded.size
+        options.recorded = int64s(recorded)
+        options.record_every, options.record_float = record_every, record_float
+        self.row_dtype = np.dtype(np.float32 if record_float else np.float64)
+        raise_status(ax_sim_create(&cable, &membrane, &source, &options, &self.sim))
+
+    def __dealloc__(self):
+        ax_sim_free(self.sim)
+
+    @property
+    def fields(self):
+        """Names and sizes of everything needed to go on, ``{name: number of doubles}``."""
+        return {
+            ax_sim_field_name(self.sim, i).decode(): ax_sim_field_size(self.sim, i)
+            for i in range(ax_sim_field_count(self.sim))
+        }
+
+    def get(self, name):
+        """A copy of one state field, in compartment order."""
+        fields = self.fields
+        cdef int field = list(fields).index(name)
+        out = np.empty(fields[name])
+        cdef double[::1] view = out
+        if out.size:
+            raise_status(ax_sim_get_field(self.sim, field, &view[0]))
+        return out
+
+    def set(self, name, value):
+        """Replace one state field; values must be finite."""
+        fields = self.fields
+        cdef int field = list(fields).index(name)
+        array = flat(value, np.float64, fields[name], name)
+        if array.size:
+            raise_status(ax_sim_set_field(self.sim, field, doubles(array)))
+
+    def advance(self, const double[:, ::1] current, const uint8_t[::1] damped, rows,
+                int64_t[::1] spike_compartment, double[::1] spike_time):
+        """Up to ``len(damped)`` steps, without the GIL.
+
+        Returns ``(status, taken, rows filled, spikes)``, status one of "done",
+        "full", "diverged". `rows` is (capacity, n_recorded) of ``row_dtype``.
+        """
+        cdef ax_drive drive
+        cdef int64_t taken = 0, steps = damped.shape[0]
+        cdef int status
+        cdef float[:, ::1] rows32
+        cdef double[:, ::1] rows64
+        if current.shape[0] != steps or current.shape[1] != self.n_sources:
+            raise SimulationError("currents must be (steps, sources)")
+        if spike_compartment.shape[0] != spike_time.shape[0] or not spike_time.shape[0]:
+            raise SimulationError("spike buffers must have one, common size")
+        drive.current = &current[0, 0] if steps and self.n_sources else NULL
+        drive.damped = &damped[0] if steps else NULL
+        drive.rows, drive.row_capacity, drive.row_count = NULL, 0, 0
+        if self.row_dtype == np.float32:
+            rows32 = rows
+            drive.row_capacity = rows32.shape[0]
+            if rows32.shape[1] != self.n_recorded:
+                raise SimulationError("rows must be (capacity, n_recorded)")
+            if rows32.size:
+                drive.rows = &rows32[0, 0]
+        else:
+            rows64 = rows
+            drive.row_capacity = rows64.shape[0]
+            if rows64.shape[1] != self.n_recorded:
+                raise SimulationError("rows must be (capacity, n_recorded)")
+            if rows64.size:
+                drive.rows = &rows64[0, 0]
+        drive.spike_compartment, drive.spike_time = &spike_compartment[0], &spike_time[0]
+        drive.spike_capacity, drive.spike_count = spike_time.shape[0], 0
+        with nogil:
+            status = ax_sim_advance(self.sim, &drive, steps, &taken)
+        if status == AX_ERR_DIVERGED:
+            return "diverged", taken, drive.row_count, drive.spike_count
+        raise_status(status)
+        word = "full" if status == AX_STOP_FULL else "done"
+        return word, taken, drive.row_count, drive.spike_count
+
+    def divergence(self):
+        """Compartment and potential (mV) at which the run blew up."""
+        cdef int64_t compartment = -1
+        cdef double v = 0.0
+        ax_sim_divergence(self.sim, &compartment, &v)
+        return compartment, v
+
+    def solve(self, diagonal, right):
+        """x of (diag(d) + L) x = b, L the axial Laplacian in µS, by the stepping solver."""
+        d = flat(diagonal, np.float64, self.n, "diagonal")
+        b = flat(right, np.float64, self.n, "right")
+        x = np.empty(self.n)
+        cdef double[::1] view = x
+        raise_status(ax_sim_solve(self.sim, doubles(d), doubles(b), &view[0]))
+        return x
+
+
+def apply(isa, op, *operands):
+    """One operation of the vector program on arrays, as the kernel computes it."""
+    cdef int64_t n, padded
+    cdef double[::1] out_view
+    codes = list(operations())
+    arrays = [np.atleast_1d(np.asarray(a, dtype=np.float64)) for a in operands]
+    n = max(a.size for a in arrays)
+    padded = -(-n // 8) * 8
+    # One allocation, begun at a cache line, holds three operands and the result.
+    store = np.ones(4 * padded + 8)
+    begin = (-store.ctypes.data // 8) % 8
+    planes = store[begin:begin + 4 * padded].reshape(4, padded)
+    for plane, a in zip(planes, arrays):
+        plane[:n] = np.broadcast_to(a, (n,))
+    cdef const double *a0 = doubles(planes[0])
+    cdef const double *a1 = doubles(planes[1])
+    cdef const double *a2 = doubles(planes[2])
+    out_view = planes[3]
+    raise_status(ax_apply(isa_index(isa), codes.index(op), a0, a1, a2, padded, &out_view[0]))
+    return planes[3, :n].copy()

@@ -1,0 +1,355 @@
+"""The command line, ``axon COMMAND ...``; docs/command-line.md describes it.
+
+Each command imports what it needs: asking for help must not wait for NumPy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from axon import __version__
+from axon.errors import (
+    AxonError,
+    DivergedError,
+    MissingExtraError,
+    NoSpikeError,
+    RunFileError,
+    WriteError,
+)
+
+if TYPE_CHECKING:
+    from axon.analysis import Velocity
+    from axon.runs import Run
+
+
+class Exit(IntEnum):
+    """Exit codes; those that sysexits.h knows are the same there."""
+
+    def __new__(cls, code: int, meaning: str) -> Exit:
+        exit = int.__new__(cls, code)
+        exit._value_ = code
+        exit.meaning = meaning
+        return exit
+
+    meaning: str
+
+    DONE = 0, "done"
+    BAD_INPUT = 2, "a study or an argument is wrong"
+    DIVERGED = 3, "the membrane potential ran away; the message tells where and when"
+    CANNOT_READ = 66, "a run file is missing or damaged"
+    NO_PACKAGE = 69, "an optional package is missing"
+    CANNOT_WRITE = 73, "the output is there already, or cannot be written"
+    STOPPED = 75, "a run was interrupted; what it has committed can be read"
+    INTERRUPTED = 130, "another command was interrupted"
+
+
+# The first that an error is an instance of tells its exit code.
+_EXITS: dict[type[AxonError], Exit] = {
+    DivergedError: Exit.DIVERGED,
+    RunFileError: Exit.CANNOT_READ,
+    MissingExtraError: Exit.NO_PACKAGE,
+    WriteError: Exit.CANNOT_WRITE,
+    AxonError: Exit.BAD_INPUT,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Of the command line, without the program's name; by default those of this process.
+
+    Returns
+    -------
+    int
+        Exit code; see ``axon --help``.
+
+    Raises
+    ------
+    SystemExit
+        With code 2 if the arguments make no sense, 0 if they ask for help.
+    """
+    options = argparse.Namespace(name="")
+    try:
+        try:
+            _parser().parse_args(arguments, options)
+            options.command(options)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:  # as in `axon studies | head`: the reader has seen enough
+        _drop_output()
+        return Exit.DONE
+    except AxonError as error:
+        _complain(options.name, error)
+        return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
+    except MemoryError as error:
+        _complain(options.name, f"not enough memory: {error}; cut the axon into fewer compartments")
+        return Exit.BAD_INPUT
+    except OSError as error:
+        _drop_output()
+        _complain(options.name, f"cannot write: {error}")
+        return Exit.CANNOT_WRITE
+    except KeyboardInterrupt:
+        _complain(options.name, "interrupted")
+        return Exit.STOPPED if options.name == "run" else Exit.INTERRUPTED
+    return Exit.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="axon",
+        description="Propagation of impulses along axons without myelin.",
+        epilog="exit codes:\n" + "\n".join(f"  {code:>3}  {code.meaning}" for code in Exit),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"axon {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(
+        function: Callable[[argparse.Namespace], None], name: str, help: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        added.set_defaults(command=function, name=name)
+        return added
+
+    run = command(_run, "run", "run a study and write its field to a file")
+    run.add_argument("study", metavar="STUDY", help="a TOML file, or the name of a built-in study")
+    run.add_argument("-o", "--output", metavar="OUT", help="by default NAME.h5 in this folder")
+    run.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    run.add_argument(
+        "--set",
+        dest="changes",
+        metavar="KEY=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help='change the study, for instance simulation.dt=0.01 "axon.length=50 mm"',
+    )
+
+    info = command(_info, "info", "tell what is in a run file, finished or not")
+    info.add_argument("file", metavar="OUT")
+    info.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+    plot = command(_plot, "plot", "draw a run: the field as a picture, and traces")
+    plot.add_argument("file", metavar="OUT")
+    plot.add_argument(
+        "-o",
+        "--output",
+        metavar="PNG",
+        type=_picture,
+        help="by default OUT with the suffix .png; .pdf and .svg will do as well",
+    )
+    plot.add_argument(
+        "--positions",
+        metavar="X",
+        nargs="+",
+        type=_position,
+        help='of the traces: µm, or for instance "25 mm"',
+    )
+
+    studies = command(_studies, "studies", "list the built-in studies, or print one")
+    studies.add_argument("study", metavar="NAME", nargs="?", help="print this one's TOML")
+
+    command(_models, "models", "list the membrane models")
+    return parser
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"{text!r} must end in .png, .pdf or .svg")
+    return path
+
+
+def _position(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+# Commands
+
+
+def _run(options: argparse.Namespace) -> None:
+    from axon import study
+
+    chosen = study.load(options.study, dict(map(study.parse_change, options.changes)))
+    output = options.output or f"{chosen.name}.h5"
+    if os.path.exists(output) and not options.overwrite:
+        raise WriteError(f"{output} is there already; name another with -o, or give --overwrite")
+    progress = _Progress(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
+    begin = time.monotonic()
+    try:
+        run = chosen.run(output=output, overwrite=options.overwrite, progress=progress)
+    finally:
+        if progress is not None:
+            progress.clear()
+    wall = time.monotonic() - begin
+    with run:
+        facts = _facts(run)
+    _print_table(_in_words(facts) | {"wall time": _span(wall), "file": output})
+
+
+def _info(options: argparse.Namespace) -> None:
+    from axon.runs import open_run
+
+    with open_run(options.file) as run:
+        facts = _facts(run)
+    if options.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False, default=_as_json))
+    else:
+        _print_table(_in_words(facts) | {"file": options.file})
+
+
+def _plot(options: argparse.Namespace) -> None:
+    from axon.plots import overview
+    from axon.runs import open_run
+
+    picture = options.output or Path(options.file).with_suffix(".png")
+    with open_run(options.file) as run:
+        figure = overview(run, options.positions)
+    try:
+        figure.savefig(picture, dpi=150)
+    except OSError as error:
+        raise WriteError(f"{picture}: cannot be written: {error}") from error
+    print(picture)
+
+
+def _studies(options: argparse.Namespace) -> None:
+    from axon import study
+
+    if options.study is None:
+        _print_table({name: study.title(name) for name in study.names()})
+    else:
+        print(study.text(options.study), end="")
+
+
+def _models(options: argparse.Namespace) -> None:
+    from axon import models
+
+    docstrings = {name: inspect.getdoc(getattr(models, name)) or "" for name in models.names()}
+    _print_table({name: text.partition("\n")[0] for name, text in docstrings.items()})
+
+
+# What they print
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What there is to tell of a run, in the units of the documentation."""
+    header = run.header
+    try:
+        study = header.get("study", {})
+        measure = study.get("measure", {}).get("velocity")
+        return {
+            "title": study.get("title"),
+            "version": header["axon_version"],
+            "complete": run.complete,
+            "compartments": header["axon"]["compartments"],
+            "length": header["axon"]["x"][-1],
+            "duration": run.duration,
+            "dt": run.dt,
+            "steps": round(run.duration / run.dt),
+            "method": header["simulation"]["method"],
+            "celsius": header["simulation"]["celsius"],
+            "rows": len(run.time),
+            "sites": len(run.x),
+            "dtype": str(run.v.dtype),
+            "spikes": len(run.spikes),
+            "velocity": measure and _velocity(run, measure),
+        }
+    except (AttributeError, LookupError, TypeError) as error:
+        raise RunFileError(f"{run!r} has a header that axon would not write: {error!r}") from error
+
+
+def _velocity(run: Run, measure: dict[str, Any]) -> Velocity | NoSpikeError:
+    """What the study asks for, or why there is none."""
+    from axon.analysis import conduction_velocity
+
+    try:
+        return conduction_velocity(run, **measure)
+    except NoSpikeError as error:
+        return error
+
+
+def _in_words(facts: dict[str, Any]) -> dict[str, str]:
+    celsius = facts["celsius"]
+    if isinstance(celsius, list):  # it varies along the axon
+        celsius = f"{min(celsius):g} to {max(celsius):g}"
+    words = {
+        "study": facts["title"],
+        "compartments": f"{facts['compartments']} in {facts['length'] * 1e-3:g} mm",
+        "steps": f"{facts['steps']} of {facts['dt']:g} ms, {facts['method']}",
+        "simulated": f"{facts['duration']:g} ms at {celsius} °C",
+        "recorded": f"{facts['rows']} rows of {facts['sites']} sites, {facts['dtype']}",
+        "spikes": str(facts["spikes"]),
+        "conduction velocity": facts["velocity"] and str(facts["velocity"]),
+    }
+    if not facts["complete"]:
+        words["recorded"] += ", not complete yet"
+    return {name: text for name, text in words.items() if text}
+
+
+def _as_json(fact: Velocity | NoSpikeError) -> dict[str, float | None] | None:
+    if isinstance(fact, NoSpikeError):
+        return None
+    return {key: value if math.isfinite(value) else None for key, value in vars(fact).items()}
+
+
+def _print_table(rows: dict[str, str]) -> None:
+    width = max(map(len, rows))
+    for name, text in rows.items():
+        print(f"{name:{width}}  {text}")
+
+
+def _span(seconds: float) -> str:
+    """A stretch of wall time, such as 0.21 s, 12 s or 3:25:45."""
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole:02}"
+
+
+class _Progress:
+    """How far a run is and how long it will still take, on one line of a terminal."""
+
+    _WIDTH = 30
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+        self._begin = time.monotonic()
+
+    def __call__(self, done: float, t: float) -> None:
+        passed = time.monotonic() - self._begin
+        left = _span(passed / done - passed) if done > 0 else "?"
+        bar = ("#" * int(self._WIDTH * done)).ljust(self._WIDTH, ".")
+        self._terminal.write(f"\r{bar} {done:4.0%}  {t:.6g} ms  {left} left\x1b[K")
+        self._terminal.flush()
+
+    def clear(self) -> None:
+        self._terminal.write("\r\x1b[K")
+        self._terminal.flush()
+
+
+def _complain(command: str, problem: object) -> None:
+    for line in str(problem).splitlines():
+        print(f"axon {command}: {line}", file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """Let go what is still buffered: the interpreter would try to write it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

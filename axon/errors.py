@@ -1,0 +1,84 @@
+"""Everything that axon raises on purpose.
+
+Each error is an `AxonError`, and also the built-in that fits it best, so that both
+``except axon.AxonError`` and ``except ValueError`` do what one expects.
+"""
+
+
+class AxonError(Exception):
+    """Base of every error that axon raises on purpose."""
+
+
+class UnitError(AxonError, ValueError):
+    """A quantity is no number, is not finite, or has the wrong dimension."""
+
+
+class GeometryError(AxonError, ValueError):
+    """A shape, or a cut into compartments, that no axon can have."""
+
+
+class MembraneError(AxonError, ValueError):
+    """A channel, gate or membrane that cannot be built."""
+
+
+class StimulusError(AxonError, ValueError):
+    """A stimulus or waveform that makes no sense, or not on this axon."""
+
+
+class SimulationError(AxonError, ValueError):
+    """Arguments of a simulation or of its run that don't fit together."""
+
+
+class StudyError(AxonError, ValueError):
+    """A study that cannot be found, read, or understood."""
+
+
+class RunFileError(AxonError, OSError):
+    """A run file that is missing, damaged, or of a layout that is not known."""
+
+
+class WriteError(AxonError, OSError):
+    """Output that could not be written."""
+
+
+class DivergedError(AxonError, ArithmeticError):
+    """The membrane potential ran away, or is no number any more.
+
+    Parameters
+    ----------
+    time : float
+        Simulated time at which it was noticed, in ms.
+    x : float
+        Centre of the compartment, in µm from the axon's origin.
+    compartment : int
+        Number of the compartment.
+    v : float
+        Membrane potential found there, in mV.
+    """
+
+    def __init__(self, time: float, x: float, compartment: int, v: float) -> None:
+        # All of them go to the base class: that is what lets the error be pickled.
+        super().__init__(time, x, compartment, v)
+        self.time = time
+        self.x = x
+        self.compartment = compartment
+        self.v = v
+
+    def __str__(self) -> str:
+        return (
+            f"the membrane potential diverged: {self.v:g} mV at t = {self.time:g} ms, "
+            f"x = {self.x:g} um (compartment {self.compartment}); try a smaller dt, "
+            "or look for an amplitude or conductance in the wrong unit"
+        )
+
+
+class NoSpikeError(AxonError, LookupError):
+    """What was asked for needs a spike, and there was none."""
+
+
+class NoRestError(AxonError, ArithmeticError):
+    """The membrane has no resting state where one was looked for."""
+
+
+class MissingExtraError(AxonError, ImportError):
+    """A package is missing that only some uses of axon need."""

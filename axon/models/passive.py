@@ -1,0 +1,18 @@
+"""A membrane that only leaks."""
+
+from __future__ import annotations
+
+from axon.channels import Channel, Membrane
+
+
+def passive(g: float = 1e-4, e: float = -65.0) -> Membrane:
+    """A passive membrane.
+
+    Parameters
+    ----------
+    g : float, array or callable, optional
+        Leak conductance, S/cm²: the reciprocal of the specific membrane resistance.
+    e : float, array or callable, optional
+        Its reversal potential, mV.
+    """
+    return Membrane((Channel("leak", gbar=g, reversal=e),), name="passive")

@@ -1,0 +1,498 @@
+"""One HDF5 file of a run: a finished ``run.h5``, or a segment of a run that still goes on.
+
+Both have one layout, which docs/run-file.md describes: `create` and `Filling` write it, `Reader`
+reads it. Every dataset is cut into chunks, and each chunk is a zlib stream, so all data stand
+under a checksum. A file is input from outside: the reader takes no number from it unchecked, and
+undoes the compression itself, so that no filter, link or size in a file decides what happens.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from axon.errors import RunFileError
+
+FORMAT = "axon-run"
+LAYOUT = 1
+ROWS = 256
+"""Rows of the field in a chunk."""
+COLUMNS = 1000
+"""Compartments of the field in a chunk, or all where there are fewer."""
+LENGTH = 16384
+"""Values in a chunk of a one-dimensional dataset, or all where there are fewer."""
+SPIKE = np.dtype([("time", "<f8"), ("compartment", "<i8")])
+"""A spike in memory: its time in ms, and the compartment's number."""
+MOST_ROWS = 10**12
+
+# From this version on, HDF5 puts checksums on what it keeps about the data.
+HDF5_VERSION = ("v110", "v110")
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SMALLEST_STREAM = 8  # bytes of a zlib stream
+_DEFLATE_LIMIT = 1032  # deflate makes nothing smaller than by this factor
+_STORED_BLOCK = 65535  # bytes, the most that deflate stores in one block
+
+Array = npt.NDArray[Any]
+Encoder = Callable[[Array], bytes]
+
+
+# Chunks
+
+
+def compress(block: Array) -> bytes:
+    """A chunk as HDF5's shuffle and deflate filters write it: planes of bytes, one zlib stream."""
+    planes = np.ascontiguousarray(block.reshape(-1, 1).view(np.uint8).T)
+    return zlib.compress(planes.data, 1)
+
+
+def store(block: Array) -> bytes:
+    """A chunk as a zlib stream that compresses nothing, for its checksum's sake."""
+    data = block.reshape(-1, 1).view(np.uint8).reshape(-1).data
+    stream: list[bytes | memoryview] = [b"\x78\x01"]
+    for start in range(0, len(data), _STORED_BLOCK):
+        part = data[start : start + _STORED_BLOCK]
+        final = start + len(part) == len(data)
+        stream += [struct.pack("<BHH", final, len(part), len(part) ^ 0xFFFF), part]
+    stream.append(struct.pack(">I", zlib.adler32(data)))
+    return b"".join(stream)
+
+
+def expand(stream: bytes, count: int, dtype: np.dtype[Any], shuffled: bool) -> Array:
+    """The `count` values that `compress` or `store` was given; RunFileError for anything else."""
+    size = count * dtype.itemsize
+    inflate = zlib.decompressobj()
+    try:
+        # Room for one byte beyond the data: enough to meet the checksum, too little for a bomb.
+        data = inflate.decompress(stream, size + 1)
+    except zlib.error as error:
+        raise RunFileError(f"a chunk of data is damaged ({error})") from error
+    if not inflate.eof or len(data) != size:
+        raise RunFileError("a chunk of data is damaged (it has the wrong length)")
+    if not shuffled:
+        return np.frombuffer(data, dtype)
+    planes = np.frombuffer(data, np.uint8).reshape(dtype.itemsize, count)
+    return np.ascontiguousarray(planes.T).view(dtype).reshape(count)
+
+
+# What the files of a run have in common
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is recorded: which run, at what places and times."""
+
+    header: dict[str, Any]
+    """The run's inputs and the version of the program, as JSON has it."""
+    x: npt.NDArray[np.float64]
+    """Positions of the recorded compartments in µm, ``(m,)``."""
+    compartments: npt.NDArray[np.int64]
+    """Their numbers, ``(m,)``."""
+    axon_x: npt.NDArray[np.float64]
+    """Positions of all compartments in µm, ``(n,)``: spikes are detected in each."""
+    interval: float
+    """Between two rows, in ms."""
+    n_rows: int
+    """Of the finished run."""
+    dtype: np.dtype[Any]
+    """Of the field."""
+    compressed: bool
+    """Or stored as it is."""
+
+    def __post_init__(self) -> None:
+        m, n = len(self.x), len(self.axon_x)
+        if len(self.compartments) != m:
+            raise ValueError(f"there are {m} positions, but {len(self.compartments)} compartments")
+        if m and not 0 <= self.compartments.min() <= self.compartments.max() < n:
+            raise ValueError(f"a recorded compartment is not among the {n} of the axon")
+        if not (np.isfinite(self.x).all() and np.isfinite(self.axon_x).all()):
+            raise ValueError("a position is not finite")
+        if not (math.isfinite(self.interval) and self.interval > 0):
+            raise ValueError(f"interval = {self.interval!r} is not positive and finite")
+        if not 0 <= self.n_rows < MOST_ROWS:
+            raise ValueError(f"n_rows = {self.n_rows!r} is not from 0 to {MOST_ROWS - 1}")
+        if self.dtype not in (np.dtype("<f4"), np.dtype("<f8")):
+            raise ValueError(f"dtype = {self.dtype} is neither float32 nor float64")
+
+    @property
+    def width(self) -> int:
+        """Compartments in a chunk of the field."""
+        return max(1, min(len(self.x), COLUMNS))
+
+    @property
+    def n_across(self) -> int:
+        """Chunks that a row of the field runs through."""
+        return -(-len(self.x) // self.width)
+
+    @property
+    def encode(self) -> Encoder:
+        """What makes a chunk's values its bytes in the file."""
+        return compress if self.compressed else store
+
+
+# Writing
+
+
+def create(file: h5py.File, recording: Recording, first: int, stop: int) -> h5py.Dataset:
+    """Write all of a file but its spikes and the data of its field.
+
+    Returns the field, of rows `first` to `stop`, for its chunks to be written directly.
+    """
+    file.attrs["format"] = text(FORMAT)
+    file.attrs["layout"] = np.array(LAYOUT, "<i8")
+    file.attrs["interval"] = np.array(recording.interval, "<f8")
+    file.attrs["rows"] = np.array(recording.n_rows, "<i8")
+
+    time = dataset(file, "time", (stop - first,), np.dtype("<f8"), recording.compressed)
+    filling = Filling(time, recording.encode)
+    for start in range(first, stop, LENGTH):
+        filling.add(np.arange(start, min(start + LENGTH, stop)) * recording.interval)
+    filling.close()
+    time.attrs["units"] = text("ms")
+    time.make_scale("time")
+
+    x = write_vector(file, "x", recording.x, recording)
+    x.attrs["units"] = text("um")
+    x.attrs["long_name"] = text("distance from the axon's origin")
+    x.make_scale("x")
+
+    meta = file.create_group("meta")
+    write_vector(meta, "header", text(encode_header(recording.header))[np.newaxis], recording)
+    write_vector(meta, "compartments", recording.compartments, recording)
+    write_vector(meta, "axon_x", recording.axon_x, recording).attrs["units"] = text("um")
+
+    v = create_field(file, "v", recording, stop - first)
+    v.dims[0].attach_scale(time)
+    v.dims[1].attach_scale(x)
+    return v
+
+
+def create_field(group: h5py.Group, name: str, recording: Recording, rows: int) -> h5py.Dataset:
+    """An empty dataset for `rows` rows of the field."""
+    shape = (rows, len(recording.x))
+    v = dataset(group, name, shape, recording.dtype, recording.compressed)
+    v.attrs["units"] = text("mV")
+    v.attrs["long_name"] = text("membrane potential")
+    return v
+
+
+def write_vector(group: h5py.Group, name: str, values: Array, recording: Recording) -> h5py.Dataset:
+    """A one-dimensional dataset that holds `values`."""
+    vector = dataset(group, name, values.shape, values.dtype, recording.compressed)
+    filling = Filling(vector, recording.encode)
+    filling.add(values)
+    filling.close()
+    return vector
+
+
+def dataset(
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], compressed: bool
+) -> h5py.Dataset:
+    """An empty dataset in the chunks of the layout."""
+    return group.create_dataset(
+        name,
+        shape,
+        dtype,
+        chunks=_chunk_shape(shape),
+        maxshape=(None, *(n or None for n in shape[1:])),
+        shuffle=compressed,
+        compression="gzip",
+        compression_opts=1,
+    )
+
+
+class Filling:
+    """Fills a one-dimensional dataset from its beginning, in whatever pieces its values come."""
+
+    def __init__(self, vector: h5py.Dataset, encode: Encoder) -> None:
+        self._vector = vector
+        self._encode = encode
+        self._chunk = np.zeros(vector.chunks, vector.dtype)
+        self._start = 0
+        self._held = 0
+
+    def add(self, values: Array) -> None:
+        """Put `values` after those that came before."""
+        while len(values):
+            room = len(self._chunk) - self._held
+            taken, values = values[:room], values[room:]
+            self._chunk[self._held : self._held + len(taken)] = taken
+            self._held += len(taken)
+            if self._held == len(self._chunk):
+                self._write()
+
+    def _write(self) -> None:
+        self._vector.id.write_direct_chunk((self._start,), self._encode(self._chunk))
+        self._start += self._held
+        self._held = 0
+
+    def close(self) -> None:
+        """Write what doesn't fill a chunk."""
+        if self._held:
+            self._chunk[self._held :] = np.zeros((), self._chunk.dtype)
+            self._write()
+
+
+class Spikes:
+    """Fills the datasets of a file's spikes, in whatever pieces they come."""
+
+    def __init__(self, file: h5py.File, recording: Recording, n: int) -> None:
+        group = file.create_group("spikes")
+        compressed, encode = recording.compressed, recording.encode
+        time = dataset(group, "t", (n,), np.dtype("<f8"), compressed)
+        time.attrs["units"] = text("ms")
+        compartment = dataset(group, "compartment", (n,), np.dtype("<i8"), compressed)
+        self._columns = Filling(time, encode), Filling(compartment, encode)
+
+    def add(self, spikes: Array) -> None:
+        """Put `spikes`, of `SPIKE`, after those that came before."""
+        for column, name in zip(self._columns, ("time", "compartment"), strict=True):
+            column.add(spikes[name])
+
+    def close(self) -> None:
+        """Write what doesn't fill a chunk."""
+        for column in self._columns:
+            column.close()
+
+
+def encode_header(header: dict[str, Any]) -> str:
+    """A header as it stands in the file; ValueError or TypeError if JSON can't hold it."""
+    return json.dumps(header, ensure_ascii=False, allow_nan=False)
+
+
+def text(value: str) -> Array:
+    """A string of fixed length: HDF5 puts no checksum on those of variable length."""
+    data = value.encode()
+    return np.array(data, h5py.string_dtype("utf-8", len(data)))
+
+
+def _chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(shape) == 1:
+        return (max(1, min(shape[0], LENGTH)),)
+    return (ROWS, max(1, min(shape[1], COLUMNS)))
+
+
+# Reading
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Where the chunks of a dataset lie in its file, and how they are read."""
+
+    shape: tuple[int, ...]
+    chunk: tuple[int, ...]
+    dtype: np.dtype[Any]
+    shuffled: bool
+    spans: npt.NDArray[np.int64]
+    """Offset and size in bytes of each chunk: the grid of chunks, and a last axis of two."""
+
+    def span(self, *index: int) -> tuple[int, int]:
+        """Offset and size in bytes of one chunk."""
+        offset, size = self.spans[index]
+        return int(offset), int(size)
+
+    def decode(self, stream: bytes, *index: int) -> Array:
+        """The values of one chunk, without what lies beyond the dataset's edges."""
+        values = expand(stream, math.prod(self.chunk), self.dtype, self.shuffled)
+        ends = (n - i * c for n, i, c in zip(self.shape, index, self.chunk, strict=True))
+        return values.reshape(self.chunk)[tuple(slice(end) for end in ends)]
+
+
+class Reader:
+    """A file of a run that `reading` has opened."""
+
+    def __init__(self, handle: BinaryIO, size: int, file: h5py.File) -> None:
+        self.handle = handle
+        self.size = size
+        self._file = file
+        if "format" not in file.attrs or self.text("format") != FORMAT:
+            raise RunFileError("it is an HDF5 file, but not one that axon has written")
+        layout = self.integer("layout")
+        if layout > LAYOUT:
+            raise RunFileError(
+                f"it has layout {layout}, of a newer axon, and this one knows layouts up to "
+                f"{LAYOUT}: upgrade axon-cable"
+            )
+        if layout < 1:
+            raise RunFileError(f"there never was a layout {layout}")
+
+    def integer(self, name: str) -> int:
+        """An attribute of the file that is a whole number."""
+        return int(self._attribute(name, "i", 8))
+
+    def number(self, name: str) -> float:
+        """An attribute of the file that is a number."""
+        return float(self._attribute(name, "f", 8))
+
+    def text(self, name: str) -> str:
+        """An attribute of the file that is a short string."""
+        value = self._attribute(name, "S", 64)
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+    def _attribute(self, name: str, kind: str, most_bytes: int) -> Any:
+        attribute = self._file.attrs.get_id(name)
+        dtype = attribute.dtype
+        if attribute.shape != () or dtype.kind != kind or dtype.itemsize > most_bytes:
+            raise RunFileError(f"its attribute {name!r} is not what it should be")
+        return self._file.attrs[name]
+
+    @property
+    def is_segment(self) -> bool:
+        """Or a finished file."""
+        return "previous" in self._file.attrs
+
+    def recording(self) -> Recording:
+        """What the file says of its run."""
+        field = self._find("v")
+        return Recording(
+            header=self.header(),
+            x=self.vector("x", np.dtype("<f8")),
+            compartments=self.vector("meta/compartments", np.dtype("<i8")),
+            axon_x=self.vector("meta/axon_x", np.dtype("<f8")),
+            interval=self.number("interval"),
+            n_rows=self.integer("rows"),
+            dtype=field.dtype,
+            compressed=field.shuffle,
+        )
+
+    def header(self) -> dict[str, Any]:
+        """The run's inputs and the version of the program."""
+        kind = self._find("meta/header").id.get_type()
+        if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str():
+            raise RunFileError("its header is not what it should be")
+        (text,) = self.vector("meta/header", np.dtype(f"S{kind.get_size()}"))
+        header = json.loads(text.decode(), parse_constant=_refuse_constant)
+        if not isinstance(header, dict):
+            raise RunFileError("its header is not what it should be")
+        return header
+
+    def vector(self, name: str, dtype: np.dtype[Any]) -> Array:
+        """All of a one-dimensional dataset."""
+        chunks = self.chunks(name, dtype, 1)
+        parts = [chunks.decode(self.bytes_at(*chunks.span(i)), i) for i in range(len(chunks.spans))]
+        return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+    def n_spikes(self) -> int:
+        """How many spikes the file holds."""
+        return int(self.chunks("spikes/t", np.dtype("<f8"), 1).shape[0])
+
+    def spikes(self) -> Array:
+        """The spikes that the file holds, of `SPIKE`."""
+        time = self.vector("spikes/t", SPIKE["time"])
+        spikes = np.empty(len(time), SPIKE)
+        spikes["time"] = time
+        spikes["compartment"] = self.vector("spikes/compartment", SPIKE["compartment"])
+        return spikes
+
+    def bytes_at(self, offset: int, size: int) -> bytes:
+        """Bytes of the file as they are."""
+        self.handle.seek(offset)
+        return self.handle.read(size)
+
+    def chunks(self, name: str, dtype: np.dtype[Any], ndim: int) -> Chunks:
+        """Where a dataset lies, when all about it is as the layout says."""
+        found = self._find(name)
+        properties = found.id.get_create_plist()
+        filters = [properties.get_filter(k)[0] for k in range(properties.get_nfilters())]
+        shuffled = filters == [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
+        shape, chunk = found.shape, found.chunks
+        if (
+            found.dtype != dtype
+            or found.ndim != ndim
+            or chunk != _chunk_shape(shape)
+            or not (shuffled or filters == [h5py.h5z.FILTER_DEFLATE])
+        ):
+            raise RunFileError(f"its dataset {name!r} is not what it should be")
+
+        grid = tuple(-(-n // c) for n, c in zip(shape, chunk, strict=True))
+        count = math.prod(grid)
+        # The numbers so far may be anything. What they ask for must fit into the file.
+        if count * _SMALLEST_STREAM > self.size or found.id.get_num_chunks() != count:
+            raise RunFileError(f"its dataset {name!r} is not complete")
+        spans = np.zeros((*grid, 2), np.int64)
+        masks = set()
+
+        def note(info: Any) -> None:
+            index = tuple(n // c for n, c in zip(info.chunk_offset, chunk, strict=True))
+            spans[index] = info.byte_offset, info.size
+            masks.add(info.filter_mask)
+
+        found.id.chunk_iter(note)
+        offsets, sizes = spans[..., 0], spans[..., 1]
+        nbytes = math.prod(chunk) * dtype.itemsize
+        if count and (
+            masks != {0}
+            or offsets.min() < 0
+            or sizes.min() * _DEFLATE_LIMIT < nbytes
+            or sizes.max() > self.size
+            or (self.size - sizes < offsets).any()
+            or sizes.sum() > self.size
+        ):
+            raise RunFileError(f"its dataset {name!r} does not lie where it could")
+        return Chunks(shape, chunk, dtype, shuffled, spans)
+
+    def _find(self, name: str) -> h5py.Dataset:
+        here = self._file
+        for part in name.split("/"):
+            # A soft or external link could lead anywhere.
+            if not isinstance(here, h5py.Group) or not isinstance(
+                here.get(part, getlink=True), h5py.HardLink
+            ):
+                raise RunFileError(f"it has no dataset {name!r}")
+            here = here[part]
+        if not isinstance(here, h5py.Dataset):
+            raise RunFileError(f"it has no dataset {name!r}")
+        # Neither virtual nor external data are chunked.
+        if here.id.get_create_plist().get_layout() != h5py.h5d.CHUNKED:
+            raise RunFileError(f"its dataset {name!r} is not what it should be")
+        return here
+
+
+@contextmanager
+def reading(path: Path, handle: BinaryIO | None = None) -> Iterator[Reader]:
+    """Open a file of a run, and turn whatever is wrong with it into a RunFileError.
+
+    Only a missing file stays FileNotFoundError: while a run goes on, segments may vanish.
+    The file is read from `handle` if that is given, which then stays open.
+    """
+    with readable(path), open(path, "rb") if handle is None else nullcontext(handle) as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(0)
+        if opened.read(len(_SIGNATURE)) != _SIGNATURE:
+            raise RunFileError("it is no HDF5 file")
+        with h5py.File(opened, "r") as file:
+            yield Reader(opened, size, file)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Name the file in every error that comes from what it holds."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except RunFileError as error:
+        raise RunFileError(f"{path} can't be read: {error}") from error
+    except OSError as error:
+        # The system's errors have a number, those that h5py finds in a file have none.
+        problem = "can't be read" if error.errno else "is damaged or truncated"
+        raise RunFileError(f"{path} {problem}: {error.strerror or error}") from error
+    except (LookupError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        # What h5py raises for a damaged file depends on where the damage is.
+        raise RunFileError(f"{path} is damaged or truncated: {error}") from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} in the header")

@@ -1,0 +1,551 @@
+"""Reading a run: finished, still growing, or in memory.
+
+Rows are read when they are asked for. No segment is kept open: a run that ends while it is read,
+and whose segments vanish, is read on from its finished file.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from axon import runfile
+from axon.errors import MissingExtraError, RunFileError
+from axon.runfile import ROWS, Chunks, Recording, readable, reading
+from axon.segments import chain, parts_of
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+    from axon.units import QuantityLike
+
+Array = npt.NDArray[Any]
+Picks = range | npt.NDArray[np.intp]
+"""Places along an axis; a range goes upwards."""
+
+SPIKE = np.dtype([("time", "f8"), ("compartment", "i8"), ("x", "f8")])
+"""A spike: its time in ms, the number of its compartment, and where that is in µm."""
+
+_CACHE_BYTES = 128 * 2**20  # of the chunks read last
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Open a run for reading, whether it is finished or still goes on.
+
+    Parameters
+    ----------
+    path : path-like
+        The run file, even if there are only segments of it yet; or the folder of its segments.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    RunFileError
+        If there is no run, or if it is damaged or of a newer layout.
+
+    Examples
+    --------
+    >>> run = axon.open_run("run.h5")
+    >>> run.v[:, 500]
+    """
+    return Run(_locate(Path(path)))
+
+
+class Run:
+    """What a simulation recorded; `open_run` reads it from disk.
+
+    Attributes
+    ----------
+    header : dict
+        The run's inputs and the version of the program.
+    x : array
+        Positions of the recorded compartments in µm from the axon's origin, ``(m,)``.
+    compartments : array
+        Their numbers, ``(m,)``.
+    axon_x : array
+        Positions of all compartments in µm, ``(n,)``.
+    interval : float
+        Time between rows, in ms.
+    v : Field
+        Membrane potential in mV, ``(rows, m)``.
+    complete : bool
+        Whether these are all rows that there will be.
+    """
+
+    def __init__(self, source: _Source) -> None:
+        self._show(source)
+
+    def _show(self, source: _Source) -> None:
+        self._source = source
+        self._spikes: Array | None = None
+        self.header = source.recording.header
+        self.x = source.recording.x
+        self.compartments = source.recording.compartments
+        self.axon_x = source.recording.axon_x
+        self.interval = source.recording.interval
+        self.v = Field(source)
+        self.complete = source.rows == source.recording.n_rows
+
+    @classmethod
+    def in_memory(
+        cls,
+        header: dict[str, Any],
+        x: npt.ArrayLike,
+        compartments: npt.ArrayLike,
+        interval: float,
+        v: Array,
+        spike_compartment: npt.ArrayLike,
+        spike_time: npt.ArrayLike,
+        *,
+        axon_x: npt.ArrayLike,
+    ) -> Run:
+        """A finished run that is nowhere on disk.
+
+        Parameters
+        ----------
+        header : dict
+            The run's inputs and the version of the program.
+        x : array_like
+            Positions of the recorded compartments in µm, ``(m,)``.
+        compartments : array_like
+            Their numbers, ``(m,)``.
+        interval : float
+            Time between rows, in ms.
+        v : array
+            Membrane potential in mV, ``(rows, m)``, float32 or float64. It is not copied.
+        spike_compartment : array_like
+            Numbers of the compartments that spiked, ``(k,)``.
+        spike_time : array_like
+            When they did, in ms, ``(k,)``.
+        axon_x : array_like
+            Positions of all compartments in µm, ``(n,)``.
+        """
+        recording = Recording(
+            header=header,
+            x=np.array(x, float),
+            compartments=np.array(compartments, np.int64),
+            axon_x=np.array(axon_x, float),
+            interval=float(interval),
+            n_rows=len(v),
+            dtype=v.dtype,
+            compressed=False,
+        )
+        spikes = np.empty(len(np.atleast_1d(spike_time)), runfile.SPIKE)
+        spikes["time"] = spike_time
+        spikes["compartment"] = spike_compartment
+        return cls(_Memory(recording, v, spikes))
+
+    @property
+    def time(self) -> npt.NDArray[np.float64]:
+        """Times of the rows in ms, ``(rows,)``."""
+        return np.arange(len(self.v), dtype=float) * self.interval
+
+    @property
+    def spikes(self) -> Array:
+        """All spikes in the order of time, then of compartment, ``(k,)`` of `SPIKE`."""
+        if self._spikes is None:
+            found = self._source.spikes()
+            found = found[np.lexsort((found["compartment"], found["time"]))]
+            compartment = found["compartment"]
+            if len(found) and not 0 <= compartment.min() <= compartment.max() < len(self.axon_x):
+                raise RunFileError(f"{self._source.name}: a spike is in no compartment of the axon")
+            spikes = np.empty(len(found), SPIKE)
+            spikes["time"] = found["time"]
+            spikes["compartment"] = compartment
+            spikes["x"] = self.axon_x[compartment]
+            self._spikes = spikes
+        return self._spikes
+
+    @property
+    def progress(self) -> float:
+        """Rows that there are, as a fraction of those that there will be."""
+        n_rows = self._source.recording.n_rows
+        return self._source.rows / n_rows if n_rows else 1.0
+
+    @property
+    def duration(self) -> float:
+        """Simulated time that the finished run spans, in ms."""
+        return self._of_simulation("duration")
+
+    @property
+    def dt(self) -> float:
+        """Time step in ms."""
+        return self._of_simulation("dt")
+
+    @property
+    def celsius(self) -> float:
+        """Temperature in °C."""
+        return self._of_simulation("celsius")
+
+    def _of_simulation(self, key: str) -> float:
+        simulation = self.header.get("simulation")
+        value = simulation.get(key) if isinstance(simulation, dict) else None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RunFileError(f"{self._source.name}: its header has no number simulation.{key}")
+        return float(value)
+
+    def refresh(self) -> None:
+        """Look for what has come since; `v` and `spikes` are then those up to now."""
+        self._show(self._source.refreshed())
+
+    def close(self) -> None:
+        """Close the file; what was read stays."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        rows, m = self.v.shape
+        state = "complete" if self.complete else f"{self.progress:.0%} done"
+        return f"<Run {self._source.name}: {rows} rows of {m} compartments, {state}>"
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The field with its labels and units, read into memory.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``v`` in mV over ``time`` in ms and ``x`` in µm, with ``compartment`` along x.
+
+        Raises
+        ------
+        MissingExtraError
+            If xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise MissingExtraError(
+                "this needs xarray: pip install 'axon-cable[xarray]'"
+            ) from error
+        v = {"units": "mV", "long_name": "membrane potential"}
+        x = {"units": "um", "long_name": "distance from the axon's origin"}
+        return xarray.Dataset(
+            {"v": (("time", "x"), np.asarray(self.v), v)},
+            {
+                "time": ("time", self.time, {"units": "ms"}),
+                "x": ("x", self.x, x),
+                "compartment": ("x", self.compartments),
+            },
+        )
+
+    def plot(self, positions: Iterable[QuantityLike] | None = None) -> Figure:
+        """The field as a picture with traces below it: `axon.plots.overview`."""
+        from axon import plots
+
+        return plots.overview(self, positions)
+
+
+class Field:
+    """A recorded field, ``(rows, m)``, of which only what is asked for is read.
+
+    It is indexed as an array is, by numbers, slices, and one list or array of numbers or of
+    booleans; ``numpy.asarray`` reads all of it.
+    """
+
+    ndim = 2
+
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+        self.shape = (source.rows, len(source.recording.x))
+        self.dtype = source.recording.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        keys = list(key) if isinstance(key, tuple) else [key]
+        if (dots := [i for i, k in enumerate(keys) if k is Ellipsis]) and len(keys) <= 3:
+            keys[dots[0] : dots[0] + 1] = [slice(None)] * (3 - len(keys))
+        if len(keys) > 2:
+            raise IndexError(f"{len(keys)} indices into a field of time and place")
+        keys += [slice(None)] * (2 - len(keys))
+        (rows, shown_rows), (columns, shown_columns) = map(_picks, keys, self.shape)
+        if not isinstance(rows, range) and not isinstance(columns, range):
+            raise IndexError("one array of indices at a time: v[rows][:, columns]")
+        return self._source.read(rows, columns)[shown_rows, shown_columns]
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[k] for k in range(len(self)))
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.array(self[:], dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        return f"<Field: {self.shape[0]} rows of {self.shape[1]} compartments, {self.dtype}>"
+
+
+def _picks(key: Any, n: int) -> tuple[Picks, int | slice]:
+    # The places that a key picks along an axis, and the key that then does the rest.
+    if isinstance(key, slice):
+        places = range(n)[key]
+        return (places[::-1], slice(None, None, -1)) if places.step < 0 else (places, slice(None))
+    if not isinstance(key, bool):
+        with suppress(TypeError):
+            place = range(n)[index(key)]
+            return range(place, place + 1), 0
+    array = np.asarray(key)
+    if array.shape == (n,) and array.dtype == bool:
+        return np.flatnonzero(array), slice(None)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise IndexError(f"{key!r} is no index along an axis of {n}")
+    array = array.astype(np.intp)
+    if array.size and not -n <= array.min() <= array.max() < n:
+        raise IndexError(f"an index in {key!r} is not along an axis of {n}")
+    return np.where(array < 0, array + n, array), slice(None)
+
+
+def _by_chunk(picks: Picks, length: int) -> Iterator[tuple[int, Any, Any]]:
+    # For each chunk that is needed: its number, where its values go, and where they are in it.
+    if isinstance(picks, range):
+        done = 0
+        while done < len(picks):
+            chunk = picks[done] // length
+            inside = range((chunk + 1) * length)[picks[done] :: picks.step]
+            some = picks[done : done + len(inside)]
+            here = slice(some[0] - chunk * length, some[-1] + 1 - chunk * length, picks.step)
+            yield chunk, slice(done, done + len(some)), here
+            done += len(some)
+    else:
+        for chunk in np.unique(picks // length).tolist():
+            there = np.flatnonzero(picks // length == chunk)
+            yield chunk, there, picks[there] - chunk * length
+
+
+# Where runs come from
+
+
+class _Source(Protocol):
+    """Where the rows and spikes of a run are."""
+
+    name: str
+    recording: Recording
+    rows: int
+
+    def read(self, rows: Picks, columns: Picks) -> Array: ...
+
+    def spikes(self) -> Array: ...
+
+    def refreshed(self) -> _Source: ...
+
+    def close(self) -> None: ...
+
+
+class _Memory:
+    """A run in arrays."""
+
+    name = "in memory"
+
+    def __init__(self, recording: Recording, v: Array, spikes: Array) -> None:
+        self.recording = recording
+        self.rows = len(v)
+        self._v = v.view()
+        self._v.flags.writeable = False
+        self._spikes = spikes
+
+    def read(self, rows: Picks, columns: Picks) -> Array:
+        def key(picks: Picks) -> Any:
+            if isinstance(picks, range):
+                return slice(picks.start, picks.stop, picks.step)
+            return picks
+
+        values: Array = self._v[key(rows)][:, key(columns)]
+        return values
+
+    def spikes(self) -> Array:
+        return self._spikes
+
+    def refreshed(self) -> _Memory:
+        return self
+
+    def close(self) -> None:
+        pass
+
+
+class _Piece:
+    """Rows of the field from `first` to `stop`: one dataset of one file."""
+
+    def __init__(
+        self,
+        path: Path,
+        dataset: str,
+        first: int,
+        stop: int,
+        recording: Recording,
+        file: BinaryIO | None = None,
+    ) -> None:
+        self.first = first
+        self.stop = stop
+        self._path = path
+        self._dataset = dataset
+        self._recording = recording
+        self._file = file
+        self._known: Chunks | None = None
+
+    def chunks(self) -> Chunks:
+        """Where they lie in the file."""
+        if self._known is None:
+            shape = self.stop - self.first, len(self._recording.x)
+            with reading(self._path, self._file) as part:
+                chunks = part.chunks(self._dataset, self._recording.dtype, 2)
+                if chunks.shape != shape:
+                    raise RunFileError(f"its field has the shape {chunks.shape} and not {shape}")
+            self._known = chunks
+        return self._known
+
+    def chunk(self, down: int, across: int) -> Array:
+        """The values of a chunk; `down` counts from the beginning of the run."""
+        chunks = self.chunks()
+        here = down - self.first // ROWS, across
+        offset, size = chunks.span(*here)
+        with readable(self._path), ExitStack() as stack:
+            file = self._file or stack.enter_context(open(self._path, "rb"))
+            return chunks.decode(os.pread(file.fileno(), size, offset), *here)
+
+
+class _Disk:
+    """A run in files: the finished one, or segments and the rows that the last one carries."""
+
+    def __init__(
+        self,
+        path: Path,
+        recording: Recording,
+        pieces: list[_Piece],
+        files: list[Path],
+        file: BinaryIO | None = None,
+    ) -> None:
+        self.name = str(path)
+        self.recording = recording
+        self.rows = pieces[-1].stop
+        self._path = path
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[tuple[int, int], Array] = OrderedDict()
+        self._use(pieces, files, file)
+
+    def _use(self, pieces: list[_Piece], files: list[Path], file: BinaryIO | None) -> None:
+        self._pieces = pieces
+        self._starts = [piece.first for piece in pieces]
+        self._files = files
+        self._file = file
+
+    def read(self, rows: Picks, columns: Picks) -> Array:
+        values = np.empty((len(rows), len(columns)), self.recording.dtype)
+        for down, to, some_rows in _by_chunk(rows, ROWS):
+            band = np.empty((len(values[to]), len(columns)), values.dtype)
+            for across, place, some_columns in _by_chunk(columns, self.recording.width):
+                band[:, place] = self._chunk(down, across)[some_rows][:, some_columns]
+            values[to] = band
+        return values
+
+    def _chunk(self, down: int, across: int) -> Array:
+        with self._lock:
+            chunk = self._cache.pop((down, across), None)
+            if chunk is None:
+                chunk = self._steadily(lambda: self._piece(down).chunk(down, across))
+                while self._cache and (len(self._cache) + 1) * chunk.nbytes > _CACHE_BYTES:
+                    self._cache.popitem(last=False)
+            self._cache[down, across] = chunk
+            return chunk
+
+    def _piece(self, down: int) -> _Piece:
+        return self._pieces[bisect_right(self._starts, down * ROWS) - 1]
+
+    def spikes(self) -> Array:
+        with self._lock:
+            return self._steadily(self._read_spikes)
+
+    def _read_spikes(self) -> Array:
+        found = [np.empty(0, runfile.SPIKE)]
+        for path in self._files:
+            with reading(path, self._file) as part:
+                found.append(part.spikes())
+        return np.concatenate(found)
+
+    def _steadily(self, read: Callable[[], Array]) -> Array:
+        try:
+            return read()
+        except FileNotFoundError:
+            # Since it was opened, the run has ended. What was in segments is in its file now.
+            now = _locate(self._path)
+            if now.recording.header != self.recording.header or now.rows < self.rows:
+                raise RunFileError(f"{self.name} is another run now: open it anew") from None
+            self._use(now._pieces, now._files, now._file)
+            return read()
+
+    def refreshed(self) -> _Disk:
+        return _locate(self._path)
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+
+def _locate(path: Path) -> _Disk:
+    # What there is of a run. A run that ends meanwhile has its file before its folder goes.
+    places: list[Callable[[], _Disk]]
+    if path.suffix == ".parts":
+        places = [lambda: _growing(path, path), lambda: _finished(path, path.with_suffix(""))]
+    elif path.is_dir():
+        places = [lambda: _growing(path, path)]
+    else:
+        places = [
+            lambda: _finished(path, path),
+            lambda: _growing(path, parts_of(path)),
+            lambda: _finished(path, path),
+        ]
+    for look in places:
+        with suppress(FileNotFoundError):
+            return look()
+    raise RunFileError(f"there is no run {path}, neither finished nor begun")
+
+
+def _finished(path: Path, output: Path) -> _Disk:
+    with readable(output), ExitStack() as stack:
+        file = stack.enter_context(open(output, "rb"))
+        with reading(output, file) as part:
+            if part.is_segment:
+                raise RunFileError("it is a segment of a run; open the folder that it is in")
+            recording = part.recording()
+        piece = _Piece(output, "v", 0, recording.n_rows, recording, file)
+        piece.chunks()
+        stack.pop_all()
+    run = _Disk(path, recording, [piece], [output], file)
+    weakref.finalize(run, file.close)
+    return run
+
+
+def _growing(path: Path, folder: Path) -> _Disk:
+    with readable(folder):
+        links = chain(folder)
+        if not links:
+            raise RunFileError("it holds no segment of a run, or the first of them is missing")
+    last = links[-1]
+    with reading(last.path) as part:
+        recording = part.recording()
+        carried = part.chunks("carry/v", recording.dtype, 2).shape[0]
+    pieces = [
+        _Piece(segment.path, "v", segment.first, segment.stop, recording)
+        for segment in links
+        if segment.first < segment.stop
+    ]
+    pieces.append(_Piece(last.path, "carry/v", last.stop, last.stop + carried, recording))
+    return _Disk(path, recording, pieces, [segment.path for segment in links])

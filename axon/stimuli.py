@@ -1,0 +1,86 @@
+"""Stimuli: where, when and how much current enters an axon."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from axon.errors import StimulusError
+from axon.timecourses import Waveform
+from axon.units import QuantityLike, quantity
+
+__all__ = ["CurrentClamp"]
+
+
+@dataclass(frozen=True)
+class CurrentClamp:
+    """Current from an electrode inside the axon; immutable, hashable, equal by value.
+
+    Parameters
+    ----------
+    at : float or quantity
+        Position in µm from the axon's origin. A simulation refuses one that
+        lies beyond the end of its axon.
+    waveform : Waveform
+        Current in nA; a positive one depolarises.
+
+    Raises
+    ------
+    StimulusError
+        If `at` is negative or no position, or `waveform` is no waveform.
+
+    Examples
+    --------
+    >>> import axon
+    >>> axon.CurrentClamp(at="1 mm", waveform=axon.pulse(1.0, start=1.0, duration=0.5))
+    CurrentClamp(at=1000.0, waveform=pulse(amplitude=1.0, start=1.0, duration=0.5))
+    """
+
+    at: float
+    waveform: Waveform
+
+    def __init__(self, at: QuantityLike, waveform: Waveform) -> None:
+        if not isinstance(waveform, Waveform):
+            raise StimulusError(
+                f"waveform = {reprlib.repr(waveform)} is no waveform; "
+                "write for instance axon.constant(1.0)"
+            )
+        position = quantity(at, "um", "at", error=StimulusError, minimum=0.0)
+        object.__setattr__(self, "at", position)
+        object.__setattr__(self, "waveform", waveform)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Description in JSON's types, which `from_dict` understands."""
+        return {"type": "current_clamp", "at": self.at, "waveform": self.waveform.to_dict()}
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> CurrentClamp:
+        """The stimulus that a description stands for.
+
+        Parameters
+        ----------
+        description : mapping
+            ``type``, which is ``"current_clamp"``, ``at``, and ``waveform`` as
+            `Waveform.from_dict` takes it.
+
+        Raises
+        ------
+        StimulusError
+            If it is anything else; the message names the key.
+        """
+        if not isinstance(description, Mapping):
+            raise StimulusError(
+                f"stimulus = {reprlib.repr(description)} is no table; "
+                'write {"type": "current_clamp", "at": 0.0, "waveform": {...}}'
+            )
+        keys = {"type", "at", "waveform"}
+        if missing := sorted(keys - description.keys()):
+            raise StimulusError(f"{missing[0]} is missing; a current clamp has type, at, waveform")
+        if unknown := sorted(map(repr, description.keys() - keys)):
+            raise StimulusError(f"{unknown[0]} is unknown; a current clamp has type, at, waveform")
+        if description["type"] != "current_clamp":
+            kind = reprlib.repr(description["type"])
+            raise StimulusError(f'type = {kind} is no current clamp; write "current_clamp"')
+        return cls(description["at"], Waveform.from_dict(description["waveform"]))

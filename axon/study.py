@@ -1,0 +1,571 @@
+"""Studies: what to simulate, record and measure, in a TOML file.
+
+Each table of a study holds the arguments of one public function: ``[axon]`` those of a
+constructor of `Axon`, a waveform those of `pulse` or its like, ``[membrane]`` those of a model,
+``[simulation]`` those of `Simulation`. Which keys there are, and which may be left out, is read
+from the functions' own signatures; here stand only the kinds of the values.
+
+A study is read whole before anything runs, and all that is wrong with it is told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import re
+import reprlib
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from axon import models, units, waveforms
+from axon.analysis import conduction_velocity
+from axon.errors import AxonError, StudyError
+from axon.geometry import Axon
+from axon.simulation import Simulation
+from axon.stimuli import CurrentClamp
+
+if TYPE_CHECKING:
+    from axon.channels import Membrane
+    from axon.runs import Run
+    from axon.timecourses import Waveform
+
+__all__ = ["Study", "load", "names", "parse_change", "run", "text", "title"]
+
+PathLike = str | os.PathLike[str]
+Progress = Callable[[float, float], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that has been read and found good; `load` makes it."""
+
+    name: str
+    """Of the built-in study, or of the file without its suffix."""
+    title: str
+    tables: dict[str, Any]
+    """What the file says, with any changes in place."""
+    simulation: Simulation
+    duration: float
+    """In ms."""
+    recording: dict[str, Any]
+    """Arguments of `Simulation.run`: what is recorded, and how often."""
+
+    def run(
+        self,
+        *,
+        output: PathLike | None = None,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Simulate it. The arguments, the result and the errors are those of `Simulation.run`."""
+        return self.simulation.run(
+            self.duration,
+            output=output,
+            overwrite=overwrite,
+            progress=progress,
+            study=self.tables,
+            **self.recording,
+        )
+
+
+def names() -> list[str]:
+    """Names of the studies that come with axon, in alphabetical order."""
+    files = (file.name for file in _built_in().iterdir())
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def text(name: str) -> str:
+    """The TOML of a study that comes with axon.
+
+    Raises
+    ------
+    StudyError
+        If there is none of that name.
+    """
+    if name not in names():
+        raise StudyError(
+            f"no study {name!r} comes with axon{_closest(name, names())}; "
+            f"these do: {', '.join(names())}"
+        )
+    return _built_in().joinpath(f"{name}.toml").read_text("utf-8")
+
+
+def title(name: str) -> str:
+    """The title of a study that comes with axon."""
+    return str(tomllib.loads(text(name))["title"])
+
+
+def load(study: PathLike, changes: Mapping[str, object] | None = None) -> Study:
+    """Read a study and check all of it, without running anything.
+
+    Parameters
+    ----------
+    study : str or path
+        Name of a built-in study, or a TOML file.
+    changes : mapping, optional
+        Values that replace those of the study, such as
+        ``{"simulation.dt": 0.01, "stimuli[0].waveform.amplitude": "20 uA"}``.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    StudyError
+        If there is no such study, or something is wrong with it; for each problem one line that
+        names the file, the key, the value, and what would do.
+    """
+    file = os.fspath(study)
+    name, source = _source(file)
+    try:
+        return _study(name, _tables(source, changes or {}))
+    except _ProblemsError as problems:
+        lines = problems.args
+    except RecursionError:
+        lines = ("tables or lists too deep within each other to be read; write fewer",)
+    raise StudyError("\n".join(f"{file}: {line}" for line in lines))
+
+
+def run(
+    study: PathLike,
+    changes: Mapping[str, object] | None = None,
+    *,
+    output: PathLike | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Run a study, as ``axon run`` does.
+
+    Parameters
+    ----------
+    study, changes
+        As for `load`.
+    output : str or path, optional
+        File that the field is written to; without it the field stays in memory.
+    overwrite : bool, optional
+        Replace `output` if it is there.
+    progress : callable, optional
+        Called a few times a second with the fraction that is done and the simulated time in ms.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    StudyError
+        As for `load`. The other errors are those of `Simulation.run`.
+
+    Examples
+    --------
+    >>> run = axon.run("squid", {"simulation.celsius": 18.5})
+    """
+    return load(study, changes).run(output=output, overwrite=overwrite, progress=progress)
+
+
+def parse_change(change: str) -> tuple[str, object]:
+    """Key and value of ``"key=value"``, the value written as in a study or as bare text.
+
+    Raises
+    ------
+    StudyError
+        If there is no ``=``.
+
+    Examples
+    --------
+    >>> parse_change("simulation.dt=0.01")
+    ('simulation.dt', 0.01)
+    >>> parse_change("axon.length=50 mm")
+    ('axon.length', '50 mm')
+    """
+    key, equals, value = (part.strip() for part in change.partition("="))
+    if not equals:
+        raise StudyError(f"{change!r} changes nothing; write for instance simulation.dt=0.01")
+    try:
+        (parsed,) = tomllib.loads(f"value = {value}").values()
+    except (ValueError, RecursionError):
+        return key, value
+    return key, parsed
+
+
+class _ProblemsError(Exception):
+    """What is wrong with a part of a study: the arguments are one line for each problem."""
+
+
+# Reads the value at a path: returns what it stands for, or raises _ProblemsError.
+Kind = Callable[[Any, str], Any]
+
+
+def _built_in() -> Traversable:
+    return resources.files("axon").joinpath("studies")
+
+
+def _source(study: str) -> tuple[str, str]:
+    """Name and text of a study, by name or file."""
+    if study in names():
+        return study, text(study)
+    try:
+        return Path(study).stem, Path(study).read_text("utf-8")
+    except FileNotFoundError:
+        raise StudyError(
+            f"{study}: there is no such file, and no study of that name comes with axon"
+            f"{_closest(study, names())}; these do: {', '.join(names())}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{study}: cannot be read as text: {error}") from error
+
+
+def _tables(source: str, changes: Mapping[str, object]) -> dict[str, Any]:
+    """What a study says, with `changes` in place."""
+    try:
+        tables = tomllib.loads(source)
+    except ValueError as error:  # names line and column
+        raise _ProblemsError(str(error)) from None
+    for key, value in changes.items():
+        _change(tables, key, value)
+    return tables
+
+
+_STEP = re.compile(r"(?:^|\.)([\w-]+)|\[(\d+)\]", re.ASCII)
+
+
+def _change(tables: dict[str, Any], key: str, value: Any) -> None:
+    """Put `value` at a path such as ``stimuli[0].waveform.amplitude``."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, str | int | float | list | dict):
+        raise _ProblemsError(f'{key} = {value!r} is nothing a study holds; write 10 or "10 mm"')
+    steps = [name or int(index) for name, index in _STEP.findall(key)]
+    if not steps or _STEP.sub("", key):
+        raise _ProblemsError(f"{key!r} is no key; write for instance simulation.dt")
+    *parents, last = steps
+    place: Any = tables
+    for step in parents:
+        _check_step(place, step, key)
+        place = place.setdefault(step, {}) if isinstance(place, dict) else place[step]
+    _check_step(place, last, key)
+    place[last] = value
+
+
+def _check_step(place: object, step: str | int, key: str) -> None:
+    if isinstance(step, str) and not isinstance(place, dict):
+        raise _ProblemsError(f"{key} cannot be changed: what should hold {step} is no table")
+    if isinstance(step, int) and not (isinstance(place, list) and step < len(place)):
+        raise _ProblemsError(f"{key} cannot be changed: the study has no [{step}] there")
+
+
+def _study(name: str, tables: dict[str, Any]) -> Study:
+    values, problems = _read(tables, "", {key: key in _NEEDED for key in _STUDY}, _STUDY)
+    if "axon" in values:
+        problems += _misplaced(values)
+    if problems:
+        raise _ProblemsError(*problems)
+    options = values["simulation"]
+    duration = options.pop("duration")
+    simulation = _attempt(
+        "simulation",
+        Simulation,
+        values["axon"],
+        values["membrane"],
+        values.get("stimuli", ()),
+        **options,
+    )
+    recording = values.get("record", {})
+    if "positions" in recording:
+        recording["record"] = recording.pop("positions")
+    _attempt("record", simulation.recording, duration, **recording)
+    return Study(name, values.get("title", name), tables, simulation, duration, recording)
+
+
+def _misplaced(values: Mapping[str, Any]) -> list[str]:
+    """Problems with what lies beside the axon, or the wrong way round."""
+    stimuli = values.get("stimuli", ())
+    places = [(f"stimuli[{k}].at", stimulus.at) for k, stimulus in enumerate(stimuli)]
+    positions = values.get("record", {}).get("positions", ())
+    places += [(f"record.positions[{k}]", position) for k, position in enumerate(positions)]
+    stretch = values.get("measure", {}).get("velocity", {})
+    places += [(f"measure.velocity.{end}", stretch[end]) for end in ("start", "stop") if stretch]
+    problems: list[str] = []
+    for path, place in places:
+        with _collecting(problems):
+            _attempt(path, values["axon"].index, place)
+    if stretch and not stretch["start"] < stretch["stop"]:
+        start, stop = stretch["start"], stretch["stop"]
+        problems.append(
+            f"measure.velocity.start = {start:g} um is not before stop = {stop:g} um; swap them"
+        )
+    return problems
+
+
+def _read(
+    table: Any, path: str, keys: Mapping[str, bool], kinds: Mapping[str, Kind]
+) -> tuple[dict[str, Any], list[str]]:
+    """The good values of a table, and the problems with the others.
+
+    `keys` are those that the table may have, and whether it must.
+    """
+    if not isinstance(table, dict):
+        return {}, [f"{path} = {reprlib.repr(table)} is no table; write [{path}], or {{...}}"]
+    prefix = f"{path}." if path else ""
+    takes = f"{path or 'a study'} takes {', '.join(keys)}"
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    missing = {key for key, needed in keys.items() if needed} - table.keys()
+    for key, value in table.items():
+        if key in keys:
+            with _collecting(problems):
+                values[key] = kinds.get(key, _free)(value, prefix + key)
+            continue
+        close = difflib.get_close_matches(key, keys.keys() - table.keys(), 1)
+        missing -= set(close)  # one mistake, one line
+        hint = f"did you mean {close[0]}?" if close else takes
+        problems.append(f"{prefix}{key} = {reprlib.repr(value)}: unknown key; {hint}")
+    problems += [f"{prefix}{key} is missing; {takes}" for key in keys if key in missing]
+    return values, problems
+
+
+def _made(
+    table: Any,
+    path: str,
+    choice: str,
+    makers: Mapping[str, Callable[..., Any]],
+    kinds: Mapping[str, Kind],
+) -> Any:
+    """What a table describes: its key `choice` names the maker, the others are arguments."""
+    if not isinstance(table, dict):
+        raise _ProblemsError(
+            f"{path} = {reprlib.repr(table)} is no table; write {{{choice} = ...}}"
+        )
+    arguments = dict(table)
+    chosen = arguments.pop(choice, None)
+    maker = makers.get(chosen) if isinstance(chosen, str) else None
+    if maker is None:
+        wrong = "is missing; write" if chosen is None else f"= {reprlib.repr(chosen)} is not"
+        hint = _closest(str(chosen), makers)
+        raise _ProblemsError(f"{path}.{choice} {wrong} one of {', '.join(makers)}{hint}")
+    values, problems = _read(arguments, path, _keys(maker), kinds)
+    if problems:
+        raise _ProblemsError(*problems)
+    return _attempt(path, maker, **values)
+
+
+def _attempt(path: str, make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What `make` returns; what it refuses is a problem at `path`."""
+    try:
+        return make(*args, **kwargs)
+    except AxonError as error:
+        raise _ProblemsError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _collecting(problems: list[str]) -> Iterator[None]:
+    """Note what is wrong, and go on."""
+    try:
+        yield
+    except _ProblemsError as found:
+        problems += found.args
+
+
+def _keys(function: Callable[..., Any], *without: str) -> dict[str, bool]:
+    """Names of a function's parameters, and whether they must be given."""
+    return {
+        name: parameter.default is parameter.empty
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in without
+    }
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
+    """A hint at what was meant, or nothing."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+# -- kinds ----------------------------------------------------------------------------------------
+
+
+def _in(unit: str) -> Kind:
+    """A number in `unit`, or a quantity."""
+
+    def read(value: Any, path: str) -> float:
+        try:
+            return units.quantity(value, unit, path)
+        except AxonError as error:  # names the path itself
+            raise _ProblemsError(str(error)) from None
+
+    return read
+
+
+def _along(unit: str) -> Kind:
+    """The same, or a list of them."""
+    one = _in(unit)
+    several = _each(one)
+    return lambda value, path: (several if isinstance(value, list) else one)(value, path)
+
+
+def _whole(value: Any, path: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise _ProblemsError(
+        f"{path} = {reprlib.repr(value)} is no whole number; write for instance 10"
+    )
+
+
+def _string(value: Any, path: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise _ProblemsError(f"{path} = {reprlib.repr(value)} is no text; write it in quotes")
+
+
+def _free(value: Any, path: str) -> Any:
+    """Numbers or quantities, alone or in a list, in a unit that only their function knows."""
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, str | int | float) or isinstance(item, bool):
+            raise _ProblemsError(
+                f"{path} = {reprlib.repr(value)} is no number; write 10 or '10 mV'"
+            )
+    return value
+
+
+def _each(kind: Kind) -> Kind:
+    """A list of what `kind` reads."""
+
+    def read(values: Any, path: str) -> list[Any]:
+        if not isinstance(values, list):
+            raise _ProblemsError(f"{path} = {reprlib.repr(values)} is no list; write [..., ...]")
+        found: list[Any] = []
+        problems: list[str] = []
+        for k, value in enumerate(values):
+            with _collecting(problems):
+                found.append(kind(value, f"{path}[{k}]"))
+        if problems:
+            raise _ProblemsError(*problems)
+        return found
+
+    return read
+
+
+def _table(keys: Mapping[str, bool], kinds: Mapping[str, Kind]) -> Kind:
+    """A table that has some of `keys`, and no others."""
+
+    def read(value: Any, path: str) -> dict[str, Any]:
+        values, problems = _read(value, path, keys, kinds)
+        if problems:
+            raise _ProblemsError(*problems)
+        return values
+
+    return read
+
+
+def _axon(value: Any, path: str) -> Axon:
+    axon: Axon = _made(value, path, "shape", _AXON_SHAPES, _AXON)
+    return axon
+
+
+def _membrane(value: Any, path: str) -> Membrane:
+    """A model, some of whose conductances may be scaled."""
+    known: dict[str, Callable[..., Membrane]]
+    known = {name: getattr(models, name) for name in models.names()}
+    table = dict(value) if isinstance(value, dict) else value
+    scaled = table.pop("scaled", {}) if isinstance(value, dict) else {}
+    membrane = _made(table, path, "model", known, {})
+    path = f"{path}.scaled"
+    factors = _table({channel.name: False for channel in membrane.channels}, {})(scaled, path)
+    result: Membrane = _attempt(path, membrane.scaled, **factors)
+    return result
+
+
+def _waveform(value: Any, path: str) -> Waveform:
+    """One waveform, or a list of them that are added."""
+    waveform: Waveform = (
+        _attempt(path, waveforms.sum_of, _each(_waveform)(value, path))
+        if isinstance(value, list)
+        else _made(value, path, "shape", waveforms.SHAPES, _WAVEFORM)
+    )
+    return waveform
+
+
+def _stimulus(value: Any, path: str) -> CurrentClamp:
+    stimulus: CurrentClamp = _made(value, path, "type", {"current_clamp": CurrentClamp}, _STIMULUS)
+    return stimulus
+
+
+# -- which keys a study has, and of what kind they are --------------------------------------------
+
+_LENGTH, _LENGTHS, _TIME, _POTENTIAL = _in("um"), _along("um"), _in("ms"), _in("mV")
+
+_AXON_SHAPES: dict[str, Callable[..., Axon]] = {
+    "cylinder": Axon.cylinder,
+    "profile": Axon.from_profile,
+    "tapered": Axon.tapered,
+    "stepped": Axon.stepped,
+    "varicose": Axon.varicose,
+}
+_AXON: dict[str, Kind] = {
+    "length": _LENGTH,
+    "lengths": _LENGTHS,
+    "diameter": _LENGTHS,
+    "diameters": _LENGTHS,
+    "end_diameter": _LENGTH,
+    "varicosity_diameter": _LENGTH,
+    "varicosity_length": _LENGTH,
+    "spacing": _LENGTH,
+    "x": _LENGTHS,
+    "Ra": _along("ohm*cm"),
+    "cm": _along("uF/cm^2"),
+    "dx": _LENGTH,
+    "compartments": _whole,
+    "d_lambda": _in(""),
+}
+_WAVEFORM: dict[str, Kind] = {
+    "amplitude": _in("nA"),
+    "start": _TIME,
+    "duration": _TIME,
+    "gap": _TIME,
+    "ratio": _in(""),
+    "interval": _TIME,
+    "count": _whole,
+    "frequency_hz": _in("Hz"),
+    "phase": _in("rad"),
+    "t": _along("ms"),
+    "values": _along("nA"),
+    "delay": _TIME,
+    "waveform": _waveform,
+    "terms": _each(_waveform),
+}
+_STIMULUS: dict[str, Kind] = {"at": _LENGTH, "waveform": _waveform}
+_SIMULATION: dict[str, Kind] = {
+    "duration": _TIME,
+    "celsius": _along("degC"),
+    "dt": _TIME,
+    "v_init": _along("mV"),
+    "method": _string,
+    "spike_threshold": _POTENTIAL,
+}
+_RECORD: dict[str, Kind] = {"every": _TIME, "positions": _each(_LENGTH), "dtype": _string}
+_VELOCITY: dict[str, Kind] = {"start": _LENGTH, "stop": _LENGTH, "threshold": _POTENTIAL}
+
+_STUDY: dict[str, Kind] = {
+    "title": _string,
+    "axon": _axon,
+    "membrane": _membrane,
+    "stimuli": _each(_stimulus),
+    "simulation": _table(
+        {"duration": True} | _keys(Simulation, "axon", "membrane", "stimuli"), _SIMULATION
+    ),
+    "record": _table(dict.fromkeys(_RECORD, False), _RECORD),
+    "measure": _table(
+        {"velocity": False}, {"velocity": _table(_keys(conduction_velocity, "run"), _VELOCITY)}
+    ),
+}
+_NEEDED = {"axon", "membrane", "simulation"}

@@ -1,0 +1,557 @@
+"""Values that change over time, as shapes that add, scale, shift and repeat.
+
+A waveform knows nothing of an electrode: its values are in whatever unit the
+stimulus that carries it takes. Delays and factors are folded into the shapes
+at once, so every waveform is a shape, a train of a waveform, or a sum of these.
+
+A stimulus enters a time step by its mean over that step. Means are found from
+lengths measured near the shape itself, never as differences of two large
+integrals, so a pulse delivers its charge wherever its edges fall, hours into a
+run as at its beginning.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from axon.errors import StimulusError
+from axon.units import FloatArray, QuantityLike, quantity
+
+__all__ = ["Pulse", "Ramp", "Samples", "Sine", "Sum", "Train", "Waveform"]
+
+# Far beyond what makes sense, and far from where floats overflow.
+MAX_TIME = 1e12  # ms, some thirty years
+MAX_AMPLITUDE = 1e100
+MAX_DEPTH = 64  # waveforms within waveforms; Python's own limit is some hundreds
+MAX_TERMS = 100_000
+MAX_EDGES = 10_000_000  # of one train in one window
+
+
+class Waveform(ABC):
+    """A value that changes over time; immutable, hashable, equal by description.
+
+    Made by the functions `pulse`, `constant`, `train`, `biphasic`, `ramp`,
+    `sine` and `samples`, and from other waveforms by `delayed`, `scaled`,
+    ``w1 + w2``, ``w1 - w2``, ``-w``, ``2 * w``, `sum_of` and `train_of`.
+    """
+
+    __array_ufunc__ = None  # numpy scalars leave `factor * waveform` to the waveform
+
+    def mean(self, start: ArrayLike, stop: ArrayLike) -> FloatArray:
+        """Exact mean over each interval.
+
+        Parameters
+        ----------
+        start, stop : array_like
+            Ends of the intervals in ms, of shapes that broadcast; every `stop`
+            lies after its `start`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Means, in the unit of the amplitude, of the broadcast shape. They
+            are exact up to rounding; an interval within a pulse has exactly
+            its amplitude.
+
+        Raises
+        ------
+        StimulusError
+            If an interval is empty, reversed, or not a number.
+        """
+        a, b = np.broadcast_arrays(
+            np.asarray(start, dtype=np.float64), np.asarray(stop, dtype=np.float64)
+        )
+        width = b - a
+        if not np.all((width > 0) & (a >= -MAX_TIME) & (b <= MAX_TIME)):
+            raise StimulusError(
+                f"start, stop: every interval must stop after it starts, within {MAX_TIME:g} ms"
+            )
+        return self._mean(a.ravel(), b.ravel(), width.ravel()).reshape(a.shape)
+
+    def __call__(self, t: ArrayLike) -> FloatArray:
+        """Values at times `t` in ms, of the shape of `t`; at a jump, the value after it."""
+        times = np.asarray(t, dtype=np.float64)
+        return self._value(times.ravel()).reshape(times.shape)
+
+    def edges(self, start: float, stop: float) -> FloatArray:
+        """Times at which the value jumps, with ``start <= t < stop``.
+
+        Windows that touch so report every edge once. Jumps of two terms of a
+        sum that cancel are reported.
+
+        Parameters
+        ----------
+        start, stop : float
+            Ends of the window in ms.
+
+        Returns
+        -------
+        numpy.ndarray
+            Times in ms, ascending, without repetition.
+
+        Raises
+        ------
+        StimulusError
+            If a train has more than ten million edges in the window.
+        """
+        times = np.unique(self._edges(start, stop))
+        return times[(times >= start) & (times < stop)]
+
+    @abstractmethod
+    def span(self) -> tuple[float, float]:
+        """First and last time in ms between which the value may differ from zero."""
+
+    def delayed(self, dt: QuantityLike) -> Waveform:
+        """The same waveform, later by `dt` (ms or quantity; negative is earlier)."""
+        return self._mapped(quantity(dt, "ms", "dt", error=StimulusError), 1.0)
+
+    def scaled(self, factor: float) -> Waveform:
+        """The same waveform with every value multiplied by `factor`."""
+        return self._mapped(0.0, quantity(factor, "", "factor", error=StimulusError))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Description in JSON's types: ``shape`` names a function, the rest are its arguments."""
+        shape, arguments = self._recipe()
+        return {"shape": shape} | {key: _plain(value) for key, value in arguments.items()}
+
+    @staticmethod
+    def from_dict(description: Any) -> Waveform:
+        """What `axon.waveforms.from_description` makes of a description such as `to_dict` gives."""
+        from axon.waveforms import from_description
+
+        return from_description(description)
+
+    def __repr__(self) -> str:
+        shape, arguments = self._recipe()
+        return f"{shape}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+
+    def __add__(self, other: Waveform) -> Waveform:
+        return Sum.of((self, other)) if isinstance(other, Waveform) else NotImplemented
+
+    def __radd__(self, other: int) -> Waveform:
+        # the built-in sum() starts from 0
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    def __sub__(self, other: Waveform) -> Waveform:
+        return self + -other if isinstance(other, Waveform) else NotImplemented
+
+    def __neg__(self) -> Waveform:
+        return self.scaled(-1.0)
+
+    def __mul__(self, factor: float) -> Waveform:
+        return self.scaled(factor)
+
+    __rmul__ = __mul__
+
+    @abstractmethod
+    def _mean(self, a: FloatArray, b: FloatArray, width: FloatArray) -> FloatArray:
+        """Means over [a, b]; `width` is b - a, known better than from a and b once shifted."""
+
+    @abstractmethod
+    def _value(self, t: FloatArray) -> FloatArray:
+        """Values at times `t`."""
+
+    @abstractmethod
+    def _edges(self, start: float, stop: float) -> FloatArray:
+        """Every jump in [start, stop), in any order, and possibly others outside."""
+
+    @abstractmethod
+    def _mapped(self, delay: float, factor: float) -> Waveform:
+        """Delayed by `delay` ms and multiplied by `factor`."""
+
+    @abstractmethod
+    def _recipe(self) -> tuple[str, dict[str, Any]]:
+        """Name of a function of `axon.waveforms`, and its arguments for an equal waveform."""
+
+    def _depth(self) -> int:
+        """Levels of waveforms below this one."""
+        return 0
+
+
+@dataclass(frozen=True, repr=False)
+class Stretch(Waveform):
+    """One formula on [start, start + duration), and zero elsewhere."""
+
+    amplitude: float
+    start: float
+    duration: float
+
+    def __post_init__(self) -> None:
+        _check_range(self.amplitude, self.start)
+
+    def span(self) -> tuple[float, float]:
+        return self.start, self.start + self.duration
+
+    @abstractmethod
+    def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
+        """Mean of the formula, per amplitude, from `first` over `length`; 0 gives its value."""
+
+    def _mean(self, a: FloatArray, b: FloatArray, width: FloatArray) -> FloatArray:
+        # differences to the start are exact near it (Sterbenz), whatever the hour
+        before, after = a - self.start, b - self.start
+        inside = (before >= 0) & (after <= self.duration)
+        length = np.minimum(after, self.duration) - np.maximum(before, 0.0)
+        length = np.where(inside, width, np.maximum(length, 0.0))
+        first = np.clip(a, *self.span())
+        return self.amplitude * (length / width) * self._formula(first, length)
+
+    def _value(self, t: FloatArray) -> FloatArray:
+        start, stop = self.span()
+        value = self.amplitude * self._formula(np.clip(t, start, stop), 0.0)
+        return np.where((t >= start) & (t < stop), value, 0.0)
+
+    def _edges(self, start: float, stop: float) -> FloatArray:
+        ends = np.array([t for t in self.span() if t < math.inf])
+        # what is left of a sine's zero after rounding is no jump
+        return ends[np.abs(self._formula(ends, 0.0)) > 1e-12]
+
+    def _mapped(self, delay: float, factor: float) -> Waveform:
+        return replace(self, start=self.start + delay, amplitude=self.amplitude * factor)
+
+    def _recipe(self) -> tuple[str, dict[str, Any]]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        # what lasts for ever says so by silence: JSON has no infinity
+        return type(self).__name__.lower(), {k: v for k, v in values.items() if v != math.inf}
+
+
+@dataclass(frozen=True, repr=False)
+class Pulse(Stretch):
+    """A constant value."""
+
+    def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
+        return np.ones_like(first)
+
+    def _recipe(self) -> tuple[str, dict[str, Any]]:
+        name, arguments = super()._recipe()
+        return name if "duration" in arguments else "constant", arguments
+
+
+@dataclass(frozen=True, repr=False)
+class Ramp(Stretch):
+    """A straight rise from zero."""
+
+    def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
+        return ((first - self.start) + length / 2) / self.duration
+
+
+@dataclass(frozen=True, repr=False)
+class Sine(Stretch):
+    """A sine whose phase counts from its start."""
+
+    frequency_hz: float
+    phase: float
+
+    def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
+        # mean of a sine = its value at the middle times sin(x)/x with half the turned
+        # angle as x: nothing cancels however short the interval
+        turns = self._turns(first) - self._turns(np.array(self.start))
+        turned = self.frequency_hz * np.asarray(length) / 1000
+        angle = 2 * np.pi * (turns + turned / 2) + self.phase
+        return np.sin(angle) * np.sinc(turned)
+
+    def _turns(self, t: FloatArray) -> FloatArray:
+        """Turns from time 0 to `t`, less some whole ones, so that late times lose no digits."""
+        whole = np.floor(t)
+        # 24 bits of the frequency times a whole time below six days are exact
+        coarse = float(np.float32(self.frequency_hz))
+        turns = np.fmod(coarse * whole, 1000) + (self.frequency_hz - coarse) * whole
+        return (turns + self.frequency_hz * (t - whole)) / 1000
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Samples(Waveform):
+    """Straight lines between samples, zero outside; two samples at one time are a jump."""
+
+    t: FloatArray
+    values: FloatArray
+    delay: float
+
+    def __post_init__(self) -> None:
+        _check_range(float(np.abs(self.values).max()), self.delay)
+        self.t.flags.writeable = False
+        self.values.flags.writeable = False
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Samples):
+            return NotImplemented
+        return (
+            self.delay == other.delay
+            and np.array_equal(self.t, other.t)
+            and np.array_equal(self.values, other.values)
+        )
+
+    def __hash__(self) -> int:
+        # adding 0.0 makes -0.0, which equals 0.0, hash as it
+        return hash((self.delay, (self.t + 0.0).tobytes(), (self.values + 0.0).tobytes()))
+
+    def span(self) -> tuple[float, float]:
+        return self.delay + float(self.t[0]), self.delay + float(self.t[-1])
+
+    @cached_property
+    def _run(self) -> FloatArray:
+        """Length of each segment; that of a jump, in which nothing ever lies, isn't 0."""
+        run = np.diff(self.t)
+        return np.where(run > 0, run, 1.0)
+
+    @cached_property
+    def _rise(self) -> FloatArray:
+        return np.diff(self.values)
+
+    @cached_property
+    def _areas(self) -> FloatArray:
+        """Integral over each segment."""
+        return np.diff(self.t) * (self.values[:-1] + self.values[1:]) / 2
+
+    def _segment(self, t: FloatArray) -> NDArray[np.intp]:
+        return np.clip(np.searchsorted(self.t, t, side="right") - 1, 0, len(self.t) - 2)
+
+    def _line(
+        self, k: NDArray[np.intp], first: FloatArray, length: FloatArray | float
+    ) -> FloatArray:
+        """Mean on segment `k` from `first` over `length`."""
+        part = ((first - self.t[k]) + length / 2) / self._run[k]
+        return self.values[k] + self._rise[k] * part
+
+    def _mean(self, a: FloatArray, b: FloatArray, width: FloatArray) -> FloatArray:
+        a, b = a - self.delay, b - self.delay
+        first, last = np.clip(a, *self.t[[0, -1]]), np.clip(b, *self.t[[0, -1]])
+        i, j = self._segment(first), self._segment(last)
+        within = i == j
+        # what the first segment holds, what the last one holds, and the whole ones between
+        head = np.where(within, last, self.t[i + 1]) - first
+        head = np.where(within & (first == a) & (last == b), width, head)
+        tail = np.where(within, 0.0, last - self.t[j])
+        mean = head / width * self._line(i, first, head)
+        mean += tail / width * self._line(j, self.t[j], tail)
+        between = j > i + 1
+        if between.any():
+            bounds = np.stack((i[between] + 1, j[between]), axis=1).ravel()
+            sums = np.add.reduceat(self._areas[: bounds.max() + 1], bounds)[::2]
+            mean[between] += sums / width[between]
+        return mean
+
+    def _value(self, t: FloatArray) -> FloatArray:
+        t = t - self.delay
+        on = (t >= self.t[0]) & (t < self.t[-1])
+        return np.where(on, self._line(self._segment(t), t, 0.0), 0.0)
+
+    @cached_property
+    def _jumps(self) -> FloatArray:
+        t = np.concatenate((self.t[:1], self.t, self.t[-1:]))
+        values = np.concatenate(([0.0], self.values, [0.0]))
+        jumps: FloatArray = t[1:][(np.diff(t) == 0) & (np.diff(values) != 0)]
+        return self.delay + jumps
+
+    def _edges(self, start: float, stop: float) -> FloatArray:
+        return self._jumps
+
+    def _mapped(self, delay: float, factor: float) -> Waveform:
+        return Samples(self.t, self.values * factor, self.delay + delay)
+
+    def _recipe(self) -> tuple[str, dict[str, Any]]:
+        return "samples", {"t": self.t, "values": self.values, "delay": self.delay}
+
+    def __repr__(self) -> str:
+        start, stop = self.span()
+        return f"<samples: {len(self.t)} from {start!r} to {stop!r} ms>"
+
+
+@dataclass(frozen=True, repr=False)
+class Train(Waveform):
+    """Copies of a waveform that begins at 0, one every `interval` from `start` on."""
+
+    waveform: Waveform
+    start: float
+    interval: float
+    count: int
+
+    def __post_init__(self) -> None:
+        _check_range(0.0, self.start)
+        _check_depth(self)
+
+    def span(self) -> tuple[float, float]:
+        return self.start, float(self._begin(np.array(self.count - 1.0))) + self.waveform.span()[1]
+
+    @cached_property
+    def _reach(self) -> float:
+        """A time in a copy that is past its end, whatever rounding did to that."""
+        return self.waveform.span()[1] + self.interval
+
+    @cached_property
+    def _integral(self) -> float:
+        """Integral over one copy."""
+        reach = np.array([self._reach])
+        return float((reach * self.waveform._mean(np.zeros(1), reach, reach))[0])
+
+    @cached_property
+    def _own_edges(self) -> FloatArray:
+        """Edges of one copy."""
+        return self.waveform.edges(-math.inf, math.inf)
+
+    def _begin(self, k: FloatArray) -> FloatArray:
+        """When copy `k` begins."""
+        return self.start + k * self.interval
+
+    def _copy(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Which copy was the last to begin at or before `t` (else the first), and when."""
+        last = self.count - 1
+        k = np.clip(np.floor((t - self.start) / self.interval), 0, last)
+        # the quotient was rounded: what decides are the times themselves
+        k += (k < last) & (self._begin(k + 1) <= t)
+        k -= (k > 0) & (self._begin(k) > t)
+        return k, self._begin(k)
+
+    def _mean(self, a: FloatArray, b: FloatArray, width: FloatArray) -> FloatArray:
+        copy_a, begin_a = self._copy(a)
+        copy_b, begin_b = self._copy(b)
+        within = copy_a == copy_b
+        lo, hi = a - begin_a, b - begin_b
+        # what the first copy holds, what the last one holds, and the whole ones between
+        head = self._share(
+            lo,
+            np.where(within, hi, self._reach),
+            np.where(within, width, self._reach - lo),
+            width,
+        )
+        tail = self._share(np.zeros_like(lo), hi, np.where(within, 0.0, hi), width)
+        return head + tail + np.maximum(copy_b - copy_a - 1, 0) * self._integral / width
+
+    def _share(
+        self, lo: FloatArray, hi: FloatArray, length: FloatArray, width: FloatArray
+    ) -> FloatArray:
+        """Integral over [lo, hi] of one copy, divided by `width`."""
+        stop = self.waveform.span()[1]
+        touched = (length > 0) & (hi > 0) & (lo < stop)
+        whole = touched & (lo <= 0) & (hi >= stop)
+        # only cut copies are asked, so that trains of trains cost no more at each level
+        cut = touched & ~whole
+        share = np.where(whole, self._integral / width, 0.0)
+        if cut.any():
+            means = self.waveform._mean(lo[cut], hi[cut], length[cut])
+            share[cut] = means * (length[cut] / width[cut])
+        return share
+
+    def _value(self, t: FloatArray) -> FloatArray:
+        return self.waveform._value(t - self._copy(t)[1])
+
+    def _edges(self, start: float, stop: float) -> FloatArray:
+        # one copy more on either side, for what rounding did to the quotients
+        first, last = (np.array([start, stop]) - self.start) / self.interval
+        first, last = np.clip([np.floor(first) - 2, np.floor(last) + 2], 0, self.count)
+        if (last - first) * len(self._own_edges) > MAX_EDGES:
+            raise StimulusError(
+                f"interval = {self.interval!r} makes more than {MAX_EDGES} edges from {start!r} "
+                f"to {stop!r} ms; write a longer one"
+            )
+        return np.add.outer(self._begin(np.arange(first, last)), self._own_edges).ravel()
+
+    def _mapped(self, delay: float, factor: float) -> Waveform:
+        return replace(self, waveform=self.waveform._mapped(0.0, factor), start=self.start + delay)
+
+    def _recipe(self) -> tuple[str, dict[str, Any]]:
+        return "train_of", {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _depth(self) -> int:
+        return 1 + self.waveform._depth()
+
+
+@dataclass(frozen=True, repr=False)
+class Sum(Waveform):
+    """The sum of two or more waveforms, none of them a sum."""
+
+    terms: tuple[Waveform, ...]
+
+    @staticmethod
+    def of(terms: Iterable[Waveform]) -> Waveform:
+        """The sum of at least one waveform."""
+        flat: list[Waveform] = []
+        for term in terms:
+            flat.extend(term.terms if isinstance(term, Sum) else (term,))
+        return flat[0] if len(flat) == 1 else Sum(tuple(flat))
+
+    def __post_init__(self) -> None:
+        if len(self.terms) > MAX_TERMS:
+            raise StimulusError(
+                f"terms are {len(self.terms)}, more than {MAX_TERMS} in one sum; "
+                "write trains or samples"
+            )
+        _check_depth(self)
+
+    @cached_property
+    def _spans(self) -> FloatArray:
+        """Starts of all terms, and stops."""
+        return np.array([term.span() for term in self.terms]).T
+
+    def span(self) -> tuple[float, float]:
+        return float(self._spans[0].min()), float(self._spans[1].max())
+
+    def _within(self, start: float, stop: float) -> list[Waveform]:
+        """Terms that reach into the window; of a long list of pulses, a few."""
+        starts, stops = self._spans
+        return [self.terms[k] for k in np.flatnonzero((starts <= stop) & (stops >= start))]
+
+    def _mean(self, a: FloatArray, b: FloatArray, width: FloatArray) -> FloatArray:
+        mean = np.zeros_like(a)
+        for term in self._within(a.min(initial=math.inf), b.max(initial=-math.inf)):
+            mean += term._mean(a, b, width)
+        return mean
+
+    def _value(self, t: FloatArray) -> FloatArray:
+        value = np.zeros_like(t)
+        for term in self._within(t.min(initial=math.inf), t.max(initial=-math.inf)):
+            value += term._value(t)
+        return value
+
+    def _edges(self, start: float, stop: float) -> FloatArray:
+        edges = [term._edges(start, stop) for term in self._within(start, stop)]
+        return np.concatenate([np.empty(0), *edges])
+
+    def _mapped(self, delay: float, factor: float) -> Waveform:
+        return Sum(tuple(term._mapped(delay, factor) for term in self.terms))
+
+    def _recipe(self) -> tuple[str, dict[str, Any]]:
+        return "sum_of", {"terms": self.terms}
+
+    def __repr__(self) -> str:
+        shown = [repr(term) for term in self.terms[:4]]
+        more = len(self.terms) - len(shown)
+        return " + ".join(shown + [f"<{more} more>"] * (more > 0))
+
+    def _depth(self) -> int:
+        return 1 + max(term._depth() for term in self.terms)
+
+
+def _check_range(amplitude: float, start: float) -> None:
+    """Refuse what delays and factors carried too far."""
+    if not abs(amplitude) <= MAX_AMPLITUDE:
+        raise StimulusError(
+            f"amplitude = {amplitude!r} is beyond {MAX_AMPLITUDE:g}; write a number in nA"
+        )
+    if not abs(start) <= MAX_TIME:
+        raise StimulusError(f"start = {start!r} is beyond {MAX_TIME:g} ms; write a number in ms")
+
+
+def _check_depth(waveform: Waveform) -> None:
+    if waveform._depth() > MAX_DEPTH:
+        raise StimulusError(
+            f"waveform holds more than {MAX_DEPTH} waveforms within each other; write a flat sum"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's types."""
+    if isinstance(value, Waveform):
+        return value.to_dict()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

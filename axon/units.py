@@ -1,0 +1,234 @@
+"""The edge at which quantities become plain numbers.
+
+Inside, every number is in the unit that the documentation names. At the edge a plain
+number is taken to be in that unit, while a string such as ``"10 mm"`` or a pint quantity
+is converted to it. Pint is imported when the first of these arrives: it is slow to import.
+"""
+
+from __future__ import annotations
+
+import numbers
+import re
+import reprlib
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from axon.errors import AxonError, UnitError
+
+if TYPE_CHECKING:
+    import pint
+
+__all__ = ["FloatArray", "QuantitiesLike", "QuantityLike", "quantities", "quantity"]
+
+
+class HasUnit(Protocol):
+    """What is used of a pint quantity, whichever registry it is from."""
+
+    @property
+    def magnitude(self) -> Any: ...
+
+    def to(self, unit: str, /) -> Any: ...
+
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+QuantityLike: TypeAlias = float | str | HasUnit
+QuantitiesLike: TypeAlias = npt.ArrayLike | HasUnit | Iterable[QuantityLike]
+
+# A number, then names of units that are multiplied or divided, each with at most one power
+# of one digit. Pint reads more than this, and would evaluate "m**9**9**9" for hours.
+_NAME = r"(?:°?[^\W\d]+|%)(?:\s*(?:\^|\*\*)\s*-?\d)?"
+_WITH_UNIT = re.compile(
+    rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*({_NAME}(?:(?:\s*[*/·]\s*|\s+){_NAME})*)\s*"
+)
+
+# Numbers that make sense in an error message's example.
+_EXAMPLE = {
+    "mV": -65, "ms": 0.5, "um": 10, "ohm*cm": 100, "S/cm^2": 0.12, "mM": 5, "degC": 37, "": 0.1
+}  # fmt: skip
+
+
+def quantity(
+    value: QuantityLike,
+    unit: str,
+    name: str,
+    *,
+    error: type[AxonError] = UnitError,
+    positive: bool = False,
+    minimum: float | None = None,
+    finite: bool = True,
+) -> float:
+    """A quantity as a plain number in `unit`.
+
+    Parameters
+    ----------
+    value : float, str or pint.Quantity
+        A number in `unit`, or a quantity of the same dimension such as ``"10 mm"``.
+        Strings are converted in decimal, so ``"0.1 m"`` is 100000 µm exactly.
+    unit : str
+        Unit of the result as pint writes it; ``""`` for a number without dimension.
+    name : str
+        What the caller calls the quantity; appears in the error.
+    error : type of AxonError, optional
+        Raised if `value` will not do.
+    positive : bool, optional
+        Refuse zero and negative values.
+    minimum : float, optional
+        Refuse values below it, in `unit`.
+    finite : bool, optional
+        Refuse infinity. NaN is refused in any case.
+
+    Returns
+    -------
+    float
+        The number, in `unit`.
+
+    Raises
+    ------
+    UnitError
+        Or `error`, if `value` is no number, has no unit or one of another dimension,
+        or lies outside of the limits.
+
+    Examples
+    --------
+    >>> quantity("10 mm", "um", "length")
+    10000.0
+    >>> quantity(3, "um", "length")
+    3.0
+    """
+    number = _plain(value, unit, name, error)
+    if number != number:
+        why = "is not a number"
+    elif finite and number in (np.inf, -np.inf):
+        why = "is not finite"
+    elif positive and not number > 0:
+        why = "must be greater than 0"
+    elif minimum is not None and number < minimum:
+        why = f"must be at least {minimum:g}" + f" {unit}".rstrip()
+    else:
+        return number
+    raise _refusal(value, unit, name, error, why)
+
+
+def quantities(
+    value: QuantitiesLike,
+    unit: str,
+    name: str,
+    *,
+    error: type[AxonError] = UnitError,
+    positive: bool = False,
+    minimum: float | None = None,
+    finite: bool = True,
+) -> FloatArray:
+    """Quantities as an array of plain numbers in `unit`.
+
+    Parameters
+    ----------
+    value : float, str, pint.Quantity, array, or sequence of any of the first three
+        Numbers in `unit`, an array with a unit, or quantities such as ``["1 mm", 200.0]``.
+    unit, name, error, positive, minimum, finite
+        As for `quantity`; they hold for every element, and the error names the first
+        element that fails by its index.
+
+    Returns
+    -------
+    ndarray of float64
+        A new array of the shape of `value`, in `unit`; of shape ``()`` for a single number.
+
+    Raises
+    ------
+    UnitError
+        Or `error`, as for `quantity`.
+
+    Examples
+    --------
+    >>> quantities(["1 mm", 200], "um", "x")
+    array([1000.,  200.])
+    """
+    limits: dict[str, Any] = {
+        "error": error, "positive": positive, "minimum": minimum, "finite": finite
+    }  # fmt: skip
+    if isinstance(value, str):
+        return np.array(quantity(value, unit, name, **limits))
+    if hasattr(value, "magnitude"):
+        value = _convert(value, unit, name, error)
+    # NumPy would turn [1, "2"] into strings, and quantities into numbers without a unit.
+    elif isinstance(value, list | tuple) and not all(map(_is_number, value)):
+        each: list[Any] = [
+            (quantities if isinstance(v, list | tuple) else quantity)(
+                v, unit, f"{name}[{i}]", **limits
+            )
+            for i, v in enumerate(value)
+        ]
+        value = each
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise _refusal(value, unit, name, error, "is ragged") from None
+    if array.dtype.kind == "U":
+        return quantities(array.tolist(), unit, name, **limits)
+    if array.dtype.kind not in "iuf":
+        raise _refusal(value, unit, name, error, "is not made of numbers")
+    array = array.astype(np.float64)
+    good = np.isfinite(array) if finite else ~np.isnan(array)
+    if positive:
+        good &= array > 0
+    if minimum is not None:
+        good &= array >= minimum
+    if not good.all():
+        first = tuple(int(i) for i in np.argwhere(~good)[0])
+        quantity(float(array[first]), unit, name + "".join(f"[{i}]" for i in first), **limits)
+    return array
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _plain(value: Any, unit: str, name: str, error: type[AxonError]) -> float:
+    """The number in `unit`, whatever its size."""
+    if isinstance(value, str) or hasattr(value, "magnitude"):
+        value = _convert(value, unit, name, error)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if not (_is_number(value) or isinstance(value, Decimal)):
+        raise _refusal(value, unit, name, error, "is not a number")
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _convert(value: Any, unit: str, name: str, error: type[AxonError]) -> Any:
+    """The magnitude in `unit` of text or of a pint quantity."""
+    if isinstance(value, str):
+        match = _WITH_UNIT.fullmatch(value)
+        if match is None:
+            raise _refusal(value, unit, name, error, "is no number with a unit")
+        number, of = match.groups()
+        registry = _registry()
+    try:
+        given = registry.Quantity(Decimal(number), of) if isinstance(value, str) else value
+        return given.to(unit).magnitude
+    # Whatever it is: besides its own errors, pint fails by KeyError ("m^0"), by
+    # AssertionError ("dBm^2"), TypeError, ValueError, and ArithmeticError from decimal.
+    except Exception as why:
+        refusal = _refusal(value, unit, name, error, f"cannot be converted to {unit}")
+        raise refusal from why
+
+
+@cache
+def _registry() -> pint.UnitRegistry[Any]:
+    import pint
+
+    return pint.UnitRegistry(non_int_type=Decimal)
+
+
+def _refusal(value: Any, unit: str, name: str, error: type[AxonError], why: str) -> AxonError:
+    example = _EXAMPLE.get(unit, 1)
+    wanted = f'a number in {unit}, or "{example} {unit}"' if unit else f"a number such as {example}"
+    return error(f"{name} = {reprlib.repr(value)} {why}; write {wanted}")

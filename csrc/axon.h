@@ -1,0 +1,224 @@
+/*
+ * axon: the membrane potential along a cable, staggered Crank-Nicolson.
+ *
+ * Arrays in, arrays out. Nothing here knows Python, allocates while stepping,
+ * or keeps global state: any number of simulations may live in one process,
+ * each used by one thread at a time.
+ *
+ * Units inside: mV, ms, nA, uS, nF. Membrane expressions are per area, in
+ * mA/cm2 and S/cm2; `area` carries 1e-2 times the area in um2, which turns
+ * them into nA and uS.
+ *
+ * Functions that can fail return an ax_status; ax_message() puts it in words.
+ */
+#ifndef AXON_H
+#define AXON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+    AX_OK = 0,
+    /* a stop, not an error: call again after draining */
+    AX_STOP_FULL = 1,
+    /* the caller's mistake */
+    AX_ERR_ARGUMENT = -1,
+    AX_ERR_PROGRAM = -2,
+    AX_ERR_TABLE = -3,
+    AX_ERR_ISA = -4,
+    /* the machine's */
+    AX_ERR_MEMORY = -5,
+    /* the numbers' */
+    AX_ERR_DIVERGED = -6,
+} ax_status;
+
+const char *ax_message(int status);
+
+/* A run in which some |V| exceeds this many mV has blown up. */
+#define AX_V_LIMIT 1000.0
+
+#define AX_LANES 8
+#define AX_GATES_PER_BLOCK 4
+
+/* ---- instruction sets ------------------------------------------------------------------- */
+
+/* Number of instruction sets compiled in; the best comes last. */
+int ax_isa_count(void);
+const char *ax_isa_name(int isa);
+/* Whether this machine can run it. */
+int ax_isa_supported(int isa);
+/* Whether multiply-add is fused: all sets where it is give the same bits. */
+int ax_isa_fused(int isa);
+
+/* ---- the vector program ----------------------------------------------------------------- */
+
+/*
+ * One instruction is five numbers: operation, destination, and three operands,
+ * all slots (unused operands are -1). Slots are numbered in this order:
+ *
+ *   0           V, mV                                  (read only)
+ *   1           time step of this advance, ms          (read only)
+ *   2 ...       the states                             (read and written)
+ *   ...         parameters, constants                  (read only)
+ *   ...         temporaries                            (written before they are read)
+ *
+ * The table of operations is the only place that lists them: X(NAME, operands).
+ */
+#define AX_OPERATIONS(X)                                                                     \
+    X(COPY, 1) X(NEG, 1) X(ABS, 1) X(SQRT, 1) X(EXP, 1) X(EXPM1, 1) X(LOG, 1) X(TANH, 1)     \
+    X(EXPREL, 1) /* x / (exp(x) - 1), 1 at 0 */                                              \
+    X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(MIN, 2) X(MAX, 2)                              \
+    X(LT, 2) X(LE, 2) X(EQ, 2) /* 1 or 0 */                                                  \
+    X(FMA, 3) /* a b + c */ X(SELECT, 3) /* a is not 0 ? b : c */
+
+typedef enum {
+#define X(name, operands) AX_OP_##name,
+    AX_OPERATIONS(X)
+#undef X
+    AX_OP_COUNT
+} ax_op;
+
+const char *ax_op_name(int op);
+int ax_op_operands(int op);
+
+/*
+ * A membrane, as data. Every pointer is borrowed during ax_sim_create, which
+ * copies what it needs. Nothing in here is trusted.
+ */
+typedef struct {
+    int32_t n_states, n_params, n_consts, n_temps;
+    const int32_t *param_length; /* [n_params] 1, or one value per compartment */
+    const double *params;        /* all of them, one after the other */
+    int64_t n_param_values;
+    const double *consts; /* [n_consts] */
+
+    /*
+     * Gates whose rates depend on V alone. Row b holds, for each block of four
+     * gates, eight cubics in s = (V - table_min) / table_step - b, |s| <= 1/2:
+     * four steady states, then four values of 1 - exp(-dt/tau). The constant
+     * term is double; the others, small beside it, are float.
+     */
+    int32_t n_gates, n_bins;
+    double table_min, table_step; /* mV */
+    const int32_t *gate_state;    /* [n_gates] state that each gate is */
+    const double *table_value;    /* [n_bins][n_blocks][8] */
+    const float *table_slope;     /* [n_bins][n_blocks][3][8] first, second, third order */
+
+    /* Instructions, run in order once a step after the tabulated gates have moved. */
+    int32_t n_code;
+    const int32_t *code;                     /* [n_code][5] */
+    int32_t current_slot, conductance_slot;  /* mA/cm2 and its derivative, S/cm2; or both -1 */
+
+    /* Ohmic currents: gbar * prod(factor^power) * (V - reversal), added to the above. */
+    int32_t n_terms, n_factors;
+    const int32_t *terms;   /* [n_terms][4] gbar, reversal, first factor, number of factors */
+    const int32_t *factors; /* [n_factors][2] slot, power (1 to 8) */
+} ax_membrane;
+
+/* A cable of n compartments in a row. */
+typedef struct {
+    int64_t n;
+    const double *area;        /* [n] 1e-2 um2: S/cm2 to uS, mA/cm2 to nA */
+    const double *capacitance; /* [n] nF */
+    const double *axial;       /* [n - 1] uS between neighbours */
+} ax_cable;
+
+/* Where electrodes inject: entry e adds weight[e] times source[e]'s current. */
+typedef struct {
+    int32_t n_sources;
+    int64_t n_entries;
+    const int64_t *compartment;
+    const int32_t *source;
+    const double *weight;
+} ax_sources;
+
+typedef struct {
+    double dt;               /* ms */
+    int backward_euler;      /* 0: Crank-Nicolson */
+    double spike_threshold;  /* mV */
+    int isa;                 /* index of an instruction set, -1 for the best */
+    int64_t n_recorded;      /* compartments whose V is recorded */
+    const int64_t *recorded; /* [n_recorded] */
+    int64_t record_every;    /* steps between rows, 0 for none */
+    int record_float;        /* rows of float rather than double */
+} ax_options;
+
+typedef struct ax_sim ax_sim;
+
+/* On success *out is owned by the caller, who hands it to ax_sim_free. */
+int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_sources *sources,
+                  const ax_options *options, ax_sim **out);
+void ax_sim_free(ax_sim *self); /* NULL is allowed */
+
+/* ---- state ------------------------------------------------------------------------------ */
+
+/*
+ * Everything a simulation must have to go on from where it is, as named fields
+ * of doubles in compartment order. This one table is what checkpoints, Python
+ * attributes and comparisons read.
+ */
+int ax_sim_field_count(const ax_sim *self);
+const char *ax_sim_field_name(const ax_sim *self, int field); /* "v", "state", "step", ... */
+int64_t ax_sim_field_size(const ax_sim *self, int field);     /* doubles */
+int ax_sim_get_field(const ax_sim *self, int field, double *out);
+int ax_sim_set_field(ax_sim *self, int field, const double *in);
+
+/* ---- stepping --------------------------------------------------------------------------- */
+
+typedef struct {
+    /* What drives each of the coming steps. */
+    const double *current;  /* [steps][n_sources] nA, mean over the step */
+    const uint8_t *damped;  /* [steps] nonzero: a discontinuity falls into this step */
+    /* Rows of V, filled on the way. */
+    void *rows;
+    int64_t row_capacity, row_count;
+    /* Upward crossings of the threshold, by time step. */
+    int64_t *spike_compartment;
+    double *spike_time; /* ms */
+    int64_t spike_capacity, spike_count;
+} ax_drive;
+
+/*
+ * Advance by `steps` time steps.
+ *
+ * On entry V is known at t and the gates at t - dt/2 (at t when nothing has run
+ * yet); on return both are `*taken` steps later. A row is recorded after every
+ * record_every-th step since time zero.
+ *
+ *   self    changed in place; one thread at a time per simulation.
+ *   steps   0 is allowed and does nothing.
+ *   taken   receives the whole steps done, on failure too. Not NULL.
+ *
+ * Returns AX_OK; AX_STOP_FULL when no room is left for the next row or for
+ * n spikes (drain, call again); AX_ERR_DIVERGED when some V is not finite or
+ * beyond AX_V_LIMIT: ax_sim_divergence() then says where, and `self` may only
+ * be read or freed.
+ *
+ * Source: M. Hines, Int. J. Bio-Med. Comput. 15, 69-76 (1984).
+ */
+int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken);
+
+void ax_sim_divergence(const ax_sim *self, int64_t *compartment, double *v);
+
+/* Steps in which some V lay outside the gate table, whose end value was taken. */
+int64_t ax_sim_saturated_steps(const ax_sim *self);
+
+/*
+ * Solve (diag(d) + L) x = b, L the cable's axial Laplacian, with the solver that
+ * stepping uses. d, b and x have n entries.
+ */
+int ax_sim_solve(ax_sim *self, const double *d, const double *b, double *x);
+
+/* Apply one operation of the vector program to n values (a multiple of 8, aligned to 64 bytes). */
+int ax_apply(int isa, int op, const double *a, const double *b, const double *c, int64_t n,
+             double *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,235 @@
+/*
+ * The membrane over a block of rows: gates by table, the vector program, ohmic
+ * currents. Leaves the block's linearised current, i(V) = g V - d, behind.
+ */
+
+/* Where in the table the rows of a block look: bytes to the bin, and the place within it. */
+typedef struct {
+    double bin[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* in its low 32 bits */
+    float within[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* -1/2 to 1/2 */
+} places;
+
+AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, places *out) {
+    const ax_membrane *m = &self->program.m;
+    const v8 scale = v8_set1(1.0 / m->table_step), shift = v8_set1(-m->table_min / m->table_step);
+    const v8 last = v8_set1(m->n_bins - 1), zero = v8_set1(0.0), magic = v8_set1(AX_ROUND_MAGIC);
+    const v8 bin_bytes = v8_set1((double)self->program.bin_bytes);
+    const double *v = self->v + row * AX_LANES;
+    for (int32_t at = 0; at < rows * AX_LANES; at += AX_LANES) {
+        v8 y = v8_fma(v8_load(v + at), scale, shift);
+        y = v8_max(v8_min(y, last), zero); /* a NaN becomes a bound: no look-up leaves the table */
+        const v8 bin = v8_sub(v8_add(y, magic), magic);
+        v8_store(out->bin + at, v8_fma(bin, bin_bytes, magic));
+        v8_store_float(out->within + at, v8_sub(y, bin));
+    }
+}
+
+/*
+ * Advance `count` gates, one block of the table, over the rows.
+ *
+ * A gate obeys dx/dt = (inf(V) - x) / tau(V); for V frozen over dt its exact
+ * solution is x <- x + (1 - exp(-dt/tau)) (inf - x). The table holds inf and
+ * that factor. Each bin is contiguous, so a look-up is loads and multiply-adds,
+ * and one transposition brings eight compartments side by side.
+ *
+ * halved: advance by dt/2 instead, 1 - sqrt(1 - p) = p / (1 + sqrt(1 - p)).
+ */
+AX_INLINE void advance_block(const char *table, const places *at, int32_t rows, double *const x[],
+                             const int count, const int halved) {
+    const v8 one = v8_set1(1.0);
+    for (int32_t i = 0; i < rows * AX_LANES; i += AX_LANES) {
+        v8 value[AX_LANES];
+        for (int lane = 0; lane < AX_LANES; lane++) {
+            int32_t offset;
+            memcpy(&offset, &at->bin[i + lane], sizeof offset);
+            const double *constant = (const double *)(table + offset);
+            const float *slope = (const float *)(constant + 8);
+            const f8 s = f8_set1(at->within[i + lane]);
+            const f8 p = f8_fma(f8_fma(f8_load(slope + 16), s, f8_load(slope + 8)), s,
+                                f8_load(slope));
+            value[lane] = v8_add(v8_load(constant), f8_to_v8(f8_mul(p, s)));
+        }
+        v8_transpose(value);
+        for (int k = 0; k < count; k++) {
+            v8 p = value[AX_GATES_PER_BLOCK + k];
+            if (halved)
+                p = v8_div(p, v8_add(one, v8_sqrt(v8_sub(one, p))));
+            const v8 x0 = v8_load(x[k] + i);
+            v8_store(x[k] + i, v8_fma(p, v8_sub(value[k], x0), x0));
+        }
+    }
+}
+
+AX_INLINE void advance_gates(ax_sim *self, int64_t row, int32_t rows, const int halved) {
+    const ax_membrane *m = &self->program.m;
+    if (m->n_gates == 0)
+        return;
+    places at;
+    find_places(self, row, rows, &at);
+    const int64_t plane = self->topology.n_rows * AX_LANES;
+    for (int32_t first = 0; first < m->n_gates; first += AX_GATES_PER_BLOCK) {
+        const char *table = self->program.table + first / AX_GATES_PER_BLOCK * AX_TABLE_BLOCK;
+        double *x[AX_GATES_PER_BLOCK];
+        const int count =
+            m->n_gates - first < AX_GATES_PER_BLOCK ? m->n_gates - first : AX_GATES_PER_BLOCK;
+        for (int k = 0; k < count; k++)
+            x[k] = self->states + m->gate_state[first + k] * plane + row * AX_LANES;
+        switch (count) {
+        case 1: advance_block(table, &at, rows, x, 1, halved); break;
+        case 2: advance_block(table, &at, rows, x, 2, halved); break;
+        case 3: advance_block(table, &at, rows, x, 3, halved); break;
+        default: advance_block(table, &at, rows, x, 4, halved); break;
+        }
+    }
+}
+
+#define AX_UNARY(NAME, expression)                         \
+    case AX_OP_##NAME:                                     \
+        for (int32_t r = 0; r < rows; r++, a += sa, d += 8) { \
+            const v8 x = v8_load(a);                       \
+            v8_store(d, expression);                       \
+        }                                                  \
+        break;
+#define AX_BINARY(NAME, expression)                                   \
+    case AX_OP_##NAME:                                                \
+        for (int32_t r = 0; r < rows; r++, a += sa, b += sb, d += 8) { \
+            const v8 x = v8_load(a), y = v8_load(b);                  \
+            v8_store(d, expression);                                  \
+        }                                                             \
+        break;
+#define AX_TERNARY(NAME, expression)                                           \
+    case AX_OP_##NAME:                                                         \
+        for (int32_t r = 0; r < rows; r++, a += sa, b += sb, c += sc, d += 8) { \
+            const v8 x = v8_load(a), y = v8_load(b), z = v8_load(c);           \
+            v8_store(d, expression);                                           \
+        }                                                                      \
+        break;
+
+/* One operation over `rows` rows; operands advance by 8 doubles a row, or 0 where uniform. */
+static void operate(int op, double *d, const double *a, int sa, const double *b, int sb,
+                    const double *c, int sc, int32_t rows) {
+    const v8 zero = v8_set1(0.0), one = v8_set1(1.0);
+    switch (op) {
+        AX_UNARY(COPY, x)
+        AX_UNARY(NEG, v8_sub(v8_set1(-0.0), x))
+        AX_UNARY(ABS, v8_abs(x))
+        AX_UNARY(SQRT, v8_sqrt(x))
+        AX_UNARY(EXP, v8_exp(x))
+        AX_UNARY(EXPM1, v8_expm1(x))
+        AX_UNARY(LOG, v8_log(x))
+        AX_UNARY(TANH, v8_tanh(x))
+        AX_UNARY(EXPREL, v8_exprel(x))
+        AX_BINARY(ADD, v8_add(x, y))
+        AX_BINARY(SUB, v8_sub(x, y))
+        AX_BINARY(MUL, v8_mul(x, y))
+        AX_BINARY(DIV, v8_div(x, y))
+        AX_BINARY(MIN, v8_min(x, y))
+        AX_BINARY(MAX, v8_max(x, y))
+        AX_BINARY(LT, v8_select(v8_lt(x, y), one, zero))
+        AX_BINARY(LE, v8_select(v8_le(x, y), one, zero))
+        AX_BINARY(EQ, v8_select(v8_eq(x, y), one, zero))
+        AX_TERNARY(FMA, v8_fma(x, y, z))
+        AX_TERNARY(SELECT, v8_select(v8_eq(x, zero), z, y))
+    }
+}
+
+#undef AX_UNARY
+#undef AX_BINARY
+#undef AX_TERNARY
+
+AX_INLINE const double *operand_at(const ax_sim *self, int32_t slot, int64_t row) {
+    const int temporary = slot >= self->program.first_temp;
+    return self->operand[slot] + (temporary ? 0 : row * self->operand_step[slot]);
+}
+
+static void run_program(ax_sim *self, int64_t row, int32_t rows) {
+    const int32_t *code = self->program.m.code;
+    for (int32_t i = 0; i < self->program.m.n_code; i++, code += 5) {
+        const double *in[3] = {NULL, NULL, NULL};
+        int step[3] = {0, 0, 0};
+        for (int k = 0; k < 3; k++)
+            if (code[2 + k] >= 0) {
+                in[k] = operand_at(self, code[2 + k], row);
+                step[k] = self->operand_step[code[2 + k]];
+            }
+        double *out = self->operand[code[1]];
+        if (code[1] < self->program.first_temp)
+            out += row * AX_LANES;
+        operate(code[0], out, in[0], step[0], in[1], step[1], in[2], step[2], rows);
+    }
+}
+
+AX_INLINE v8 power_of(v8 x, int32_t power) {
+    const v8 square = v8_mul(x, x);
+    switch (power) {
+    case 1: return x;
+    case 2: return square;
+    case 3: return v8_mul(square, x);
+    case 4: return v8_mul(square, square);
+    case 5: return v8_mul(v8_mul(square, square), x);
+    case 6: return v8_mul(v8_mul(square, square), square);
+    case 7: return v8_mul(v8_mul(square, square), v8_mul(square, x));
+    default: return v8_mul(v8_mul(square, square), v8_mul(square, square));
+    }
+}
+
+/*
+ * The linearised current of `width` rows, held in registers meanwhile: what the
+ * program computed (if it has a current), and the ohmic currents.
+ */
+AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, double *conductance, double *drive,
+                              const int width) {
+    const ax_membrane *m = &self->program.m;
+    v8 g[AX_ROWS_TOGETHER], d[AX_ROWS_TOGETHER], each[AX_ROWS_TOGETHER];
+    if (m->current_slot >= 0) {
+        const double *i = operand_at(self, m->current_slot, row);
+        const double *slope = operand_at(self, m->conductance_slot, row);
+        const int i_step = self->operand_step[m->current_slot];
+        const int slope_step = self->operand_step[m->conductance_slot];
+        for (int r = 0; r < width; r++) {
+            g[r] = v8_load(slope + r * slope_step);
+            d[r] = v8_fms(g[r], v8_load(self->v + (row + r) * AX_LANES), v8_load(i + r * i_step));
+        }
+    } else {
+        for (int r = 0; r < width; r++)
+            g[r] = d[r] = v8_set1(0.0);
+    }
+    for (int32_t t = 0; t < m->n_terms; t++) {
+        const int32_t *term = m->terms + 4 * t;
+        const double *gbar = operand_at(self, term[0], row);
+        const double *reversal = operand_at(self, term[1], row);
+        const int gbar_step = self->operand_step[term[0]];
+        const int reversal_step = self->operand_step[term[1]];
+        for (int r = 0; r < width; r++)
+            each[r] = v8_load(gbar + r * gbar_step);
+        for (int32_t f = term[2]; f < term[2] + term[3]; f++) {
+            const double *x = operand_at(self, m->factors[2 * f], row);
+            const int step = self->operand_step[m->factors[2 * f]];
+            const int32_t power = m->factors[2 * f + 1];
+            for (int r = 0; r < width; r++)
+                each[r] = v8_mul(each[r], power_of(v8_load(x + r * step), power));
+        }
+        for (int r = 0; r < width; r++) {
+            g[r] = v8_add(g[r], each[r]);
+            d[r] = v8_fma(each[r], v8_load(reversal + r * reversal_step), d[r]);
+        }
+    }
+    for (int r = 0; r < width; r++) {
+        v8_store(conductance + r * 8, g[r]);
+        v8_store(drive + r * 8, d[r]);
+    }
+}
+
+static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved,
+                             double *conductance, double *drive) {
+    if (halved)
+        advance_gates(self, row, rows, 1);
+    else
+        advance_gates(self, row, rows, 0);
+    run_program(self, row, rows);
+    int32_t r = 0;
+    for (; r + AX_ROWS_TOGETHER <= rows; r += AX_ROWS_TOGETHER)
+        linearise_rows(self, row + r, conductance + r * 8, drive + r * 8, AX_ROWS_TOGETHER);
+    for (; r < rows; r++)
+        linearise_rows(self, row + r, conductance + r * 8, drive + r * 8, 1);
+}

@@ -1,0 +1,186 @@
+/* The membrane program: checked in full before anything runs, then copied. */
+#include <math.h>
+#include <string.h>
+
+#include "sim.h"
+
+static const struct {
+    const char *name;
+    int operands;
+} operations[] = {
+#define X(name, operands) {#name, operands},
+    AX_OPERATIONS(X)
+#undef X
+};
+
+const char *ax_op_name(int op) { return op >= 0 && op < AX_OP_COUNT ? operations[op].name : ""; }
+int ax_op_operands(int op) { return op >= 0 && op < AX_OP_COUNT ? operations[op].operands : -1; }
+
+/* More than any membrane has; keeps all products of counts far from overflow. */
+#define AX_COUNT_LIMIT (1 << 20)
+#define AX_TABLE_BYTES_LIMIT ((int64_t)1 << 30)
+/* Temporaries of a block should stay in the first-level cache. */
+#define AX_BLOCK_BYTES 16384
+#define AX_BLOCK_ROWS_MIN 2
+
+static int in_range(int32_t x, int32_t low, int32_t high) { return x >= low && x < high; }
+
+static int check_counts(const ax_membrane *m, int64_t n) {
+    const int32_t counts[] = {m->n_states, m->n_params, m->n_consts, m->n_temps,
+                              m->n_gates,  m->n_code,   m->n_terms,  m->n_factors};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        if (!in_range(counts[i], 0, AX_COUNT_LIMIT))
+            return AX_ERR_PROGRAM;
+    int64_t values = 0;
+    for (int32_t p = 0; p < m->n_params; p++) {
+        if (m->param_length[p] != 1 && m->param_length[p] != n)
+            return AX_ERR_PROGRAM;
+        values += m->param_length[p];
+    }
+    return values == m->n_param_values ? AX_OK : AX_ERR_PROGRAM;
+}
+
+static int check_table(const ax_membrane *m) {
+    if (m->n_gates == 0)
+        return AX_OK;
+    const int64_t blocks = (m->n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
+    if (m->n_bins < 2 || m->n_bins > AX_TABLE_BYTES_LIMIT / (blocks * AX_TABLE_BLOCK))
+        return AX_ERR_TABLE;
+    if (!isfinite(m->table_min) || !(m->table_step > 0.0) || !isfinite(m->table_step))
+        return AX_ERR_TABLE;
+    for (int32_t k = 0; k < m->n_gates; k++)
+        if (!in_range(m->gate_state[k], 0, m->n_states))
+            return AX_ERR_TABLE;
+    for (int64_t i = 0; i < (int64_t)m->n_bins * blocks * 8; i++)
+        if (!isfinite(m->table_value[i]))
+            return AX_ERR_TABLE;
+    for (int64_t i = 0; i < (int64_t)m->n_bins * blocks * 24; i++)
+        if (!isfinite(m->table_slope[i]))
+            return AX_ERR_TABLE;
+    return AX_OK;
+}
+
+/* `written` has one flag per temporary. */
+static int check_read(const ax_program *self, const char *written, int32_t slot) {
+    if (!in_range(slot, 0, self->n_slots))
+        return 0;
+    return slot < self->first_temp || written[slot - self->first_temp];
+}
+
+static int check_code(const ax_program *self, char *written) {
+    const ax_membrane *m = &self->m;
+    for (int32_t i = 0; i < m->n_code; i++) {
+        const int32_t *code = m->code + 5 * i;
+        const int operands = ax_op_operands(code[0]);
+        if (operands < 0)
+            return AX_ERR_PROGRAM;
+        for (int k = 0; k < 3; k++)
+            if (k < operands ? !check_read(self, written, code[2 + k]) : code[2 + k] != -1)
+                return AX_ERR_PROGRAM;
+        const int32_t out = code[1];
+        const int to_state = in_range(out, self->first_state, self->first_param);
+        const int to_temp = in_range(out, self->first_temp, self->n_slots);
+        if (!to_state && !to_temp)
+            return AX_ERR_PROGRAM;
+        if (to_temp)
+            written[out - self->first_temp] = 1;
+    }
+    if (m->current_slot != -1 || m->conductance_slot != -1)
+        if (!check_read(self, written, m->current_slot) ||
+            !check_read(self, written, m->conductance_slot))
+            return AX_ERR_PROGRAM;
+    for (int32_t t = 0; t < m->n_terms; t++) {
+        const int32_t *term = m->terms + 4 * t;
+        if (!check_read(self, written, term[0]) || !check_read(self, written, term[1]))
+            return AX_ERR_PROGRAM;
+        if (term[3] < 0 || term[2] < 0 || term[2] > m->n_factors - term[3])
+            return AX_ERR_PROGRAM;
+    }
+    for (int32_t f = 0; f < m->n_factors; f++)
+        if (!check_read(self, written, m->factors[2 * f]) ||
+            !in_range(m->factors[2 * f + 1], 1, 9))
+            return AX_ERR_PROGRAM;
+    return AX_OK;
+}
+
+/* Copy `count` elements; an empty array becomes one that may be freed. */
+static void *copy_of(const void *from, int64_t count, size_t size) {
+    void *to = ax_alloc(count, size);
+    if (to != NULL && count > 0)
+        memcpy(to, from, (size_t)count * size);
+    return to;
+}
+
+/* Interleave the table, so that one look-up touches one run of cache lines. */
+static int build_table(ax_program *self, const ax_membrane *m) {
+    self->n_blocks = (m->n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
+    self->bin_bytes = (int64_t)self->n_blocks * AX_TABLE_BLOCK;
+    if (m->n_gates == 0)
+        return AX_OK;
+    self->table = ax_alloc(m->n_bins, (size_t)self->bin_bytes);
+    if (self->table == NULL)
+        return AX_ERR_MEMORY;
+    for (int64_t b = 0; b < (int64_t)m->n_bins * self->n_blocks; b++) {
+        char *to = self->table + b * AX_TABLE_BLOCK;
+        memcpy(to, m->table_value + b * 8, 8 * sizeof(double));
+        memcpy(to + 8 * sizeof(double), m->table_slope + b * 24, 24 * sizeof(float));
+    }
+    return AX_OK;
+}
+
+int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
+    memset(self, 0, sizeof *self);
+    int status = check_counts(m, n);
+    if (status == AX_OK)
+        status = check_table(m);
+    if (status != AX_OK)
+        return status;
+
+    self->first_state = 2;
+    self->first_param = self->first_state + m->n_states;
+    self->first_const = self->first_param + m->n_params;
+    self->first_temp = self->first_const + m->n_consts;
+    self->n_slots = self->first_temp + m->n_temps;
+
+    self->m = *m;
+    self->m.param_length = copy_of(m->param_length, m->n_params, sizeof *m->param_length);
+    self->m.params = NULL; /* the simulation lays them out */
+    self->m.consts = copy_of(m->consts, m->n_consts, sizeof *m->consts);
+    self->m.gate_state = copy_of(m->gate_state, m->n_gates, sizeof *m->gate_state);
+    self->m.table_value = NULL;
+    self->m.table_slope = NULL;
+    self->m.code = copy_of(m->code, m->n_code * (int64_t)5, sizeof *m->code);
+    self->m.terms = copy_of(m->terms, m->n_terms * (int64_t)4, sizeof *m->terms);
+    self->m.factors = copy_of(m->factors, m->n_factors * (int64_t)2, sizeof *m->factors);
+    char *written = ax_alloc(m->n_temps, 1);
+    if (!self->m.param_length || !self->m.consts || !self->m.gate_state || !self->m.code ||
+        !self->m.terms || !self->m.factors || !written)
+        status = AX_ERR_MEMORY;
+    if (status == AX_OK)
+        status = check_code(self, written);
+    if (status == AX_OK)
+        status = build_table(self, m);
+    ax_release(written);
+
+    const int64_t row_bytes = (int64_t)m->n_temps * AX_LANES * (int64_t)sizeof(double);
+    int64_t rows = row_bytes > 0 ? AX_BLOCK_BYTES / row_bytes : AX_BLOCK_ROWS_MAX;
+    if (rows > AX_BLOCK_ROWS_MAX)
+        rows = AX_BLOCK_ROWS_MAX;
+    if (rows < AX_BLOCK_ROWS_MIN)
+        rows = AX_BLOCK_ROWS_MIN;
+    self->block_rows = (int32_t)rows;
+    if (status != AX_OK)
+        ax_program_free(self);
+    return status;
+}
+
+void ax_program_free(ax_program *self) {
+    ax_release((void *)self->m.param_length);
+    ax_release((void *)self->m.consts);
+    ax_release((void *)self->m.gate_state);
+    ax_release((void *)self->m.code);
+    ax_release((void *)self->m.terms);
+    ax_release((void *)self->m.factors);
+    ax_release(self->table);
+    memset(self, 0, sizeof *self);
+}

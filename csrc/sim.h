@@ -1,0 +1,132 @@
+/*
+ * Inside a simulation. Shared by the files of csrc/, never by anyone else.
+ *
+ * The cable is cut into chunks of consecutive compartments, one a SIMD lane;
+ * eight lanes are a group, one or two groups a tile. Element (row, lane) of a
+ * per-compartment array lies at [row * 8 + lane]; the groups of a tile follow
+ * one another. Chunks shorter than their tile have padding rows at the top:
+ * isolated compartments that nobody sees.
+ *
+ * The last compartment of each chunk is an interface node. Eliminating a
+ * chunk's other rows from the top down leaves a small system on the nodes
+ * alone; for a path it is a path, for a tree of cables it is a tree.
+ */
+#ifndef AX_SIM_H
+#define AX_SIM_H
+
+#include "axon.h"
+
+#define AX_MAX_GROUPS 2
+#define AX_BLOCK_ROWS_MAX 16 /* rows at work together, membrane and elimination */
+
+typedef struct {
+    int64_t row0;     /* first row of its first group */
+    int32_t rows;     /* of each group */
+    int32_t groups;   /* 1 or 2 */
+    int32_t prologue; /* rows that hold a chunk's first compartment are above this one */
+    int32_t chunk0;   /* number of its first chunk */
+} ax_tile;
+
+typedef struct {
+    int64_t n, n_rows; /* compartments; rows over all groups */
+    int32_t n_tiles, n_chunks;
+    ax_tile *tiles;
+    int64_t *slot;        /* [n] where a compartment lies */
+    int64_t *compartment; /* [n_rows * 8] who lies there, -1 for padding */
+    /* per chunk */
+    int32_t *start;     /* row of its first compartment */
+    int32_t *left;      /* node its first compartment is joined to, -1 for none */
+    int64_t *left_slot; /* where that node lies */
+    double *left_axial; /* uS of that joint, 0 for none */
+    double *node_axial; /* uS of all joints that end on its own node from other chunks */
+    /* elimination order of the nodes: order[i] goes into its parent by the joint of chunk edge[i] */
+    int32_t n_nodes;
+    int32_t *order, *parent, *edge;
+} ax_topology;
+
+int ax_topology_create(ax_topology *self, const ax_cable *cable);
+void ax_topology_free(ax_topology *self);
+
+/* A program that has been checked: every slot is in range, nothing is read before it is written. */
+typedef struct {
+    ax_membrane m;      /* its pointers lie in memory of our own */
+    int32_t n_slots, first_state, first_param, first_const, first_temp;
+    int32_t n_blocks;   /* of four gates */
+    int64_t bin_bytes;  /* of a table row: n_blocks times {8 double, 3 * 8 float, padding} */
+    char *table;
+    int32_t block_rows; /* rows the program runs over at a time */
+} ax_program;
+
+int ax_program_create(ax_program *self, const ax_membrane *membrane, int64_t n);
+void ax_program_free(ax_program *self);
+
+/* Bytes of one table block: 8 doubles, 3 * 8 floats, padded to whole cache lines. */
+#define AX_TABLE_BLOCK 192
+
+typedef struct ax_kernel ax_kernel;
+
+/* Doubles from one row of a property to the next: 8, or 0 where it is uniform and one row, read
+ * again and again, stays in cache. */
+typedef struct {
+    int64_t area, charge, axial;
+} ax_steps;
+
+struct ax_sim {
+    const ax_kernel *kernel;
+    ax_topology topology;
+    ax_program program;
+
+    double dt, spike_threshold, v_inside; /* |V| <= v_inside needs no second look */
+    int backward_euler;
+
+    /* [n_rows * 8] each */
+    double *v, *area, *charge, *axial; /* charge: capacitance over the implicit step, uS */
+    ax_steps property_step;
+    double *injected;                  /* nA in this step */
+    double *diagonal, *delta;          /* kept by damped steps */
+    double *back, *fill, *right;       /* of the elimination, for substitution */
+    double *states;                    /* n_states of them */
+    double *params;                    /* those with a value per compartment */
+
+    /* the program's operands: slot s begins at operand[s], step 0 or 8 doubles a row */
+    double **operand;
+    int32_t *operand_step;
+    double *uniform; /* dt, scalar parameters, constants, temporaries */
+    double *conductance, *drive; /* [groups][block_rows * 8] of the block at work */
+
+    /* per chunk: the node system */
+    double *node_diagonal, *node_right, *node_joint, *node_value;
+    double *sum_diagonal, *sum_right;
+
+    ax_sources sources; /* its pointers lie in memory of our own */
+    int64_t *source_slot;
+    int injecting; /* injected is not all zero */
+
+    int64_t n_recorded, record_every;
+    int64_t *recorded_slot;
+    int record_float;
+
+    int64_t step, saturated_steps;
+    int64_t diverged_compartment;
+    double diverged_v;
+};
+
+/* What is compiled once per instruction set. */
+struct ax_kernel {
+    const char *name;
+    int fused;
+    /* One time step; spikes go to `drive`, whose room has been checked. Returns whether some
+     * |V| is beyond v_inside. */
+    int (*step)(ax_sim *self, ax_drive *drive, int damped);
+    /* Solve with diagonal and delta as matrix and right-hand side; the result is in delta. */
+    void (*solve)(ax_sim *self);
+    void (*apply)(int op, const double *a, const double *b, const double *c, int64_t n, double *out);
+};
+
+const ax_kernel *ax_kernel_at(int isa);
+
+/* 64-byte aligned, zeroed; NULL when there is none. count * size may not overflow. */
+void *ax_alloc(int64_t count, size_t size);
+void ax_release(void *p);
+
+#endif

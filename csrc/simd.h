@@ -1,0 +1,327 @@
+/*
+ * Eight doubles, whatever the machine.
+ *
+ * A translation unit defines AX_ISA before it includes this file. `v8` is one
+ * zmm register, two ymm registers, or a plain array the compiler may vectorise;
+ * `f8` is eight floats; `m8` is the outcome of a comparison. Every operation is
+ * the IEEE one, lane by lane, so that instruction sets that have a fused
+ * multiply-add agree to the last bit. The x86-64 baseline has none: there
+ * v8_fma rounds twice and results differ in the last place.
+ */
+#ifndef AX_SIMD_H
+#define AX_SIMD_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define AX_ISA_GENERIC 0
+#define AX_ISA_AVX2 1
+#define AX_ISA_AVX512 2
+
+#ifndef AX_ISA
+#error "define AX_ISA before including simd.h"
+#endif
+
+#define AX_INLINE static inline __attribute__((always_inline, unused))
+
+/* min and max return their second operand when either is NaN, as x86 does. */
+
+#if AX_ISA == AX_ISA_AVX512
+
+#include <immintrin.h>
+
+typedef __m512d v8;
+typedef __m256 f8;
+typedef __mmask8 m8;
+
+AX_INLINE v8 v8_load(const double *p) { return _mm512_load_pd(p); }
+AX_INLINE void v8_store(double *p, v8 a) { _mm512_store_pd(p, a); }
+AX_INLINE v8 v8_set1(double a) { return _mm512_set1_pd(a); }
+AX_INLINE v8 v8_add(v8 a, v8 b) { return _mm512_add_pd(a, b); }
+AX_INLINE v8 v8_sub(v8 a, v8 b) { return _mm512_sub_pd(a, b); }
+AX_INLINE v8 v8_mul(v8 a, v8 b) { return _mm512_mul_pd(a, b); }
+AX_INLINE v8 v8_div(v8 a, v8 b) { return _mm512_div_pd(a, b); }
+AX_INLINE v8 v8_sqrt(v8 a) { return _mm512_sqrt_pd(a); }
+AX_INLINE v8 v8_fma(v8 a, v8 b, v8 c) { return _mm512_fmadd_pd(a, b, c); }
+AX_INLINE v8 v8_fms(v8 a, v8 b, v8 c) { return _mm512_fmsub_pd(a, b, c); }
+AX_INLINE v8 v8_fnma(v8 a, v8 b, v8 c) { return _mm512_fnmadd_pd(a, b, c); }
+AX_INLINE v8 v8_min(v8 a, v8 b) { return _mm512_min_pd(a, b); }
+AX_INLINE v8 v8_max(v8 a, v8 b) { return _mm512_max_pd(a, b); }
+AX_INLINE v8 v8_abs(v8 a) { return _mm512_abs_pd(a); }
+AX_INLINE m8 v8_lt(v8 a, v8 b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
+AX_INLINE m8 v8_le(v8 a, v8 b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
+AX_INLINE m8 v8_eq(v8 a, v8 b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+AX_INLINE m8 m8_and(m8 a, m8 b) { return (m8)(a & b); }
+AX_INLINE unsigned m8_bits(m8 a) { return a; }
+AX_INLINE v8 v8_select(m8 m, v8 yes, v8 no) { return _mm512_mask_blend_pd(m, no, yes); }
+AX_INLINE v8 v8_shift_left_52(v8 a) {
+    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), 52));
+}
+AX_INLINE v8 v8_shift_right_52(v8 a) {
+    return _mm512_castsi512_pd(_mm512_srli_epi64(_mm512_castpd_si512(a), 52));
+}
+AX_INLINE v8 v8_add_bits(v8 a, int64_t b) {
+    return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), _mm512_set1_epi64(b)));
+}
+AX_INLINE v8 v8_and_bits(v8 a, int64_t b) {
+    return _mm512_castsi512_pd(_mm512_and_si512(_mm512_castpd_si512(a), _mm512_set1_epi64(b)));
+}
+AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
+    return _mm512_castsi512_pd(_mm512_or_si512(_mm512_castpd_si512(a), _mm512_set1_epi64(b)));
+}
+
+AX_INLINE f8 f8_load(const float *p) { return _mm256_load_ps(p); }
+AX_INLINE f8 f8_set1(float a) { return _mm256_set1_ps(a); }
+AX_INLINE f8 f8_mul(f8 a, f8 b) { return _mm256_mul_ps(a, b); }
+AX_INLINE f8 f8_fma(f8 a, f8 b, f8 c) { return _mm256_fmadd_ps(a, b, c); }
+AX_INLINE v8 f8_to_v8(f8 a) { return _mm512_cvtps_pd(a); }
+AX_INLINE void v8_store_float(float *p, v8 a) { _mm256_store_ps(p, _mm512_cvtpd_ps(a)); }
+
+/* a[l] holds lane l's eight values; afterwards a[k] holds value k of all lanes. */
+AX_INLINE void v8_transpose(v8 a[8]) {
+    v8 t[8], u[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm512_unpacklo_pd(a[i], a[i + 1]);
+        t[i + 1] = _mm512_unpackhi_pd(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int k = 0; k < 2; k++) {
+            u[i + k] = _mm512_shuffle_f64x2(t[i + k], t[i + 2 + k], 0x88);
+            u[i + 2 + k] = _mm512_shuffle_f64x2(t[i + k], t[i + 2 + k], 0xdd);
+        }
+    for (int k = 0; k < 4; k++) {
+        a[k] = _mm512_shuffle_f64x2(u[k], u[4 + k], 0x88);
+        a[4 + k] = _mm512_shuffle_f64x2(u[k], u[4 + k], 0xdd);
+    }
+}
+
+#elif AX_ISA == AX_ISA_AVX2
+
+#include <immintrin.h>
+
+typedef struct { __m256d lo, hi; } v8;
+typedef __m256 f8;
+typedef struct { __m256d lo, hi; } m8;
+
+#define AX_BOTH(expr_lo, expr_hi) ((v8){(expr_lo), (expr_hi)})
+
+AX_INLINE v8 v8_load(const double *p) { return AX_BOTH(_mm256_load_pd(p), _mm256_load_pd(p + 4)); }
+AX_INLINE void v8_store(double *p, v8 a) {
+    _mm256_store_pd(p, a.lo);
+    _mm256_store_pd(p + 4, a.hi);
+}
+AX_INLINE v8 v8_set1(double a) { return AX_BOTH(_mm256_set1_pd(a), _mm256_set1_pd(a)); }
+AX_INLINE v8 v8_add(v8 a, v8 b) {
+    return AX_BOTH(_mm256_add_pd(a.lo, b.lo), _mm256_add_pd(a.hi, b.hi));
+}
+AX_INLINE v8 v8_sub(v8 a, v8 b) {
+    return AX_BOTH(_mm256_sub_pd(a.lo, b.lo), _mm256_sub_pd(a.hi, b.hi));
+}
+AX_INLINE v8 v8_mul(v8 a, v8 b) {
+    return AX_BOTH(_mm256_mul_pd(a.lo, b.lo), _mm256_mul_pd(a.hi, b.hi));
+}
+AX_INLINE v8 v8_div(v8 a, v8 b) {
+    return AX_BOTH(_mm256_div_pd(a.lo, b.lo), _mm256_div_pd(a.hi, b.hi));
+}
+AX_INLINE v8 v8_sqrt(v8 a) { return AX_BOTH(_mm256_sqrt_pd(a.lo), _mm256_sqrt_pd(a.hi)); }
+AX_INLINE v8 v8_fma(v8 a, v8 b, v8 c) {
+    return AX_BOTH(_mm256_fmadd_pd(a.lo, b.lo, c.lo), _mm256_fmadd_pd(a.hi, b.hi, c.hi));
+}
+AX_INLINE v8 v8_fms(v8 a, v8 b, v8 c) {
+    return AX_BOTH(_mm256_fmsub_pd(a.lo, b.lo, c.lo), _mm256_fmsub_pd(a.hi, b.hi, c.hi));
+}
+AX_INLINE v8 v8_fnma(v8 a, v8 b, v8 c) {
+    return AX_BOTH(_mm256_fnmadd_pd(a.lo, b.lo, c.lo), _mm256_fnmadd_pd(a.hi, b.hi, c.hi));
+}
+AX_INLINE v8 v8_min(v8 a, v8 b) {
+    return AX_BOTH(_mm256_min_pd(a.lo, b.lo), _mm256_min_pd(a.hi, b.hi));
+}
+AX_INLINE v8 v8_max(v8 a, v8 b) {
+    return AX_BOTH(_mm256_max_pd(a.lo, b.lo), _mm256_max_pd(a.hi, b.hi));
+}
+AX_INLINE v8 v8_abs(v8 a) {
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    return AX_BOTH(_mm256_andnot_pd(sign, a.lo), _mm256_andnot_pd(sign, a.hi));
+}
+#define AX_COMPARE(name, predicate)                                                    \
+    AX_INLINE m8 name(v8 a, v8 b) {                                                    \
+        return (m8){_mm256_cmp_pd(a.lo, b.lo, predicate), _mm256_cmp_pd(a.hi, b.hi, predicate)}; \
+    }
+AX_COMPARE(v8_lt, _CMP_LT_OQ)
+AX_COMPARE(v8_le, _CMP_LE_OQ)
+AX_COMPARE(v8_eq, _CMP_EQ_OQ)
+#undef AX_COMPARE
+AX_INLINE m8 m8_and(m8 a, m8 b) {
+    return (m8){_mm256_and_pd(a.lo, b.lo), _mm256_and_pd(a.hi, b.hi)};
+}
+AX_INLINE unsigned m8_bits(m8 a) {
+    return (unsigned)_mm256_movemask_pd(a.lo) | (unsigned)_mm256_movemask_pd(a.hi) << 4;
+}
+AX_INLINE v8 v8_select(m8 m, v8 yes, v8 no) {
+    return AX_BOTH(_mm256_blendv_pd(no.lo, yes.lo, m.lo), _mm256_blendv_pd(no.hi, yes.hi, m.hi));
+}
+#define AX_INTEGER(a, op)                                            \
+    AX_BOTH(_mm256_castsi256_pd(op(_mm256_castpd_si256((a).lo))),    \
+            _mm256_castsi256_pd(op(_mm256_castpd_si256((a).hi))))
+AX_INLINE v8 v8_shift_left_52(v8 a) {
+#define OP(x) _mm256_slli_epi64(x, 52)
+    return AX_INTEGER(a, OP);
+#undef OP
+}
+AX_INLINE v8 v8_shift_right_52(v8 a) {
+#define OP(x) _mm256_srli_epi64(x, 52)
+    return AX_INTEGER(a, OP);
+#undef OP
+}
+AX_INLINE v8 v8_add_bits(v8 a, int64_t b) {
+#define OP(x) _mm256_add_epi64(x, _mm256_set1_epi64x(b))
+    return AX_INTEGER(a, OP);
+#undef OP
+}
+AX_INLINE v8 v8_and_bits(v8 a, int64_t b) {
+#define OP(x) _mm256_and_si256(x, _mm256_set1_epi64x(b))
+    return AX_INTEGER(a, OP);
+#undef OP
+}
+AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
+#define OP(x) _mm256_or_si256(x, _mm256_set1_epi64x(b))
+    return AX_INTEGER(a, OP);
+#undef OP
+}
+#undef AX_INTEGER
+
+AX_INLINE f8 f8_load(const float *p) { return _mm256_load_ps(p); }
+AX_INLINE f8 f8_set1(float a) { return _mm256_set1_ps(a); }
+AX_INLINE f8 f8_mul(f8 a, f8 b) { return _mm256_mul_ps(a, b); }
+AX_INLINE f8 f8_fma(f8 a, f8 b, f8 c) { return _mm256_fmadd_ps(a, b, c); }
+AX_INLINE v8 f8_to_v8(f8 a) {
+    return AX_BOTH(_mm256_cvtps_pd(_mm256_castps256_ps128(a)),
+                   _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)));
+}
+AX_INLINE void v8_store_float(float *p, v8 a) {
+    _mm_store_ps(p, _mm256_cvtpd_ps(a.lo));
+    _mm_store_ps(p + 4, _mm256_cvtpd_ps(a.hi));
+}
+
+AX_INLINE void ax_transpose4(__m256d *a, __m256d *b, __m256d *c, __m256d *d) {
+    const __m256d ab0 = _mm256_unpacklo_pd(*a, *b), ab1 = _mm256_unpackhi_pd(*a, *b);
+    const __m256d cd0 = _mm256_unpacklo_pd(*c, *d), cd1 = _mm256_unpackhi_pd(*c, *d);
+    *a = _mm256_permute2f128_pd(ab0, cd0, 0x20);
+    *b = _mm256_permute2f128_pd(ab1, cd1, 0x20);
+    *c = _mm256_permute2f128_pd(ab0, cd0, 0x31);
+    *d = _mm256_permute2f128_pd(ab1, cd1, 0x31);
+}
+AX_INLINE void v8_transpose(v8 a[8]) {
+    ax_transpose4(&a[0].lo, &a[1].lo, &a[2].lo, &a[3].lo);
+    ax_transpose4(&a[0].hi, &a[1].hi, &a[2].hi, &a[3].hi);
+    ax_transpose4(&a[4].lo, &a[5].lo, &a[6].lo, &a[7].lo);
+    ax_transpose4(&a[4].hi, &a[5].hi, &a[6].hi, &a[7].hi);
+    for (int k = 0; k < 4; k++) {
+        const __m256d swap = a[k].hi;
+        a[k].hi = a[4 + k].lo;
+        a[4 + k].lo = swap;
+    }
+}
+
+#else /* AX_ISA_GENERIC */
+
+typedef struct { double x[8]; } v8;
+typedef struct { float x[8]; } f8;
+typedef struct { uint64_t x[8]; } m8;
+
+#ifdef __FP_FAST_FMA /* fused where the machine has it, as on 64-bit Arm */
+#define AX_FMA(a, b, c) __builtin_fma(a, b, c)
+#define AX_FMAF(a, b, c) __builtin_fmaf(a, b, c)
+#else
+#define AX_FMA(a, b, c) ((a) * (b) + (c))
+#define AX_FMAF(a, b, c) ((a) * (b) + (c))
+#endif
+
+#define AX_EACH(type, expression)       \
+    type r;                             \
+    for (int i = 0; i < 8; i++)         \
+        r.x[i] = (expression);          \
+    return r
+
+AX_INLINE v8 v8_load(const double *p) { AX_EACH(v8, p[i]); }
+AX_INLINE void v8_store(double *p, v8 a) { memcpy(p, a.x, sizeof a.x); }
+AX_INLINE v8 v8_set1(double a) { AX_EACH(v8, a); }
+AX_INLINE v8 v8_add(v8 a, v8 b) { AX_EACH(v8, a.x[i] + b.x[i]); }
+AX_INLINE v8 v8_sub(v8 a, v8 b) { AX_EACH(v8, a.x[i] - b.x[i]); }
+AX_INLINE v8 v8_mul(v8 a, v8 b) { AX_EACH(v8, a.x[i] * b.x[i]); }
+AX_INLINE v8 v8_div(v8 a, v8 b) { AX_EACH(v8, a.x[i] / b.x[i]); }
+AX_INLINE v8 v8_sqrt(v8 a) { AX_EACH(v8, __builtin_sqrt(a.x[i])); }
+AX_INLINE v8 v8_fma(v8 a, v8 b, v8 c) { AX_EACH(v8, AX_FMA(a.x[i], b.x[i], c.x[i])); }
+AX_INLINE v8 v8_fms(v8 a, v8 b, v8 c) { AX_EACH(v8, AX_FMA(a.x[i], b.x[i], -c.x[i])); }
+AX_INLINE v8 v8_fnma(v8 a, v8 b, v8 c) { AX_EACH(v8, AX_FMA(-a.x[i], b.x[i], c.x[i])); }
+AX_INLINE v8 v8_min(v8 a, v8 b) { AX_EACH(v8, a.x[i] < b.x[i] ? a.x[i] : b.x[i]); }
+AX_INLINE v8 v8_max(v8 a, v8 b) { AX_EACH(v8, a.x[i] > b.x[i] ? a.x[i] : b.x[i]); }
+AX_INLINE v8 v8_abs(v8 a) { AX_EACH(v8, __builtin_fabs(a.x[i])); }
+AX_INLINE m8 v8_lt(v8 a, v8 b) { AX_EACH(m8, a.x[i] < b.x[i]); }
+AX_INLINE m8 v8_le(v8 a, v8 b) { AX_EACH(m8, a.x[i] <= b.x[i]); }
+AX_INLINE m8 v8_eq(v8 a, v8 b) { AX_EACH(m8, a.x[i] == b.x[i]); }
+AX_INLINE m8 m8_and(m8 a, m8 b) { AX_EACH(m8, a.x[i] & b.x[i]); }
+AX_INLINE unsigned m8_bits(m8 a) {
+    unsigned bits = 0;
+    for (int i = 0; i < 8; i++)
+        bits |= (unsigned)a.x[i] << i;
+    return bits;
+}
+AX_INLINE v8 v8_select(m8 m, v8 yes, v8 no) { AX_EACH(v8, m.x[i] ? yes.x[i] : no.x[i]); }
+
+AX_INLINE uint64_t ax_bits(double a) {
+    uint64_t u;
+    memcpy(&u, &a, sizeof u);
+    return u;
+}
+AX_INLINE double ax_from_bits(uint64_t u) {
+    double a;
+    memcpy(&a, &u, sizeof a);
+    return a;
+}
+AX_INLINE v8 v8_shift_left_52(v8 a) { AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) << 52)); }
+AX_INLINE v8 v8_shift_right_52(v8 a) { AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) >> 52)); }
+AX_INLINE v8 v8_add_bits(v8 a, int64_t b) {
+    AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) + (uint64_t)b));
+}
+AX_INLINE v8 v8_and_bits(v8 a, int64_t b) {
+    AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) & (uint64_t)b));
+}
+AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
+    AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) | (uint64_t)b));
+}
+
+AX_INLINE f8 f8_load(const float *p) { AX_EACH(f8, p[i]); }
+AX_INLINE f8 f8_set1(float a) { AX_EACH(f8, a); }
+AX_INLINE f8 f8_mul(f8 a, f8 b) { AX_EACH(f8, a.x[i] * b.x[i]); }
+AX_INLINE f8 f8_fma(f8 a, f8 b, f8 c) { AX_EACH(f8, AX_FMAF(a.x[i], b.x[i], c.x[i])); }
+AX_INLINE v8 f8_to_v8(f8 a) { AX_EACH(v8, a.x[i]); }
+AX_INLINE void v8_store_float(float *p, v8 a) {
+    for (int i = 0; i < 8; i++)
+        p[i] = (float)a.x[i];
+}
+AX_INLINE void v8_transpose(v8 a[8]) {
+    for (int i = 0; i < 8; i++)
+        for (int k = 0; k < i; k++) {
+            const double swap = a[i].x[k];
+            a[i].x[k] = a[k].x[i];
+            a[k].x[i] = swap;
+        }
+}
+
+#endif
+
+/* One scalar multiply-add with the rounding that v8_fma has on this machine. */
+AX_INLINE double ax_fma(double a, double b, double c) {
+#if AX_ISA == AX_ISA_GENERIC
+    return AX_FMA(a, b, c);
+#else
+    return __builtin_fma(a, b, c);
+#endif
+}
+
+/* Adding 1.5 * 2^52 rounds to an integer and leaves it in the low bits. */
+#define AX_ROUND_MAGIC 6755399441055744.0
+
+#endif

@@ -1,0 +1,412 @@
+/* A simulation's life: create, step, read its state, free. */
+#include <math.h>
+#include <string.h>
+
+#include "sim.h"
+
+static int positive(double x) { return x > 0.0 && isfinite(x); }
+
+static int check(const ax_cable *cable, const ax_sources *sources, const ax_options *options) {
+    const int64_t n = cable->n;
+    if (n < 1 || n > INT32_MAX || !positive(options->dt) || !isfinite(options->spike_threshold))
+        return AX_ERR_ARGUMENT;
+    for (int64_t i = 0; i < n; i++)
+        if (!positive(cable->area[i]) || !positive(cable->capacitance[i]))
+            return AX_ERR_ARGUMENT;
+    for (int64_t i = 0; i + 1 < n; i++)
+        if (!positive(cable->axial[i]))
+            return AX_ERR_ARGUMENT;
+    if (sources->n_sources < 0 || sources->n_entries < 0)
+        return AX_ERR_ARGUMENT;
+    for (int64_t e = 0; e < sources->n_entries; e++)
+        if (sources->compartment[e] < 0 || sources->compartment[e] >= n || sources->source[e] < 0 ||
+            sources->source[e] >= sources->n_sources || !isfinite(sources->weight[e]))
+            return AX_ERR_ARGUMENT;
+    if (options->n_recorded < 0 || options->record_every < 0)
+        return AX_ERR_ARGUMENT;
+    for (int64_t i = 0; i < options->n_recorded; i++)
+        if (options->recorded[i] < 0 || options->recorded[i] >= n)
+            return AX_ERR_ARGUMENT;
+    return AX_OK;
+}
+
+/* Padding takes the values of the chunk's first compartment, or of the cable's. */
+static void lay_out(const ax_sim *self, const double *from, double *to) {
+    const ax_topology *t = &self->topology;
+    for (int32_t i = 0; i < t->n_tiles; i++) {
+        const ax_tile *tile = &t->tiles[i];
+        for (int32_t k = 0; k < tile->groups * AX_LANES; k++) {
+            const int64_t row0 = tile->row0 + (int64_t)(k / AX_LANES) * tile->rows;
+            const int32_t start = t->start[tile->chunk0 + k];
+            double *column = to + row0 * AX_LANES + k % AX_LANES;
+            for (int32_t row = 0; row < tile->rows; row++) {
+                const int32_t shown = row < start ? start : row;
+                const int64_t who =
+                    shown < tile->rows
+                        ? t->compartment[(row0 + shown) * AX_LANES + k % AX_LANES]
+                        : 0;
+                column[(int64_t)row * AX_LANES] = from[who];
+            }
+        }
+    }
+}
+
+static void gather(const ax_sim *self, const double *from, double *to) {
+    for (int64_t i = 0; i < self->topology.n; i++)
+        to[i] = from[self->topology.slot[i]];
+}
+
+static int64_t step_of(const double *values, int64_t n) {
+    for (int64_t i = 1; i < n; i++)
+        if (values[i] != values[0])
+            return AX_LANES;
+    return 0;
+}
+
+static void lay_out_cable(ax_sim *self, const ax_cable *cable) {
+    const ax_topology *t = &self->topology;
+    const double implicit = self->backward_euler ? self->dt : 0.5 * self->dt;
+    lay_out(self, cable->area, self->area);
+    lay_out(self, cable->capacitance, self->charge);
+    for (int64_t at = 0; at < t->n_rows * AX_LANES; at++)
+        self->charge[at] /= implicit;
+    /* axial[at]: the joint with the row below; none below padding and nodes. */
+    for (int64_t i = 0; i + 1 < t->n; i++)
+        if (t->slot[i + 1] == t->slot[i] + AX_LANES)
+            self->axial[t->slot[i]] = cable->axial[i];
+    self->property_step = (ax_steps){.area = step_of(cable->area, t->n),
+                                     .charge = step_of(cable->capacitance, t->n),
+                                     .axial = step_of(cable->axial, t->n - 1)};
+}
+
+static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
+    ax_program *p = &self->program;
+    const int64_t plane = self->topology.n_rows * AX_LANES;
+    int64_t arrays = 0, uniforms = 1 + p->m.n_consts;
+    for (int32_t i = 0; i < p->m.n_params; i++) {
+        if (p->m.param_length[i] == 1)
+            uniforms++;
+        else
+            arrays++;
+    }
+    self->operand = ax_alloc(p->n_slots, sizeof *self->operand);
+    self->operand_step = ax_alloc(p->n_slots, sizeof *self->operand_step);
+    self->params = ax_alloc(arrays * plane, sizeof *self->params);
+    self->uniform = ax_alloc((uniforms + (int64_t)p->m.n_temps * p->block_rows) * AX_LANES,
+                             sizeof *self->uniform);
+    if (!self->operand || !self->operand_step || !self->params || !self->uniform)
+        return AX_ERR_MEMORY;
+
+    double *uniform = self->uniform, *array = self->params;
+    const double *value = membrane->params;
+    self->operand[0] = self->v;
+    self->operand_step[0] = AX_LANES;
+    self->operand[1] = uniform;
+    uniform += AX_LANES;
+    for (int32_t s = 0; s < p->m.n_states; s++) {
+        self->operand[p->first_state + s] = self->states + s * plane;
+        self->operand_step[p->first_state + s] = AX_LANES;
+    }
+    for (int32_t i = 0; i < p->m.n_params; i++) {
+        const int32_t slot = p->first_param + i;
+        if (p->m.param_length[i] == 1) {
+            for (int lane = 0; lane < AX_LANES; lane++)
+                uniform[lane] = *value;
+            self->operand[slot] = uniform;
+            uniform += AX_LANES;
+        } else {
+            lay_out(self, value, array);
+            self->operand[slot] = array;
+            self->operand_step[slot] = AX_LANES;
+            array += plane;
+        }
+        value += p->m.param_length[i];
+    }
+    for (int32_t i = 0; i < p->m.n_consts; i++) {
+        for (int lane = 0; lane < AX_LANES; lane++)
+            uniform[lane] = p->m.consts[i];
+        self->operand[p->first_const + i] = uniform;
+        uniform += AX_LANES;
+    }
+    for (int32_t i = 0; i < p->m.n_temps; i++) {
+        self->operand[p->first_temp + i] = uniform;
+        self->operand_step[p->first_temp + i] = AX_LANES;
+        uniform += (int64_t)p->block_rows * AX_LANES;
+    }
+    return AX_OK;
+}
+
+static int lay_out_sources(ax_sim *self, const ax_sources *sources) {
+    const int64_t entries = sources->n_entries;
+    int32_t *source = ax_alloc(entries, sizeof *source);
+    double *weight = ax_alloc(entries, sizeof *weight);
+    self->source_slot = ax_alloc(entries, sizeof *self->source_slot);
+    self->sources = (ax_sources){.n_sources = sources->n_sources,
+                                 .n_entries = entries,
+                                 .source = source,
+                                 .weight = weight};
+    if (!source || !weight || !self->source_slot)
+        return AX_ERR_MEMORY;
+    for (int64_t e = 0; e < entries; e++) {
+        source[e] = sources->source[e];
+        weight[e] = sources->weight[e];
+        self->source_slot[e] = self->topology.slot[sources->compartment[e]];
+    }
+    return AX_OK;
+}
+
+static int allocate(ax_sim *self) {
+    const int64_t plane = self->topology.n_rows * AX_LANES, chunks = self->topology.n_chunks;
+    const int64_t block = (int64_t)AX_MAX_GROUPS * self->program.block_rows * AX_LANES;
+    double **const planes[] = {&self->v,        &self->area,  &self->charge, &self->axial,
+                               &self->injected, &self->diagonal, &self->delta, &self->back,
+                               &self->fill,     &self->right};
+    double **const nodes[] = {&self->node_diagonal, &self->node_right,   &self->node_joint,
+                              &self->node_value,    &self->sum_diagonal, &self->sum_right};
+    for (size_t i = 0; i < sizeof planes / sizeof planes[0]; i++)
+        if ((*planes[i] = ax_alloc(plane, sizeof(double))) == NULL)
+            return AX_ERR_MEMORY;
+    for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
+        if ((*nodes[i] = ax_alloc(chunks, sizeof(double))) == NULL)
+            return AX_ERR_MEMORY;
+    self->states = ax_alloc(self->program.m.n_states * plane, sizeof(double));
+    self->conductance = ax_alloc(block, sizeof(double));
+    self->drive = ax_alloc(block, sizeof(double));
+    self->recorded_slot = ax_alloc(self->n_recorded, sizeof *self->recorded_slot);
+    if (!self->states || !self->conductance || !self->drive || !self->recorded_slot)
+        return AX_ERR_MEMORY;
+    return AX_OK;
+}
+
+int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_sources *sources,
+                  const ax_options *options, ax_sim **out) {
+    *out = NULL;
+    int isa = options->isa;
+    if (isa < 0)
+        for (isa = ax_isa_count() - 1; !ax_isa_supported(isa); isa--)
+            ;
+    if (isa >= ax_isa_count() || !ax_isa_supported(isa))
+        return AX_ERR_ISA;
+    int status = check(cable, sources, options);
+    if (status != AX_OK)
+        return status;
+
+    ax_sim *self = ax_alloc(1, sizeof *self);
+    if (self == NULL)
+        return AX_ERR_MEMORY;
+    self->kernel = ax_kernel_at(isa);
+    self->dt = options->dt;
+    self->backward_euler = options->backward_euler;
+    self->spike_threshold = options->spike_threshold;
+    self->n_recorded = options->n_recorded;
+    self->record_every = options->record_every;
+    self->record_float = options->record_float;
+    self->diverged_compartment = -1;
+
+    status = ax_topology_create(&self->topology, cable);
+    if (status == AX_OK)
+        status = ax_program_create(&self->program, membrane, cable->n);
+    if (status == AX_OK)
+        status = allocate(self);
+    if (status == AX_OK)
+        status = lay_out_operands(self, membrane);
+    if (status == AX_OK)
+        status = lay_out_sources(self, sources);
+    if (status != AX_OK) {
+        ax_sim_free(self);
+        return status;
+    }
+    lay_out_cable(self, cable);
+    for (int64_t i = 0; i < self->n_recorded; i++)
+        self->recorded_slot[i] = self->topology.slot[options->recorded[i]];
+    self->v_inside = AX_V_LIMIT;
+    if (self->program.m.n_gates > 0) {
+        const ax_membrane *m = &self->program.m;
+        const double low = -m->table_min, high = m->table_min + m->table_step * (m->n_bins - 1);
+        self->v_inside = fmin(AX_V_LIMIT, fmax(0.0, fmin(low, high)));
+    }
+    *out = self;
+    return AX_OK;
+}
+
+void ax_sim_free(ax_sim *self) {
+    if (self == NULL)
+        return;
+    void *const owned[] = {self->v, self->area, self->charge, self->axial, self->injected,
+                           self->diagonal, self->delta, self->back, self->fill, self->right,
+                           self->states, self->params, self->operand, self->operand_step,
+                           self->uniform, self->conductance, self->drive, self->node_diagonal,
+                           self->node_right, self->node_joint, self->node_value,
+                           self->sum_diagonal, self->sum_right, (void *)self->sources.source,
+                           (void *)self->sources.weight, self->source_slot, self->recorded_slot};
+    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
+        ax_release(owned[i]);
+    ax_program_free(&self->program);
+    ax_topology_free(&self->topology);
+    ax_release(self);
+}
+
+/* ---- state ------------------------------------------------------------------------------ */
+
+enum { FIELD_V, FIELD_STATE, FIELD_STEP, FIELD_SATURATED, FIELD_COUNT };
+
+static const char *const field_names[FIELD_COUNT] = {"v", "state", "step", "saturated_steps"};
+
+int ax_sim_field_count(const ax_sim *self) {
+    (void)self;
+    return FIELD_COUNT;
+}
+
+const char *ax_sim_field_name(const ax_sim *self, int field) {
+    (void)self;
+    return field >= 0 && field < FIELD_COUNT ? field_names[field] : "";
+}
+
+int64_t ax_sim_field_size(const ax_sim *self, int field) {
+    switch (field) {
+    case FIELD_V: return self->topology.n;
+    case FIELD_STATE: return self->topology.n * self->program.m.n_states;
+    case FIELD_STEP: case FIELD_SATURATED: return 1;
+    default: return 0;
+    }
+}
+
+int ax_sim_get_field(const ax_sim *self, int field, double *out) {
+    const int64_t plane = self->topology.n_rows * AX_LANES;
+    switch (field) {
+    case FIELD_V: gather(self, self->v, out); return AX_OK;
+    case FIELD_STATE:
+        for (int32_t s = 0; s < self->program.m.n_states; s++)
+            gather(self, self->states + s * plane, out + s * self->topology.n);
+        return AX_OK;
+    case FIELD_STEP: *out = (double)self->step; return AX_OK;
+    case FIELD_SATURATED: *out = (double)self->saturated_steps; return AX_OK;
+    default: return AX_ERR_ARGUMENT;
+    }
+}
+
+int ax_sim_set_field(ax_sim *self, int field, const double *in) {
+    const int64_t plane = self->topology.n_rows * AX_LANES, size = ax_sim_field_size(self, field);
+    for (int64_t i = 0; i < size; i++)
+        if (!isfinite(in[i]))
+            return AX_ERR_ARGUMENT;
+    switch (field) {
+    case FIELD_V: lay_out(self, in, self->v); return AX_OK;
+    case FIELD_STATE:
+        for (int32_t s = 0; s < self->program.m.n_states; s++)
+            lay_out(self, in + s * self->topology.n, self->states + s * plane);
+        return AX_OK;
+    case FIELD_STEP: case FIELD_SATURATED:
+        if (*in < 0.0 || *in > 0x1p53 || *in != floor(*in))
+            return AX_ERR_ARGUMENT;
+        *(field == FIELD_STEP ? &self->step : &self->saturated_steps) = (int64_t)*in;
+        return AX_OK;
+    default: return AX_ERR_ARGUMENT;
+    }
+}
+
+/* ---- stepping --------------------------------------------------------------------------- */
+
+static void inject(ax_sim *self, const double *current) {
+    int wanted = 0;
+    for (int32_t s = 0; s < self->sources.n_sources; s++)
+        wanted |= current[s] != 0.0;
+    if (!wanted && !self->injecting)
+        return;
+    for (int64_t e = 0; e < self->sources.n_entries; e++)
+        self->injected[self->source_slot[e]] = 0.0;
+    if (wanted)
+        for (int64_t e = 0; e < self->sources.n_entries; e++)
+            self->injected[self->source_slot[e]] +=
+                self->sources.weight[e] * current[self->sources.source[e]];
+    self->injecting = wanted;
+}
+
+static void record(const ax_sim *self, ax_drive *drive) {
+    const int64_t n = self->n_recorded, *slot = self->recorded_slot;
+    if (self->record_float) {
+        float *row = (float *)drive->rows + drive->row_count * n;
+        for (int64_t i = 0; i < n; i++)
+            row[i] = (float)self->v[slot[i]];
+    } else {
+        double *row = (double *)drive->rows + drive->row_count * n;
+        for (int64_t i = 0; i < n; i++)
+            row[i] = self->v[slot[i]];
+    }
+    drive->row_count++;
+}
+
+/* Some |V| is beyond v_inside: outside the gate table only, or beyond all bounds? */
+static int look_closer(ax_sim *self) {
+    int outside = 0;
+    for (int64_t i = 0; i < self->topology.n; i++) {
+        const double v = self->v[self->topology.slot[i]];
+        if (!(fabs(v) <= AX_V_LIMIT)) {
+            self->diverged_compartment = i;
+            self->diverged_v = v;
+            return AX_ERR_DIVERGED;
+        }
+        outside |= fabs(v) > self->v_inside;
+    }
+    self->saturated_steps += outside;
+    return AX_OK;
+}
+
+int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken) {
+    *taken = 0;
+    if (steps < 0)
+        return AX_ERR_ARGUMENT;
+    if (self->diverged_compartment >= 0)
+        return AX_ERR_DIVERGED;
+    double *dt = self->operand[1];
+    for (int64_t i = 0; i < steps; i++) {
+        const int records = self->record_every > 0 && (self->step + 1) % self->record_every == 0;
+        if ((records && drive->row_count >= drive->row_capacity) ||
+            drive->spike_capacity - drive->spike_count < self->topology.n)
+            return AX_STOP_FULL;
+        for (int lane = 0; lane < AX_LANES; lane++)
+            dt[lane] = self->step == 0 ? 0.5 * self->dt : self->dt;
+        inject(self, drive->current + i * self->sources.n_sources);
+        const int inside = self->kernel->step(self, drive, drive->damped[i]);
+        self->step++;
+        if (!inside) {
+            const int status = look_closer(self);
+            if (status != AX_OK)
+                return status;
+        }
+        if (records)
+            record(self, drive);
+        *taken = i + 1;
+    }
+    return AX_OK;
+}
+
+void ax_sim_divergence(const ax_sim *self, int64_t *compartment, double *v) {
+    *compartment = self->diverged_compartment;
+    *v = self->diverged_v;
+}
+
+int64_t ax_sim_saturated_steps(const ax_sim *self) { return self->saturated_steps; }
+
+int ax_sim_solve(ax_sim *self, const double *d, const double *b, double *x) {
+    const ax_topology *t = &self->topology;
+    lay_out(self, d, self->diagonal);
+    lay_out(self, b, self->delta);
+    for (int64_t i = 0; i < t->n; i++) {
+        const int64_t at = t->slot[i];
+        self->diagonal[at] += self->axial[at];
+        if (i > 0 && t->slot[i - 1] == at - AX_LANES)
+            self->diagonal[at] += self->axial[at - AX_LANES];
+    }
+    for (int32_t chunk = 0; chunk < t->n_chunks; chunk++) {
+        if (t->left[chunk] < 0)
+            continue;
+        const int64_t node = t->left_slot[chunk];
+        self->diagonal[node] += t->left_axial[chunk];
+        const int64_t first = t->slot[t->compartment[node] + 1];
+        self->diagonal[first] += t->left_axial[chunk];
+    }
+    self->kernel->solve(self);
+    gather(self, self->delta, x);
+    return AX_OK;
+}

@@ -1,0 +1,391 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from test_study import SMALL
+
+from axon import __version__, cli, plots, study
+from axon.cli import main
+from axon.errors import DivergedError
+from axon.runs import open_run
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every command runs in a folder of its own, where small.toml is."""
+    (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def axon(*arguments, **options):
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "axon", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+def table(text):
+    return dict(line.split("  ", 1) for line in text.splitlines())
+
+
+# run
+
+
+def test_run_writes_the_field_and_tells_what_it_did(capsys):
+    assert main(["run", "small.toml"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    told = {name: text.strip() for name, text in table(out).items()}
+    assert told["study"] == "A short axon"
+    assert told["compartments"] == "20 in 2 mm"
+    assert told["steps"] == "200 of 0.01 ms, crank-nicolson"
+    assert told["simulated"] == "2 ms at 6.3 °C"
+    assert told["recorded"] == "21 rows of 20 sites, float32"
+    assert told["spikes"] == "20"
+    assert told["wall time"].endswith(" s")
+    assert told["file"] == "small.h5"
+    with open_run("small.h5") as run:
+        assert run.complete
+        assert run.v.shape == (21, 20)
+
+
+def test_run_prints_the_velocity(capsys):
+    assert main(["run", "squid", "--set", "record.every=1"]) == 0
+    told = table(capsys.readouterr().out)
+    assert told["conduction velocity"].startswith("12.32 m/s (± ")
+    assert told["conduction velocity"].endswith(", 500 sites)")
+
+
+def test_run_tells_that_no_impulse_came(capsys):
+    assert main(["run", "small.toml", "--set", "stimuli=[]"]) == 0
+    told = table(capsys.readouterr().out)
+    assert told["conduction velocity"].startswith("an impulse reached 0 sites")
+
+
+def test_run_takes_changes_and_an_output(capsys, folder):
+    changes = ["simulation.dt=0.02", "axon.length=3 mm"]
+    assert main(["run", "small.toml", "-o", "other.h5", "--set", *changes]) == 0
+    told = table(capsys.readouterr().out)
+    assert told["steps"].strip() == "100 of 0.02 ms, crank-nicolson"
+    assert told["compartments"].strip() == "20 in 3 mm"
+    assert (folder / "other.h5").exists()
+    assert not (folder / "small.h5").exists()
+
+
+def test_an_output_that_is_there_is_kept_unless_told_otherwise(capsys, folder):
+    (folder / "small.h5").write_bytes(b"precious")
+    assert main(["run", "small.toml"]) == 73
+    assert "small.h5 is there already; " in capsys.readouterr().err
+    assert (folder / "small.h5").read_bytes() == b"precious"
+    assert main(["run", "small.toml", "--overwrite"]) == 0
+    with open_run("small.h5") as run:
+        assert run.complete
+
+
+def test_a_bad_study_is_told_line_by_line_and_nothing_is_written(capsys, folder):
+    changes = ["axon.lenght=3", "simulation.dt=1 mm"]
+    assert main(["run", "small.toml", "--set", *changes]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "axon run: small.toml: axon.lenght = 3: unknown key; axon takes length, diameter, Ra, cm, "
+        "dx, compartments, d_lambda",
+        "axon run: small.toml: simulation.dt = '1 mm' cannot be converted to ms; write a number "
+        'in ms, or "0.5 ms"',
+    ]
+    assert os.listdir(folder) == ["small.toml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["run", "sqid"], 2, "did you mean squid?"),
+        (["run", "small.toml", "--set", "simulation.dt"], 2, "simulation.dt=0.01"),
+        (["run", "small.toml", "-o", "no/such/folder/out.h5"], 73, "no/such/folder"),
+        (["run", "small.toml", "--set", "stimuli[0].waveform.amplitude=1e12"], 3, "diverged"),
+        (["info", "none.h5"], 66, "none.h5"),
+        (["info", "small.toml"], 66, "small.toml"),
+        (["plot", "none.h5"], 66, "none.h5"),
+        (["studies", "sqid"], 2, "did you mean squid?"),
+    ],
+)
+def test_errors_have_exit_codes_and_no_traceback(capsys, arguments, code, told):
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"axon {arguments[0]}: ")
+    assert told in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["walk"], ["run"], ["info"], ["plot", "a.h5", "-o", "a.gif"], ["run", "a", "--sett", "b"]],
+)
+def test_arguments_that_make_no_sense(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: axon" in capsys.readouterr().err
+
+
+def test_the_error_of_a_run_that_diverged_is_told(capsys, monkeypatch):
+    def diverge(*_, **__):
+        raise DivergedError(time=1.5, x=250.0, compartment=2, v=1e9)
+
+    monkeypatch.setattr(study.Study, "run", diverge)
+    assert main(["run", "small.toml"]) == 3
+    err = capsys.readouterr().err
+    assert "t = 1.5 ms" in err
+    assert "compartment 2" in err
+
+
+def test_too_large_an_axon_is_told(capsys, monkeypatch):
+    def exhaust(*_, **__):
+        raise MemoryError("Unable to allocate 7 TiB")
+
+    monkeypatch.setattr(study.Study, "run", exhaust)
+    assert main(["run", "small.toml"]) == 2
+    assert "not enough memory: Unable to allocate 7 TiB" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_ends_with_75(folder):
+    long = ["simulation.duration=1e6", "record.every=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "axon", "run", "small.toml", "--set", *long],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    limit = time.monotonic() + 30
+    while not (folder / "small.h5.parts").exists() and time.monotonic() < limit:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (75, "", "axon run: interrupted\n")
+    assert not (folder / "small.h5").exists()
+
+
+def test_another_command_that_is_interrupted_ends_with_130(monkeypatch, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "names", interrupt)
+    assert main(["studies"]) == 130
+    assert capsys.readouterr().err == "axon studies: interrupted\n"
+
+
+# Progress
+
+
+def test_progress_is_drawn_over_itself(monkeypatch):
+    now = iter([100.0, 110.0, 290.0])
+    monkeypatch.setattr(cli.time, "monotonic", lambda: next(now))
+    terminal = io.StringIO()
+    progress = cli._Progress(terminal)
+    progress(0.1, 5.0)
+    progress(0.5, 25.0)
+    progress.clear()
+    first, second, last = terminal.getvalue().split("\r")[1:]
+    assert first == "###" + 27 * "." + "  10%  5 ms  1:30 left\x1b[K".replace("1:30", "0:01:30")
+    assert second == 15 * "#" + 15 * "." + "  50%  25 ms  0:03:10 left\x1b[K"
+    assert last == "\x1b[K"
+
+
+def test_progress_is_for_terminals_alone():
+    assert axon("run", "small.toml").stderr == ""
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as terminal:
+        result = subprocess.run(
+            [sys.executable, "-m", "axon", "run", "small.toml", "--overwrite"],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            timeout=60,
+        )
+        os.close(theirs)
+        assert result.returncode == 0
+        drawn = terminal.read(4096)
+    assert b"100%  2 ms" in drawn
+    assert drawn.endswith(b"\r\x1b[K")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2134, "0.21 s"), (12.3, "12 s"), (60, "0:01:00"), (12_345, "3:25:45"), (0, "0 s")],
+)
+def test_how_long_it_took(seconds, text):
+    assert cli._span(seconds) == text
+
+
+# info, plot, studies, models
+
+
+@pytest.fixture
+def out(capsys):
+    main(["run", "small.toml", "-o", "out.h5"])
+    capsys.readouterr()
+    return "out.h5"
+
+
+def test_info_tells_what_is_in_a_file(out, capsys):
+    assert main(["info", out]) == 0
+    told = {name: text.strip() for name, text in table(capsys.readouterr().out).items()}
+    assert told["study"] == "A short axon"
+    assert told["recorded"] == "21 rows of 20 sites, float32"
+    assert told["file"] == "out.h5"
+    assert "wall time" not in told
+
+
+def test_a_temperature_may_vary_along_the_axon(capsys):
+    celsius = [6.3] * 10 + [18.5] * 10
+    assert main(["run", "small.toml", "--set", f"simulation.celsius={celsius}"]) == 0
+    told = table(capsys.readouterr().out)
+    assert told["simulated"].strip() == "2 ms at 6.3 to 18.5 °C"
+
+
+def test_info_for_programs(out, capsys):
+    assert main(["info", out, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    velocity = facts.pop("velocity")
+    assert velocity["n_sites"] == 18
+    assert velocity["value"] > 0
+    facts.pop("version")
+    assert facts == {
+        "title": "A short axon",
+        "complete": True,
+        "compartments": 20,
+        "length": 2000.0,
+        "duration": 2.0,
+        "dt": 0.01,
+        "steps": 200,
+        "method": "crank-nicolson",
+        "celsius": 6.3,
+        "rows": 21,
+        "sites": 20,
+        "dtype": "float32",
+        "spikes": 20,
+    }
+
+
+def test_info_has_null_for_a_velocity_that_is_not_known(capsys):
+    main(["run", "small.toml", "--set", "stimuli=[]"])
+    capsys.readouterr()
+    main(["info", "small.h5", "--json"])
+    assert json.loads(capsys.readouterr().out)["velocity"] is None
+
+
+def test_plot_writes_a_picture(out, capsys, folder):
+    assert main(["plot", out]) == 0
+    assert capsys.readouterr().out == "out.png\n"
+    assert (folder / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_takes_positions_and_a_name(out, folder, monkeypatch):
+    drawn = []
+    overview = plots.overview
+
+    def listening(run, positions):
+        drawn.append(positions)
+        return overview(run, positions)
+
+    monkeypatch.setattr(plots, "overview", listening)
+    assert main(["plot", out, "-o", "a.svg", "--positions", "1 mm", "250"]) == 0
+    assert drawn == [["1 mm", 250.0]]
+    assert b"<svg" in (folder / "a.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--positions", "1 ms"], 2), (["--positions", "1 m"], 2), (["-o", "no/such/a.png"], 73)],
+)
+def test_plots_that_cannot_be(out, capsys, arguments, code):
+    assert main(["plot", out, *arguments]) == code
+    assert capsys.readouterr().err.startswith("axon plot: ")
+
+
+def test_plot_without_matplotlib(out, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["plot", out]) == 69
+    assert "pip install 'axon-cable[plot]'" in capsys.readouterr().err
+
+
+def test_studies_are_listed_and_printed(capsys, folder):
+    assert main(["studies"]) == 0
+    listed = table(capsys.readouterr().out)
+    assert {"squid", "squid-warm", "rallpack1"} <= {name.strip() for name in listed}
+    assert main(["studies", "squid"]) == 0
+    printed = capsys.readouterr().out
+    # What is printed is a study, which one may change and run.
+    (folder / "mine.toml").write_text(printed, encoding="utf-8")
+    assert study.load("mine.toml").title == study.title("squid")
+
+
+def test_models_are_listed(capsys):
+    assert main(["models"]) == 0
+    listed = table(capsys.readouterr().out)
+    assert "Squid giant axon" in listed["hodgkin_huxley"]
+
+
+# Standard output, and what is imported
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [sys.executable, "-m", "axon", "studies"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
+def test_output_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "axon", "models"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    assert result.returncode == 73
+    assert result.stderr.startswith(b"axon models: cannot write: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_help_tells_the_exit_codes_that_the_documentation_tells():
+    text = " ".join(axon("--help").stdout.split())
+    page = os.path.join(os.path.dirname(__file__), "..", "docs", "command-line.md")
+    with open(page, encoding="utf-8") as file:
+        documentation = file.read()
+    for code in cli.Exit:
+        assert f"{code:d} {code.meaning}" in text
+        assert f"| {code:d} | {code.meaning} |" in documentation
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"axon {__version__}\n"
+
+
+def test_the_command_line_imports_nothing_heavy():
+    code = (
+        "import sys, axon.cli\n"
+        "heavy = {'numpy', 'h5py', 'matplotlib', 'pint', 'tomllib'}\n"
+        "print(*sorted(heavy & set(sys.modules)))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("\n", "")

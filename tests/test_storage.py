@@ -1,0 +1,487 @@
+"""Writing runs: the same bytes however they come, and nothing lost whatever fails."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from axon import runfile, segments, storage
+from axon.errors import RunFileError, WriteError
+from axon.runs import open_run
+from axon.segments import chain, parts_of
+from axon.storage import RunWriter
+
+INTERVAL = 0.1
+HEADER = {"axon_version": "1.0", "simulation": {"dt": 0.01, "celsius": 6.3, "duration": 60.0}}
+
+
+def wave(rows, m, dtype="float32"):
+    """A smooth field with something in every byte."""
+    t, x = np.ogrid[:rows, :m]
+    return (100 * np.exp(-(((t - 3.3 * x) % 97 - 40) ** 2) / 50) - 65).astype(dtype)
+
+
+def some_spikes(rows, m, n):
+    """Spikes in the order of time, several at once."""
+    time = np.sort(np.random.default_rng(1).integers(0, max(1, rows * 2), n)) * (INTERVAL / 2)
+    return np.arange(n) * 7 % max(1, m), time
+
+
+def writer(path, v, **options):
+    m = v.shape[1]
+    x = np.arange(m) * 10.0
+    options = {"n_rows": len(v), "dtype": v.dtype, "header": HEADER, "axon_x": x} | options
+    return RunWriter(path, x=x, compartments=np.arange(m), interval=INTERVAL, **options)
+
+
+def write(path, v, cuts=(), spikes=None, **options):
+    """Record a field in blocks that end at these rows; spikes come with their blocks."""
+    compartment, when = spikes or (np.empty(0, int), np.empty(0))
+    with writer(path, v, **options) as run:
+        for start, stop in zip((0, *cuts), (*cuts, len(v)), strict=True):
+            run.rows(v[start:stop])
+            until = np.inf if stop == len(v) else stop * INTERVAL
+            now = (when >= (start * INTERVAL if start else -1)) & (when < until)
+            run.spikes(compartment[now][::-1], when[now][::-1])
+            run.state(lambda: {"v": np.arange(3.0), "step": 7})
+        run.finish()
+    return path
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+# What is in the file
+
+
+@pytest.mark.parametrize("compression", ["gzip", None])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_plain_hdf5_reads_it(tmp_path, dtype, compression):
+    v, spikes = wave(600, 1003, dtype), some_spikes(600, 1003, 50)
+    path = write(tmp_path / "run.h5", v, (100, 512), spikes, compression=compression)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["v"][:], v)
+        assert file["v"].chunks == (256, 1000)
+        np.testing.assert_array_equal(file["time"][:], np.arange(600) * INTERVAL)
+        np.testing.assert_array_equal(file["x"][:], np.arange(1003) * 10.0)
+        np.testing.assert_array_equal(file["spikes/t"][:], spikes[1])
+        assert sorted(file["spikes/compartment"][:]) == sorted(spikes[0])
+        assert json.loads(file["meta/header"][0]) == HEADER
+        assert not {"state", "carry"} & set(file)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.h5", "run.h5.log"]
+
+
+def test_xarray_sees_labels_and_units(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    v = wave(300, 5)
+    path = write(tmp_path / "run.h5", v, (100,), some_spikes(300, 5, 4))
+    with xarray.open_dataset(path, engine="h5netcdf") as data:
+        assert data["v"].dims == ("time", "x")
+        assert set(data.variables) == {"v", "time", "x"}
+        assert {k: data[k].attrs["units"] for k in data.variables} == {
+            "v": "mV",
+            "time": "ms",
+            "x": "um",
+        }
+        np.testing.assert_array_equal(data["v"].sel(x=20.0), v[:, 2])
+
+
+def test_xarray_reads_segments(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    v = wave(600, 4)
+    with writer(tmp_path / "run.h5", v, commit_seconds=0) as run:
+        for start in (0, 300):
+            run.rows(v[start : start + 300])
+            run.state(dict)
+            wait_for(lambda rows=start + 300: run.progress == rows)
+        parts = [xarray.open_dataset(s.path, engine="h5netcdf") for s in chain(parts_of(run.path))]
+        whole = xarray.concat(parts, "time")
+        np.testing.assert_array_equal(whole["v"], v[:512])
+        np.testing.assert_array_equal(whole["time"], np.arange(512) * INTERVAL)
+
+
+def test_what_differs_between_machines_is_in_the_log(tmp_path):
+    v = wave(10, 2)
+    with writer(tmp_path / "run.h5", v) as run:
+        run.log("kernel", isa="avx512")
+        run.rows(v)
+        run.finish()
+    lines = [json.loads(line) for line in (tmp_path / "run.h5.log").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["begin", "commit", "kernel", "commit", "finish"]
+    assert lines[0]["host"] and lines[2]["isa"] == "avx512"
+    assert lines[0]["host"].encode() not in (tmp_path / "run.h5").read_bytes()
+
+
+# The same bytes
+
+SHAPES = st.tuples(
+    st.one_of(st.integers(0, 600), st.sampled_from([0, 1, 255, 256, 257, 512])),
+    st.sampled_from([0, 1, 3, 1001]),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), shape=SHAPES, n_spikes=st.integers(0, 40))
+def test_the_bytes_depend_on_the_run_alone(tmp_path_factory, data, shape, n_spikes):
+    rows, m = shape
+    v, spikes = wave(rows, m), some_spikes(rows, m, n_spikes if m else 0)
+    cuts = sorted(data.draw(st.lists(st.integers(0, rows), max_size=12)))
+    often = {"commit_seconds": 0.0} | data.draw(
+        st.sampled_from([{}, {"commit_seconds": 300.0, "commit_bytes": 1}])
+    )
+    folder = tmp_path_factory.mktemp("run")
+    whole = write(folder / "whole.h5", v, (), spikes).read_bytes()
+    assert write(folder / "cut.h5", v, cuts, spikes, **often).read_bytes() == whole
+    with open_run(folder / "cut.h5") as run:
+        np.testing.assert_array_equal(run.v, v)
+        np.testing.assert_array_equal(run.spikes["time"], spikes[1])
+
+
+def test_blocks_may_be_used_again(tmp_path):
+    v = wave(500, 3)
+    with writer(tmp_path / "run.h5", v) as run:
+        block = np.empty((50, 3), "float32")
+        for start in range(0, 500, 50):
+            block[:] = v[start : start + 50]
+            run.rows(block)
+        block[:] = np.nan
+        run.finish()
+    np.testing.assert_array_equal(open_run(tmp_path / "run.h5").v, v)
+
+
+# Commits
+
+
+def test_state_is_asked_for_at_a_commit_and_kept_with_its_rows(tmp_path):
+    v = wave(300, 3)
+    asked = []
+
+    def state():
+        asked.append(threading.current_thread())
+        return {"gates": np.arange(6.0).reshape(2, 3), "step": 3000, "t": 0.25}
+
+    with writer(tmp_path / "run.h5", v, commit_bytes=1) as run:
+        run.rows(v[:200])
+        run.state(state)
+        assert not asked  # no chunk is full yet, so there is nothing to commit
+        run.rows(v[200:])
+        wait_for(lambda: run._committer.nbytes)
+        run.state(state)
+        assert asked == [threading.current_thread()]
+        wait_for(lambda: run.progress == 300)
+        last = chain(parts_of(tmp_path / "run.h5"))[-1]
+        assert (last.first, last.stop) == (0, 256)
+        with h5py.File(last.path) as file:
+            gates = file["state/gates"]
+            np.testing.assert_array_equal(gates[:], np.arange(6.0))
+            np.testing.assert_array_equal(gates.attrs["shape"], (2, 3))
+            assert (file["state"].attrs["step"], file["state"].attrs["t"]) == (3000, 0.25)
+            np.testing.assert_array_equal(file["carry/v"][:], v[256:])
+
+
+def test_time_makes_a_commit(tmp_path):
+    v = wave(20, 3)
+    with writer(tmp_path / "run.h5", v, commit_seconds=0.05) as run:
+        run.rows(v[:10])
+        run.state(dict)
+        assert run.progress == 0
+        time.sleep(0.06)
+        run.state(dict)
+        wait_for(lambda: run.progress == 10)
+
+
+def test_a_folder_of_two_writers_is_one_run(tmp_path):
+    """As two leave it that computed the same run where locks do nothing."""
+    v = wave(900, 2)
+    chains = []
+    for name, steps in [("a", (256, 600)), ("b", (300, 500, 800))]:
+        with writer(tmp_path / name, v, commit_seconds=0) as run:
+            for start, stop in zip((0, *steps), steps, strict=False):
+                run.rows(v[start:stop])
+                run.state(dict)
+                wait_for(lambda rows=stop: run.progress == rows)
+        chains.append(chain(parts_of(tmp_path / name)))
+    assert chains[0][0].digest == chains[1][0].digest  # the first segment is the same
+    for segment in chains[0]:
+        segment.path.rename(parts_of(tmp_path / "b") / segment.path.name)
+    assert [s.digest for s in chain(parts_of(tmp_path / "b"))] == [s.digest for s in chains[1]]
+    np.testing.assert_array_equal(open_run(tmp_path / "b").v, v[:800])
+    chains[1][1].path.unlink()  # now the other chain is longer
+    np.testing.assert_array_equal(open_run(tmp_path / "b").v, v[:600])
+
+
+def test_a_chain_with_a_loop_ends(tmp_path):
+    for name in ("0000000000000000-aaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaa-aaaaaaaaaaaaaaaa"):
+        (tmp_path / f"seg-000000000000-000000000000-{name}.h5").touch()
+    assert len(chain(tmp_path)) == 2
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"interval": 0.0}, "interval = 0.0"),
+        ({"interval": np.nan}, "interval = nan"),
+        ({"n_rows": -1}, "n_rows = -1"),
+        ({"dtype": "float16"}, "float16"),
+        ({"compression": "zstd"}, "compression = 'zstd'"),
+        ({"compartments": [0, 3]}, "not among the 3"),
+        ({"compartments": [0]}, "2 positions, but 1"),
+        ({"x": [0.0, np.inf]}, "not finite"),
+        ({"header": {"dt": np.nan}}, "JSON"),
+    ],
+)
+def test_senseless_arguments(tmp_path, change, message):
+    arguments = dict(header={}, x=[0, 1], compartments=[0, 1], axon_x=[0, 1, 2], n_rows=1)
+    with pytest.raises(ValueError, match=message):
+        RunWriter(tmp_path / "run.h5", **(arguments | {"interval": 1.0} | change))
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_do_not_fit(tmp_path):
+    v = wave(10, 3)
+    with writer(tmp_path / "run.h5", v) as run:
+        with pytest.raises(ValueError, match=r"\(10, 2\)"):
+            run.rows(v[:, :2])
+        with pytest.raises(ValueError, match="float64"):
+            run.rows(v.astype(float))
+        run.rows(v[:9])
+        with pytest.raises(ValueError, match="after 9 of 10 rows"):
+            run.finish()
+        with pytest.raises(ValueError, match="9 rows and 2 more"):
+            run.rows(v[:2])
+        run.rows(v[9:])
+        run.finish()
+        with pytest.raises(ValueError, match="closed"):
+            run.rows(v)
+
+
+def test_a_finished_run_is_not_replaced_unasked(tmp_path):
+    path = write(tmp_path / "run.h5", wave(5, 2))
+    before = path.read_bytes()
+    with pytest.raises(WriteError, match="exists already"):
+        writer(path, wave(9, 2))
+    v = wave(9, 2)
+    with writer(path, v, overwrite=True) as run:
+        run.rows(v)
+        assert path.read_bytes() == before
+        run.finish()
+    assert len(open_run(path).v) == 9
+    assert not parts_of(path).exists()
+
+
+def test_an_unfinished_run_is_not_replaced_unasked(tmp_path):
+    v = wave(300, 2)
+    path = tmp_path / "run.h5"
+    with writer(path, v, commit_seconds=0) as run:
+        run.rows(v)
+        run.state(dict)
+    with pytest.raises(WriteError, match="not finished"):
+        writer(path, v)
+    assert len(open_run(path).v) == 300
+    write(path, v[:7], overwrite=True)
+    assert len(open_run(path).v) == 7
+
+
+def test_a_run_that_had_not_begun_is_in_nobodys_way(tmp_path):
+    v = wave(3, 2)
+    with pytest.raises(RuntimeError, match="elsewhere"), writer(tmp_path / "run.h5", v) as run:
+        run.rows(v)
+        raise RuntimeError("elsewhere")
+    assert not parts_of(tmp_path / "run.h5").exists()
+    write(tmp_path / "run.h5", v)
+
+
+def test_one_writer_at_a_time(tmp_path):
+    v = wave(3, 2)
+    with (
+        writer(tmp_path / "run.h5", v) as run,
+        pytest.raises(WriteError, match="another process is writing"),
+    ):
+        writer(tmp_path / "run.h5", v, overwrite=True)
+    write(tmp_path / "run.h5", v)
+    assert run.progress == 0
+
+
+def test_places_where_nothing_can_be_written(tmp_path):
+    v = wave(3, 2)
+    with pytest.raises(WriteError, match="there is no folder"):
+        writer(tmp_path / "missing" / "run.h5", v)
+    with pytest.raises(WriteError, match="it is a folder"):
+        writer(tmp_path, v, overwrite=True)
+    (tmp_path / "run.h5.parts").touch()
+    with pytest.raises(WriteError, match="run.h5.parts"):
+        writer(tmp_path / "run.h5", v)
+
+
+def test_files_of_others_stay(tmp_path):
+    v = wave(3, 2)
+    parts = parts_of(tmp_path / "run.h5")
+    parts.mkdir()
+    (parts / "notes.txt").write_text("mine")
+    (parts / "0123.tmp").touch()
+    write(tmp_path / "run.h5", v)
+    assert [p.name for p in parts.iterdir()] == ["notes.txt"]
+
+
+# What fails
+
+
+def fail_from(monkeypatch, k):
+    """The disk is full from the k-th write on."""
+    real, count = segments._write, iter(range(10**6))
+
+    def fake(file, data, offset):
+        if next(count) >= k:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file, data, offset)
+
+    monkeypatch.setattr(segments, "_write", fake)
+    return count
+
+
+def test_a_full_disk_at_every_write(tmp_path, monkeypatch):
+    v = wave(700, 3)
+    for k in range(10**6):
+        path = tmp_path / f"{k}.h5"
+        with monkeypatch.context() as patch:
+            writes = fail_from(patch, k)
+            try:
+                with writer(path, v, commit_seconds=0) as run:
+                    for start in range(0, 700, 100):
+                        run.rows(v[start : start + 100])
+                        run.state(dict)
+                        wait_for(lambda rows=start: run.progress > rows or run._error)
+                    run.finish()
+                done = True
+            except WriteError as error:
+                assert "No space left on device" in str(error)
+                done = False
+        if done:
+            break
+        # Nothing half written, and whatever was committed is there.
+        assert not path.exists() and not list(tmp_path.rglob("*.tmp"))
+        if k:
+            rows = len(open_run(path).v)
+            assert rows == min(700, (k - 1) * 100)
+            np.testing.assert_array_equal(open_run(path).v, v[:rows])
+        else:
+            assert not parts_of(path).exists()
+    assert k > 20  # the merge has been failed at many a place too
+    assert next(writes) >= k
+    np.testing.assert_array_equal(open_run(path).v, v)
+
+
+def test_no_space_for_the_finished_file(tmp_path, monkeypatch):
+    v = wave(300, 3)
+    full = os.statvfs(tmp_path)
+    with writer(tmp_path / "run.h5", v) as run:
+        run.rows(v)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "statvfs", lambda _: os.statvfs_result((*full[:3], 0, 0, *full[5:])))
+            with pytest.raises(WriteError, match="all rows are in"):
+                run.finish()
+    np.testing.assert_array_equal(open_run(tmp_path / "run.h5").v, v)
+
+
+def test_errors_of_the_thread_come_out(tmp_path, monkeypatch):
+    v = wave(600, 3)
+
+    def fail(block):
+        raise MemoryError("no room")
+
+    with writer(tmp_path / "run.h5", v, commit_seconds=0) as run:
+        run.rows(v[:300])
+        run.state(dict)
+        wait_for(lambda: run.progress == 300)
+        monkeypatch.setattr(runfile, "compress", fail)
+        run.rows(v[300:])
+        wait_for(lambda: run._error)
+        with pytest.raises(WriteError, match=r"MemoryError: no room; 300 of 600 rows are safe"):
+            run.rows(v[:0])
+        with pytest.raises(WriteError, match="no room"):
+            run.finish()
+    assert len(open_run(tmp_path / "run.h5").v) == 300
+
+
+def test_rows_wait_for_a_slow_disk(tmp_path, monkeypatch):
+    v = wave(256 * 20, 1000)
+    gate = threading.Event()
+    real = runfile.compress
+    monkeypatch.setattr(runfile, "compress", lambda block: gate.wait() and real(block))
+    monkeypatch.setattr(storage, "_WAITING_BYTES", 3 * v[:256].nbytes)
+    with writer(tmp_path / "run.h5", v[: len(v)], header={}) as run:
+        feeder = threading.Thread(target=lambda: [run.rows(v[k : k + 64]) for k in range(0, 5120, 64)])
+        feeder.start()
+        feeder.join(0.3)
+        assert feeder.is_alive()
+        assert run._rows == 4 * 256  # one more than may wait: the chunk that is being filled
+        gate.set()
+        feeder.join()
+        run.finish()
+    np.testing.assert_array_equal(open_run(tmp_path / "run.h5").v, v)
+
+
+def test_damage_is_found_before_the_segments_go(tmp_path):
+    v = wave(600, 3)
+    with writer(tmp_path / "run.h5", v, commit_seconds=0) as run:
+        run.rows(v)
+        run.state(dict)
+        wait_for(lambda: run.progress == 600)
+        path = chain(parts_of(tmp_path / "run.h5"))[-1].path
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(RunFileError, match="not as it was written"):
+            run.finish()
+    assert path.exists() and not (tmp_path / "run.h5").exists()
+
+
+def test_kill_9_leaves_what_was_committed(tmp_path):
+    script = f"""
+        import sys
+        sys.path[:0] = {sys.path!r}
+        import test_storage
+        v = test_storage.wave(100_000, 5)
+        run = test_storage.writer(sys.argv[1], v, commit_seconds=0)
+        for start in range(0, len(v), 100):
+            run.rows(v[start : start + 100])
+            run.state(dict)
+            print(run.progress, flush=True)
+        while True:
+            pass
+    """
+    path = tmp_path / "run.h5"
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), path],
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    told = next(int(line) for line in child.stdout if int(line) > 2000)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    run = open_run(path)
+    assert not run.complete and len(run.v) >= told
+    np.testing.assert_array_equal(run.v, wave(100_000, 5)[: len(run.v)])
+    write(path, wave(3, 5), overwrite=True)  # the lock has gone with the process

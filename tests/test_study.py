@@ -1,0 +1,445 @@
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import tomllib
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from reference import rallpack
+
+import axon.study
+from axon import analysis, models, study, waveforms
+from axon.errors import StudyError
+from axon.geometry import Axon
+from axon.runs import open_run
+from axon.simulation import Simulation
+from axon.stimuli import CurrentClamp
+
+SMALL = """
+title = "A short axon"
+
+[axon]
+shape = "cylinder"
+length = "2 mm"
+diameter = 476.0
+Ra = 35.4
+compartments = 20
+
+[membrane]
+model = "hodgkin_huxley"
+
+[[stimuli]]
+type = "current_clamp"
+at = 0.0
+waveform = { shape = "pulse", amplitude = "2 uA", start = 0.1, duration = 0.2 }
+
+[simulation]
+duration = 2.0
+dt = 0.01
+
+[record]
+every = 0.1
+
+[measure]
+velocity = { start = 100.0, stop = "1.9 mm" }
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+def problems(path, changes=None):
+    """Lines of the error, without the file that each of them names."""
+    with pytest.raises(StudyError) as caught:
+        study.load(path, changes)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+# What a good study becomes
+
+
+def test_a_study_becomes_what_the_library_would_build(small):
+    read = study.load(small)
+    assert read.name == "small"
+    assert read.title == "A short axon"
+    assert read.duration == 2.0
+    assert read.recording == {"every": 0.1}
+    assert read.tables == tomllib.loads(SMALL)
+    simulation = read.simulation
+    assert simulation.axon == Axon.cylinder("2 mm", 476.0, Ra=35.4, compartments=20)
+    assert simulation.membrane.name == "hodgkin_huxley"
+    pulse = waveforms.pulse("2 uA", start=0.1, duration=0.2)
+    assert simulation.stimuli == (CurrentClamp(0.0, pulse),)
+    assert simulation.dt == 0.01
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (
+            {"shape": "profile", "x": [0, "0.5 mm", 1000], "diameter": [1, 2, "1 um"], "dx": 10},
+            Axon.from_profile([0, 500, 1000], [1, 2, 1], dx=10),
+        ),
+        (
+            {"shape": "tapered", "length": 1000, "diameter": 2, "end_diameter": 1, "dx": "10 um"},
+            Axon.tapered(1000, 2, 1, dx=10),
+        ),
+        (
+            {"shape": "stepped", "lengths": [100, "1 mm"], "diameters": [1, 2], "d_lambda": 0.3},
+            Axon.stepped([100, 1000], [1, 2], d_lambda=0.3),
+        ),
+        (
+            {
+                "shape": "varicose",
+                "length": "1 mm",
+                "diameter": 0.5,
+                "varicosity_diameter": 1.5,
+                "varicosity_length": 4,
+                "spacing": 20,
+                "compartments": 500,
+            },
+            Axon.varicose(1000, 0.5, 1.5, 4, 20, compartments=500),
+        ),
+        (
+            {"shape": "cylinder", "length": 30, "diameter": 1, "cm": [1, 2, 3], "compartments": 3},
+            Axon.cylinder(30, 1, cm=[1, 2, 3], compartments=3),
+        ),
+    ],
+)
+def test_every_shape_of_axon(small, table, expected):
+    changes = {"axon": table, "measure": {}}
+    assert study.load(small, changes).simulation.axon == expected
+
+
+def test_waveforms_nest_and_add(small):
+    pulse = {"shape": "pulse", "amplitude": 1.0, "start": 0.0, "duration": 0.2}
+    burst = {"shape": "train_of", "waveform": pulse, "interval": 1.0, "count": 3}
+    sine = {"shape": "sine", "amplitude": "1 uA", "frequency_hz": "1 kHz"}
+    (stimulus,) = study.load(small, {"stimuli[0].waveform": [burst, sine]}).simulation.stimuli
+    one = waveforms.pulse(1.0, 0.0, 0.2)
+    assert stimulus.waveform == waveforms.train_of(one, 1.0, 3) + waveforms.sine(1000.0, 1000.0)
+
+
+def test_membranes_take_arguments_and_factors(small):
+    changes = {"membrane": {"model": "hodgkin_huxley", "e_na": "55 mV", "scaled": {"na": 0.5}}}
+    membrane = study.load(small, changes).simulation.membrane
+    assert membrane.to_dict() == models.hodgkin_huxley(e_na=55.0).scaled(na=0.5).to_dict()
+
+
+def test_positions_are_recorded(small):
+    run = study.run(small, {"record.positions": ["1.05 mm", 50.0], "record.dtype": "float64"})
+    assert run.x.tolist() == [1050.0, 50.0]
+    assert run.v.dtype == np.float64
+
+
+def test_changes_take_the_place_of_what_is_written(small):
+    changes = {
+        "simulation.dt": np.float64(0.02),
+        "axon.compartments": np.int64(10),
+        "stimuli[0].waveform.amplitude": "3 uA",
+        "simulation.celsius": 18.5,
+    }
+    read = study.load(small, changes)
+    assert read.simulation.dt == 0.02
+    assert read.simulation.axon.n == 10
+    assert read.simulation.stimuli[0].waveform == waveforms.pulse(3000.0, 0.1, 0.2)
+    assert read.tables["simulation"]["celsius"] == 18.5
+    assert json.loads(json.dumps(read.tables)) == read.tables
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("simulation.dt=0.01", ("simulation.dt", 0.01)),
+        ("axon.length = 50 mm", ("axon.length", "50 mm")),
+        ('axon.length="50 mm"', ("axon.length", "50 mm")),
+        ("record.positions=[1, '2 mm']", ("record.positions", [1, "2 mm"])),
+        ("title=a=b", ("title", "a=b")),
+        ("title=1\nb=2", ("title", "1\nb=2")),
+        ("title=", ("title", "")),
+    ],
+)
+def test_changes_are_read_from_text(text, change):
+    assert study.parse_change(text) == change
+
+
+def test_a_change_without_a_value_is_refused():
+    with pytest.raises(StudyError, match="simulation.dt=0.01"):
+        study.parse_change("simulation.dt")
+
+
+def test_a_study_runs_into_memory_and_into_a_file(small, tmp_path):
+    fractions = []
+    run = study.run(small, progress=lambda done, t: fractions.append(done))
+    assert run.v.shape == (21, 20)
+    assert fractions[-1] == 1.0
+    study.run(small, output=tmp_path / "out.h5")
+    with open_run(tmp_path / "out.h5") as stored:
+        assert np.array_equal(stored.v[:], run.v[:])
+        assert stored.header == run.header
+        assert stored.header["study"] == tomllib.loads(SMALL)
+
+
+# Those that come with axon
+
+
+@pytest.mark.parametrize("name", study.names())
+def test_built_in_studies_are_good(name):
+    read = study.load(name)
+    assert read.title == study.title(name)
+    assert read.name == name
+
+
+def test_the_squid_axon_conducts_as_it_should():
+    run = study.run("squid")
+    velocity = analysis.conduction_velocity(run, "25 mm", "75 mm")
+    # Converged in dt and dx: 12.3205 m/s; at this dt and dx the error is 3e-5 of it.
+    assert velocity.value == pytest.approx(12.3205, rel=1e-4)
+    assert velocity.n_sites == 500
+    # The impulse has reached the end, and left the membrane hyperpolarised.
+    assert len(np.unique(run.spikes["compartment"])) == 1000
+    assert -77.0 < run.v[-1, -1] < -70.0
+
+
+def test_the_warm_squid_axon_conducts_as_it_should():
+    velocity = analysis.conduction_velocity(study.run("squid-warm"), "25 mm", "75 mm")
+    # Converged: 18.733 m/s; faster kinetics make the error of the step larger, 3e-4.
+    assert velocity.value == pytest.approx(18.733, rel=5e-4)
+
+
+def test_impulses_that_collide_annihilate():
+    run = study.run("collision")
+    assert np.bincount(run.spikes["compartment"], minlength=1000).tolist() == [1] * 1000
+    # Both halves of the axon fire towards the middle, at the same time.
+    time = run.spikes["time"][np.argsort(run.spikes["compartment"])]
+    assert (np.diff(time[10:500]) > 0).all()
+    # Up to rounding, which the two directions of elimination do differently.
+    assert time == pytest.approx(time[::-1], abs=1e-9)
+
+
+def test_an_axon_is_refractory():
+    run = study.run("refractory")
+    arrived = run.spikes[run.spikes["compartment"] == 250]["time"]
+    assert len(arrived) == 2  # of three pulses
+    first, second = run.v[: 8 * 20, 250].max(), run.v[8 * 20 :, 250].max()
+    assert second < first - 1.0  # mV
+    # The second pulse is given 10 ms after the first and its impulse lags behind further.
+    assert arrived[1] - arrived[0] > 10.1
+
+
+def test_the_passive_cable_charges_as_it_should():
+    run = study.run("rallpack1", {"record.positions": [0.0, "1 mm"]})
+    exact = np.stack([rallpack.exact(run.time, 0), rallpack.exact(run.time, 999)], axis=1)
+    # What Rallpack 1 is asked to reach at this dt, and what float32 can hold.
+    error = np.sqrt(np.mean((run.v[:] - exact) ** 2, axis=0))
+    assert error[0] < 0.01
+    assert error[1] < 1e-4
+    assert len(run.spikes) == 0
+
+
+def test_the_thin_axon_fires_as_often_as_it_should():
+    fired = np.bincount(study.run("rallpack3").spikes["compartment"], minlength=1000)
+    assert (fired[0], fired[-1]) == (18, 17)
+
+
+# What is wrong with a study
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        """
+        titel = "x"
+        [axon]
+        shape = "cylinder"
+        lenght = 5
+        diameter = "476 ms"
+        compartments = 10.5
+        [membrane]
+        model = "hodgkin_huxly"
+        [[stimuli]]
+        type = "current_clamp"
+        at = true
+        waveform = [
+            { shape = "pulse", amplitude = "10 V", start = nan, duration = 1.0 },
+            { shape = "puls" },
+            3,
+        ]
+        [[stimuli]]
+        at = 3
+        [simulation]
+        dt = 0.005
+        celsius = "6 mm"
+        colour = "red"
+        [record]
+        positions = [1, "2 s"]
+        [measure]
+        velocity = { start = "25 mm" }
+        """
+    )
+    expected = [
+        "titel = 'x': unknown key; did you mean title?",
+        "axon.lenght = 5: unknown key; did you mean length?",
+        "axon.diameter = '476 ms' cannot be converted to um; write a number in um, or \"10 um\"",
+        "axon.compartments = 10.5 is no whole number",
+        "membrane.model = 'hodgkin_huxly' is not one of",
+        "stimuli[0].at = True",
+        "stimuli[0].waveform[0].amplitude = '10 V'",
+        "stimuli[0].waveform[0].start = nan",
+        "stimuli[0].waveform[1].shape = 'puls' is not one of",
+        "stimuli[0].waveform[2] = 3 is no table",
+        "stimuli[1].type is missing; write one of current_clamp",
+        "simulation.celsius = '6 mm'",
+        "simulation.colour = 'red': unknown key; simulation takes duration, ",
+        "simulation.duration is missing; simulation takes duration, ",
+        "record.positions[1] = '2 s'",
+        "measure.velocity.stop is missing",
+    ]
+    told = problems(path)
+    assert len(told) == len(expected)
+    for line, start in zip(told, expected, strict=True):
+        assert line.startswith(start)
+    assert "did you mean hodgkin_huxley?" in told[4]
+    assert "did you mean pulse?" in told[8]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"axon.length": -1}, "axon: length = -1"),
+        ({"axon.dx": 10}, "axon: "),  # cut in two ways
+        ({"axon.diameter": [1, 2]}, "axon: diameter"),
+        ({"axon": "squid"}, "axon = 'squid' is no table"),
+        ({"axon": {}}, "axon.shape is missing; write one of cylinder, "),
+        ({"axon.shape": ["cylinder"]}, "axon.shape = ['cylinder'] is not one of"),
+        ({"membrane.g_na": "3 mm"}, "membrane: "),
+        ({"membrane.g_na": {}}, "membrane.g_na = {} is no number"),
+        ({"membrane.g_ca": 1}, "membrane.g_ca = 1: unknown key; did you mean g_"),
+        ({"membrane.scaled.naa": 1}, "membrane.scaled.naa = 1: unknown key; did you mean na?"),
+        ({"membrane.scaled.self": 1}, "membrane.scaled.self = 1: unknown key"),
+        ({"membrane.scaled.na": -1}, "membrane.scaled: "),
+        ({"membrane.scaled": 1}, "membrane.scaled = 1 is no table"),
+        ({"membrane": 1}, "membrane = 1 is no table"),
+        ({"stimuli": {}}, "stimuli = {} is no list"),
+        ({"stimuli": [1]}, "stimuli[0] = 1 is no table"),
+        ({"stimuli[0].at": "3 mm"}, "stimuli[0].at: position = 3000"),
+        ({"stimuli[0].waveform": []}, "stimuli[0].waveform: "),
+        ({"stimuli[0].waveform.duration": -1}, "stimuli[0].waveform: duration = -1"),
+        ({"simulation.dt": 0}, "simulation: dt"),
+        ({"simulation.method": "euler"}, "simulation: method"),
+        ({"simulation.method": 3}, "simulation.method = 3 is no text"),
+        ({"simulation.duration": [1, 2]}, "simulation.duration = [1, 2]"),
+        ({"simulation.duration": 0.123456}, "record: duration"),
+        ({"simulation.v_init": "-65 mA"}, "simulation.v_init = '-65 mA'"),
+        ({"record.every": 0.015}, "record: every"),
+        ({"record.dtype": "int8"}, "record: dtype"),
+        ({"record.positions": 3}, "record.positions = 3 is no list"),
+        ({"record.positions": ["3 mm"]}, "record.positions[0]: position = 3000"),
+        ({"measure.velocity.stop": 10}, "measure.velocity.start = 100 um is not before stop"),
+        ({"measure.velocity.start": [1, 2]}, "measure.velocity.start = [1, 2]"),
+        ({"measure.velocity.stop": "3 mm"}, "measure.velocity.stop: position = 3000"),
+        ({"measure.speed": {}}, "measure.speed = {}: unknown key; measure takes velocity"),
+        ({"title": 3}, "title = 3 is no text"),
+        ({"stimuli[1].at": 0}, "stimuli[1].at cannot be changed: the study has no [1] there"),
+        ({"stimuli.at": 0}, "stimuli.at cannot be changed"),
+        ({"title.text": ""}, "title.text cannot be changed"),
+        ({"axon..length": 1}, "'axon..length' is no key"),
+        ({"": 1}, "'' is no key"),
+        ({"title": None}, "title = None is nothing a study holds"),
+    ],
+)
+def test_each_problem_has_its_path(small, changes, path):
+    (problem,) = problems(small, changes)
+    assert problem.startswith(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"[axon\n", "line 1"),
+        (b"title = '\xff'", "cannot be read as text"),
+        (b"x = " + b"[" * 10_000, "too deep"),
+        (b"x = " + b"9" * 10_000, "x"),
+        (b"", "axon is missing; a study takes title, axon, membrane, "),
+    ],
+)
+def test_a_file_that_is_no_study(tmp_path, text, told):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(text)
+    assert any(told in line for line in problems(path))
+
+
+def test_a_name_that_no_study_has():
+    with pytest.raises(StudyError, match=r"sqid: .* \(did you mean squid\?\)"):
+        study.load("sqid")
+    with pytest.raises(StudyError, match=r"did you mean squid\?"):
+        study.text("sqid")
+
+
+def test_a_folder_is_no_study(tmp_path):
+    assert "cannot be read" in problems(tmp_path)[0]
+
+
+def test_every_key_has_a_kind():
+    """A parameter that a function gains must not slip through unchecked."""
+    parameters = {
+        "_AXON": [Axon.cylinder, Axon.from_profile, Axon.tapered, Axon.stepped, Axon.varicose],
+        "_WAVEFORM": waveforms.SHAPES.values(),
+        "_STIMULUS": [CurrentClamp],
+        "_SIMULATION": [Simulation],
+        "_VELOCITY": [analysis.conduction_velocity],
+    }
+    built = {"axon", "membrane", "stimuli", "run"}
+    for kinds, functions in parameters.items():
+        for function in functions:
+            keys = set(inspect.signature(function).parameters) - built
+            assert keys <= set(getattr(axon.study, kinds)), function.__name__
+
+
+TOML_VALUES = st.recursive(
+    st.booleans()
+    | st.integers(-1000, 1000)
+    | st.floats()
+    | st.sampled_from(["", "1 mm", "1 ms", "1e999 um", "nan", "cylinder", "sine", "passive", "é"])
+    | st.text(max_size=5)
+    | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["shape", "x", "length", "model", "na", ""]), inner)
+    ),
+    max_leaves=4,
+)
+KEYS = [
+    *("axon", "membrane", "stimuli", "simulation", "record", "measure", "title", "more"),
+    *(f"axon.{key}" for key in ("shape", "length", "diameter", "Ra", "cm", "dx", "d_lambda")),
+    *(f"membrane.{key}" for key in ("model", "g_na", "e_k", "scaled", "scaled.na")),
+    *(f"stimuli[0].{key}" for key in ("type", "at", "waveform")),
+    *(f"stimuli[0].waveform.{key}" for key in ("shape", "amplitude", "start", "duration")),
+    *(f"simulation.{key}" for key in ("duration", "dt", "celsius", "v_init", "method")),
+    *(f"record.{key}" for key in ("every", "positions", "dtype")),
+    *(f"measure.velocity{key}" for key in ("", ".start", ".stop", ".threshold")),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), TOML_VALUES, min_size=1, max_size=3))
+@example({"simulation.celsius": [1.0, 2.0]})
+@example({"simulation.v_init": [math.inf]})
+@example({"axon.length": 1e300})
+def test_whatever_a_study_says_it_is_read_or_refused(tmp_path_factory, changes):
+    path = tmp_path_factory.getbasetemp() / "small.toml"
+    path.write_text(SMALL, encoding="utf-8")
+    try:
+        study.load(path, changes)
+    except StudyError as error:
+        assert str(error)

@@ -1,0 +1,390 @@
+"""Waveforms against a slow engine that does everything in exact fractions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tracemalloc
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from axon.errors import StimulusError
+from axon.timecourses import MAX_DEPTH, Samples, Waveform
+from axon.waveforms import (
+    biphasic,
+    constant,
+    pulse,
+    ramp,
+    samples,
+    sine,
+    sum_of,
+    train,
+    train_of,
+)
+
+LATE = 1e7  # ms, almost three hours
+
+
+def area(shape, start, stop, positive=False):
+    """Integral of a described waveform over [start, stop], exactly; or of its absolute terms."""
+    get = {k: Fraction(v) for k, v in shape.items() if isinstance(v, int | float)}
+    size = abs if positive else (lambda value: value)
+    match shape["shape"]:
+        case "pulse" | "ramp" as name:
+            begin, end = get["start"], get["start"] + get["duration"]
+            lo, hi = max(start, begin), min(stop, end)
+            if lo >= hi:
+                return Fraction(0)
+            height = ((lo + hi) / 2 - begin) / get["duration"] if name == "ramp" else 1
+            return size(get["amplitude"]) * height * (hi - lo)
+        case "samples":
+            t = [Fraction(value) + get["delay"] for value in shape["t"]]
+            v = [size(Fraction(value)) for value in shape["values"]]
+            total = Fraction(0)
+            for k in range(len(t) - 1):
+                lo, hi = max(start, t[k]), min(stop, t[k + 1])
+                if lo < hi:
+                    slope = (v[k + 1] - v[k]) / (t[k + 1] - t[k])
+                    total += (hi - lo) * (v[k] + slope * ((lo + hi) / 2 - t[k]))
+            return total
+        case "train_of":
+            begins = [get["start"] + k * get["interval"] for k in range(shape["count"])]
+            return sum(area(shape["waveform"], start - t, stop - t, positive) for t in begins)
+        case "sum_of":
+            return sum(area(term, start, stop, positive) for term in shape["terms"])
+
+
+amplitudes = st.floats(-10, 10).filter(lambda a: a == 0 or abs(a) > 1e-3)
+lengths = st.floats(1e-3, 5)
+starts = st.floats(0, 20) | st.sampled_from([0.1, 0.3, LATE, LATE + 0.1])
+
+
+@st.composite
+def sampled(draw):
+    # values of one sign, so that the absolute integral is that of the absolute values
+    gaps = draw(st.lists(st.just(0.0) | lengths, min_size=1, max_size=6).filter(any))
+    t = np.concatenate(([0.0], np.cumsum(gaps)))
+    heights = draw(st.lists(st.floats(0, 5), min_size=len(t), max_size=len(t)))
+    return samples(t, heights, delay=draw(starts))
+
+
+shapes = st.one_of(
+    st.builds(pulse, amplitudes, starts, lengths),
+    st.builds(ramp, amplitudes, starts, lengths),
+    st.builds(biphasic, amplitudes, starts, lengths, st.just(0.0) | lengths, st.floats(0.1, 2)),
+    sampled(),
+)
+
+
+def repeated(inner):
+    def repeat(waveform, pause, count):
+        length = waveform.delayed(-waveform.span()[0]).span()[1]
+        return train_of(waveform, length + pause, count)
+
+    return st.builds(repeat, inner, st.just(0.0) | lengths, st.integers(1, 4))
+
+
+def added(inner):
+    return st.builds(sum_of, st.lists(inner, min_size=1, max_size=3))
+
+
+waveforms = shapes | repeated(shapes) | added(shapes | repeated(added(shapes))) | repeated(
+    repeated(shapes)
+)  # fmt: skip
+
+
+def cut(waveform, parts):
+    """Points that cut a little more than the span into unequal steps."""
+    first, last = waveform.span()
+    reach = 0.01 + (last - first) * 0.1
+    return np.unique(first - reach + (last - first + 2 * reach) * np.array([0.0, *parts, 1.0]))
+
+
+@given(waveforms, st.lists(st.floats(0, 1), max_size=40))
+def test_the_means_of_any_partition_add_up_to_the_integral(waveform, parts):
+    t = cut(waveform, parts)
+    charge = float(np.sum(waveform.mean(t[:-1], t[1:]) * np.diff(t)))
+    shape = waveform.to_dict()
+    ends = Fraction(float(t[0])), Fraction(float(t[-1]))
+    # 1e-13: some hundred roundings of 1e-16, at 1e7 ms as at 0
+    assert abs(charge - area(shape, *ends)) <= 1e-13 * area(shape, *ends, positive=True)
+
+
+@given(waveforms, st.lists(st.floats(0, 1), max_size=10))
+def test_every_mean_is_that_of_exact_fractions(waveform, parts):
+    t = cut(waveform, parts)
+    shape = waveform.to_dict()
+    height = float(area(shape, *(Fraction(x) for x in waveform.span()), positive=True)) + 60
+    for a, b, mean in zip(t[:-1], t[1:], waveform.mean(t[:-1], t[1:]), strict=True):
+        exact = area(shape, Fraction(float(a)), Fraction(float(b))) / Fraction(float(b - a))
+        # an edge is a float: where it lies may be off by a few units in the last place of t
+        slack = 8 * np.spacing(abs(t[-1])) / (b - a)
+        assert abs(mean - exact) <= height * (1e-13 + min(slack, 1.0))
+
+
+@given(waveforms, st.lists(st.floats(0, 1), min_size=2, max_size=20), st.data())
+def test_a_mean_has_the_same_bits_whichever_others_are_asked_for(waveform, parts, data):
+    t = cut(waveform, parts)
+    whole = waveform.mean(t[:-1], t[1:])
+    k = data.draw(st.integers(0, len(whole) - 1))
+    np.testing.assert_array_equal(waveform.mean(t[k : k + 1], t[k + 1 : k + 2]), whole[k : k + 1])
+
+
+@given(waveforms, st.lists(st.floats(0, 1), max_size=10))
+def test_touching_windows_report_every_edge_once(waveform, parts):
+    t = cut(waveform, parts)
+    windows = [waveform.edges(a, b) for a, b in zip(t[:-1], t[1:], strict=True)]
+    edges = waveform.edges(-math.inf, math.inf)
+    np.testing.assert_array_equal(np.concatenate(windows), edges)
+    assert np.all(np.diff(edges) > 0)
+
+
+@given(waveforms, st.lists(st.floats(0, 1), max_size=20))
+def test_the_value_jumps_nowhere_but_at_edges(waveform, parts):
+    edges = waveform.edges(-math.inf, math.inf)
+    moment = 1e-7  # ms, above the rounding of the latest edges
+    t = cut(waveform, parts)
+    jump = np.abs(waveform(t + moment) - waveform(t - moment))
+    far = np.abs(np.subtract.outer(t, edges)).min(axis=1, initial=1.0) > 2 * moment
+    # the steepest that can be drawn: three ramps of 10 in 1e-3 ms
+    assert np.all(jump[far] <= 3 * 10 / 1e-3 * 2 * moment)
+
+
+@pytest.mark.parametrize("waveform", [pulse(1, 0.1, 0.2), ramp(1, 0.1, 0.2), biphasic(1, 0.1, 0.2)])
+def test_at_an_edge_the_value_is_the_one_after_it(waveform):
+    for edge in waveform.edges(0, 1):
+        assert waveform(edge) == pytest.approx(float(waveform(edge + 1e-9)), abs=1e-7)
+        assert abs(waveform(edge) - waveform(edge - 1e-9)) > 0.9
+
+
+@pytest.mark.parametrize("start", [0.0, 0.1, 1234.5678, LATE, LATE + 0.123])
+def test_a_step_within_a_pulse_has_exactly_its_amplitude(start):
+    t = start + np.arange(0.01, 0.19, 0.005)
+    since_long = train(0.7, start - 1e6, 0.2, 1.0, 2_000_000)
+    for waveform in (pulse(0.7, start, 0.2), constant(0.7, start - 0.1), since_long):
+        np.testing.assert_array_equal(waveform.mean(t[:-1], t[1:]), 0.7)
+
+
+def test_edges_within_a_step_count_by_their_part():
+    # floats on a grid of powers of two: every operation is exact
+    waveform = pulse(8.0, 1.125, 0.5)
+    np.testing.assert_array_equal(
+        waveform.mean([0.0, 1.0, 1.25, 1.5, 0.0], [1.0, 1.25, 1.5, 1.75, 4.0]),
+        [0.0, 4.0, 8.0, 4.0, 1.0],
+    )
+    assert waveform.mean(0.0, 4.0).shape == ()
+    assert waveform.mean(np.zeros((2, 1)), np.full((1, 3), 4.0)).shape == (2, 3)
+    assert waveform.mean([], []).shape == (0,)
+
+
+def test_a_pulse_shorter_than_a_step_keeps_its_charge():
+    waveform = pulse(3.0, 0.3, 1e-6)
+    for stop in (0.31, 1.0, LATE):
+        assert float(waveform.mean(0.25, stop)) * (stop - 0.25) == pytest.approx(3e-6, rel=1e-15)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.3, LATE + 0.1])
+def test_pulses_that_touch_are_one(start):
+    # 0.1 is no binary fraction: ends and starts are rounded apart
+    t = start + np.linspace(0.05, 0.95, 181)
+    mean = train(2.0, start, 0.1, 0.1, 10).mean(t[:-1], t[1:])
+    # two parts of a step add up to the step but for the rounding of where they meet
+    np.testing.assert_allclose(mean, 2.0, rtol=1e-13 if start < 1 else 1e-6)
+    assert np.sum(mean * np.diff(t)) == pytest.approx(2.0 * (t[-1] - t[0]), rel=1e-8)
+
+
+def test_ramp_rises_and_falls_back():
+    waveform = ramp(4.0, 1.0, 2.0)
+    np.testing.assert_array_equal(waveform([0.0, 1.0, 2.0, 2.5, 3.0]), [0, 0, 2, 3, 0])
+    np.testing.assert_array_equal(waveform.mean([1.0, 2.5], [3.0, 3.5]), [2.0, 1.75])
+    np.testing.assert_array_equal(waveform.edges(0, 10), [3.0])
+
+
+def test_samples_are_joined_by_lines():
+    waveform = samples([0.0, 1.0, 1.0, 3.0], [0.0, 2.0, -1.0, 1.0])
+    np.testing.assert_array_equal(waveform([-1, 0, 0.5, 1.0, 2.0, 3.0]), [0, 0, 1, -1, 0, 0])
+    np.testing.assert_array_equal(waveform.mean([0, 0, -1], [1, 3, 3]), [1.0, 1 / 3, 0.25])
+    np.testing.assert_array_equal(waveform.edges(0, 10), [1.0, 3.0])
+    np.testing.assert_array_equal(waveform.delayed(5).edges(0, 10), [6.0, 8.0])
+
+
+def test_means_of_long_recordings_lose_nothing_to_what_went_before():
+    t = np.arange(100_001) * 0.1
+    noise = np.random.default_rng(1).normal(size=t.shape)
+    waveform = samples(t, noise + 1e6)
+    middle = t[-2] + 0.05
+    # a difference of running integrals would be off by 1e10 ms nA * 1e-16 / 0.01 ms = 1e-4
+    assert waveform.mean(middle - 0.005, middle + 0.005) == pytest.approx(
+        1e6 + (noise[-2] + noise[-1]) / 2, rel=0, abs=1e-8
+    )
+
+
+def turns(frequency, t):
+    """Turns up to `t` ms, less all whole ones, exactly until the last step."""
+    return float(Fraction(frequency) * Fraction(t) / 1000 % 1)
+
+
+@given(
+    st.floats(0.1, 20_000),
+    st.sampled_from([0.0, 0.3, 12.7]),
+    st.sampled_from([20.0, LATE, LATE + 0.1]),
+    st.floats(1e-9, 0.5),
+    st.floats(-7, 7),
+)
+def test_sine_means_are_exact_early_and_late(frequency, start, late, width, phase):
+    a, b = late, late + width
+    if b == a:
+        return
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    # quadrature about the middle, whose phase is reduced in fractions
+    begin = turns(frequency, Fraction(a) - Fraction(start))
+    angle = 2 * np.pi * (begin + frequency / 1000 * (b - a) * (1 + nodes) / 2) + phase
+    expected = 3.0 * np.sum(weights * np.sin(angle)) / 2
+    mean = sine(3.0, frequency, start, phase=phase).mean(a, b)
+    # 10 turns in the longest interval: angles up to 70, known to 1e-16 of that
+    assert mean == pytest.approx(expected, rel=0, abs=1e-13)
+
+
+def test_a_sine_mean_over_a_short_step_does_not_cancel():
+    waveform = sine(1.0, 100.0)
+    t, width = 1.0, 2.0**-30
+    mean = waveform.mean(t, t + width)
+    # a difference of cosines would leave 1e-16 / (0.6 * 1e-9) = 2e-7
+    assert mean == pytest.approx(math.sin(0.2 * math.pi * (t + width / 2)), rel=1e-15)
+
+
+def test_a_sine_jumps_only_where_it_is_not_zero():
+    np.testing.assert_array_equal(sine(1.0, 1000.0, start=1.0, duration=3.0).edges(0, 9), [])
+    np.testing.assert_array_equal(sine(1.0, 1000.0, 1.0, 3.25).edges(0, 9), [4.25])
+    np.testing.assert_array_equal(sine(1.0, 1000.0, 1.0, phase=1.0).edges(0, 9), [1.0])
+    assert sine(2.0, 250.0, start=1.0)(2.0) == pytest.approx(2.0, rel=1e-15)
+
+
+def test_edges_are_the_jumps():
+    np.testing.assert_array_equal(pulse(1.0, 1.0, 0.5).edges(1.0, 1.5), [1.0])
+    np.testing.assert_array_equal(pulse(1.0, 1.0, 0.5).edges(1.5, 2.0), [1.5])
+    np.testing.assert_array_equal(constant(1.0, 2.0).edges(-math.inf, math.inf), [2.0])
+    np.testing.assert_array_equal(train(1, 1, 0.5, 10, 3).edges(5, 21.5), [11, 11.5, 21])
+
+
+@given(waveforms.filter(lambda w: w.span()[1] < LATE / 2), st.floats(-5, 5), amplitudes)
+def test_combinations_are_linear_and_delays_shift(waveform, delay, factor):
+    # powers of two: a delayed time is the same time, but for roundings of the delayed edges
+    t = np.arange(-2.0, 40.0, 0.25)
+    a, b = t[:-1], t[1:]
+    plain, other = waveform.mean(a, b), pulse(1.0, 2.0, 3.0).mean(a, b)
+    tolerance = dict(rtol=1e-12, atol=1e-11)
+    np.testing.assert_allclose((factor * waveform).mean(a, b), factor * plain, **tolerance)
+    np.testing.assert_allclose(
+        (waveform - pulse(1.0, 2.0, 3.0)).mean(a, b), plain - other, **tolerance
+    )
+    moved = waveform.delayed(delay).mean(a + delay, b + delay)
+    np.testing.assert_allclose(moved, plain, rtol=1e-9, atol=1e-9)
+
+
+def test_operators():
+    w = pulse(1.0, 1.0, 0.5)
+    assert w.delayed("2 ms") == pulse(1.0, 3.0, 0.5)
+    assert 2 * w == w * np.float64(2) == np.float64(2) * w == w.scaled(2) == pulse(2.0, 1.0, 0.5)
+    assert -w == pulse(-1.0, 1.0, 0.5)
+    assert sum([w, w, w]) == w + w + w == sum_of([w, w + w])
+    assert (w - w).mean(0, 2) == 0
+    for wrong in (lambda: w + 1.0, lambda: 1 + w, lambda: w - 1, lambda: sum([w, "w"])):
+        with pytest.raises(TypeError):
+            wrong()
+    for wrong in (lambda: w * w, lambda: w * math.nan, lambda: w.delayed("1 mm")):
+        with pytest.raises(StimulusError):
+            wrong()
+
+
+def test_waveforms_are_values():
+    make = [
+        lambda: pulse(1.0, 1.0, 0.5),
+        lambda: sine(1.0, 50.0),
+        lambda: samples([0.0, 1.0], [0.0, 1.0]),
+        lambda: train(1.0, 0.0, 1.0, 2.0, 3) + ramp(1.0, 0.0, 1.0),
+    ]
+    for first in make:
+        for second in make:
+            assert (first() == second()) == (first is second)
+        assert hash(first()) == hash(first())
+    assert len({first() for first in make * 2}) == len(make)
+    minus = samples([-0.0, 1.0], [-0.0, 1.0])
+    assert minus == samples([0.0, 1.0], [0.0, 1.0])
+    assert hash(minus) == hash(samples([0.0, 1.0], [0.0, 1.0]))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        pulse(1.0, 1.0, 0.5).start = 2.0
+
+
+def test_samples_are_copied_and_read_only():
+    t = np.array([0.0, 1.0])
+    waveform = samples(t, t)
+    t[0] = 0.5
+    assert isinstance(waveform, Samples)
+    assert waveform.t[0] == 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        waveform.values[0] = 1.0
+
+
+def test_a_million_pulses_cost_as_little_as_one():
+    waveform = train(1.0, 1.0, 0.1, 10.0, 1_000_000)
+    t = 5e6 + np.arange(1001) * 0.01
+    tracemalloc.start()
+    mean, edges = waveform.mean(t[:-1], t[1:]), waveform.edges(t[0], t[-1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # a loop over all of them would make arrays of 8 MB
+    assert peak < 1e6
+    np.testing.assert_array_equal(edges, [5e6 + 1, 5e6 + 1.1])
+    assert np.sum(mean * np.diff(t)) == pytest.approx(0.1, rel=1e-12)
+    assert waveform.mean(0, 2e7) == pytest.approx(1e5 / 2e7, rel=1e-13)
+
+
+def nested(levels):
+    waveform = pulse(1.0, 0.0, 1.0)
+    for _ in range(levels):
+        waveform = train_of(waveform, waveform.span()[1] + 1.0, 2)
+    return waveform
+
+
+def test_trains_of_trains_cost_a_little_more_at_each_level():
+    # asked of both ends at every level, this would take 2**30 questions
+    waveform = nested(30)
+    stop = waveform.span()[1]
+    inside = waveform.mean(stop / 3, stop / 1.5)
+    assert 0.0 < inside < 1.0
+    assert waveform.mean(0.0, stop) * stop == 2.0**30
+
+
+def test_depth_is_limited():
+    waveform = pulse(1.0, 0.0, 1.0)
+    for _ in range(MAX_DEPTH):
+        waveform = train_of(waveform, 1.0, 1)
+    assert waveform.mean(0.0, 2.0) == 0.5
+    with pytest.raises(StimulusError, match=f"more than {MAX_DEPTH}"):
+        train_of(waveform, 1.0, 1)
+
+
+def test_what_cannot_be_asked_is_refused():
+    w = pulse(1.0, 1.0, 0.5)
+    for start, stop in [(1.0, 1.0), (2.0, 1.0), (0.0, math.inf), (math.nan, 1.0)]:
+        with pytest.raises(StimulusError, match="start, stop"):
+            w.mean(start, stop)
+    with pytest.raises(StimulusError, match="interval"):
+        train(1.0, 0.0, 1e-6, 1e-6, 10**11).edges(0.0, 1e5)
+    with pytest.raises(StimulusError, match="amplitude"):
+        w.scaled(1e99).scaled(1e99)
+    with pytest.raises(StimulusError, match="start"):
+        w.delayed(1e12).delayed(1e12)
+
+
+def test_repr_is_short():
+    assert repr(pulse(1, 1, 0.5)) == "pulse(amplitude=1.0, start=1.0, duration=0.5)"
+    assert repr(constant(2)) == "constant(amplitude=2.0, start=0.0)"
+    assert repr(samples(np.arange(1000), np.ones(1000))) == "<samples: 1000 from 0.0 to 999.0 ms>"
+    assert len(repr(sum_of(pulse(1, k, 0.5) for k in range(1000)))) < 300
+    assert isinstance(pulse(1, 1, 1), Waveform)
