@@ -287,6 +287,10 @@ cdef class Kernel:
             raise_status(ax_sim_get_field(self.sim, field, &view[0]))
         return out
 
+    def state(self):
+        """Everything needed to go on, ``{field: values}``."""
+        return {name: self.get(name) for name in self.fields}
+
     def set(self, name, value):
         """Replace one state field; values must be finite."""
         fields = self.fields

@@ -54,6 +54,10 @@ def _check_name(name: object, what: str) -> None:
         raise MembraneError(f"{what} name {name!r}: a name is letters, digits and underscores")
 
 
+def _all_are(items: object, kind: type) -> bool:
+    return isinstance(items, Sequence) and all(isinstance(item, kind) for item in items)
+
+
 def _check_rate(function: object, gate: str, role: str) -> None:
     if not callable(function):
         raise MembraneError(f"gate {gate!r}: {role}={function!r} is no function of v")
@@ -114,14 +118,12 @@ class Gate:
 
     def __post_init__(self) -> None:
         _check_name(self.name, "gate")
-        if not isinstance(self.power, int) or not 1 <= self.power <= 8:
+        if type(self.power) is not int or not 1 <= self.power <= 8:
             raise MembraneError(
                 f"gate {self.name!r}: power={self.power!r}; give a whole number from 1 to 8"
             )
         given = {
-            role
-            for role in ("alpha", "beta", "inf", "tau")
-            if getattr(self, role) is not None
+            role for role in ("alpha", "beta", "inf", "tau") if getattr(self, role) is not None
         }
         if given not in ({"alpha", "beta"}, {"inf", "tau"}):
             raise MembraneError(
@@ -131,12 +133,14 @@ class Gate:
         for role in given:
             _check_rate(getattr(self, role), self.name, role)
         object.__setattr__(
-            self, "q10", quantity(self.q10, "", f"gate {self.name!r}: q10", error=MembraneError,
-                                  positive=True)
+            self,
+            "q10",
+            quantity(self.q10, "", f"gate {self.name!r}: q10", error=MembraneError, positive=True),
         )
         object.__setattr__(
-            self, "celsius", quantity(self.celsius, "degC", f"gate {self.name!r}: celsius",
-                                      error=MembraneError)
+            self,
+            "celsius",
+            quantity(self.celsius, "degC", f"gate {self.name!r}: celsius", error=MembraneError),
         )
 
     def kinetics(self, v: Any, celsius: Any) -> tuple[Any, Any]:
@@ -145,30 +149,45 @@ class Gate:
         `v` and `celsius` may be numbers, arrays, or symbols that record expressions.
         """
         warmth = 1.0 if self.q10 == 1.0 else self.q10 ** ((celsius - self.celsius) / 10.0)
-        if self.alpha is not None:
-            opening = call_rate(self.alpha, v, celsius)
-            rate = opening + call_rate(self.beta, v, celsius)  # type: ignore[arg-type]
-            return opening / rate, rate * warmth
-        inf = call_rate(self.inf, v, celsius)  # type: ignore[arg-type]
-        return inf, warmth / call_rate(self.tau, v, celsius)  # type: ignore[arg-type]
+        try:
+            if self.alpha is not None:
+                opening = call_rate(self.alpha, v, celsius)
+                rate = opening + call_rate(self.beta, v, celsius)  # type: ignore[arg-type]
+                return opening / rate, rate * warmth
+            inf = call_rate(self.inf, v, celsius)  # type: ignore[arg-type]
+            return inf, warmth / call_rate(self.tau, v, celsius)  # type: ignore[arg-type]
+        except MembraneError as error:
+            raise MembraneError(f"gate {self.name!r}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise MembraneError(
+                f"gate {self.name!r}: its rates could not be computed for many potentials at "
+                f"once ({error}); use numpy.exp, not math.exp, and numpy.where, not if"
+            ) from error
 
     def at(self, v: np.ndarray, celsius: float) -> tuple[np.ndarray, np.ndarray]:
         """Steady state and rate 1/tau (1/ms) at `v` (mV), singular points by their limits."""
         v = np.asarray(v, dtype=np.float64)
 
         def values(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            with np.errstate(all="ignore"):
-                both = self.kinetics(points, celsius)
-            inf, rate = (np.broadcast_to(np.asarray(a, dtype=np.float64), v.shape) for a in both)
+            points = points.view()
+            points.flags.writeable = False  # a rate function may not change its argument
+            both = self.kinetics(points, celsius)
+            try:
+                inf, rate = (np.broadcast_to(np.asarray(a, np.float64), v.shape) for a in both)
+            except (TypeError, ValueError) as error:
+                raise MembraneError(
+                    f"gate {self.name!r}: its rates are no number for each potential: {error}"
+                ) from error
             return inf.copy(), rate.copy()
 
-        inf, rate = values(v)
-        bad = ~(np.isfinite(inf) & np.isfinite(rate))
-        if bad.any():
-            # A removable singularity: the mean of both sides is off by its curvature, 1e-9.
-            below, above = values(v - 1e-4), values(v + 1e-4)
-            inf[bad] = 0.5 * (below[0] + above[0])[bad]
-            rate[bad] = 0.5 * (below[1] + above[1])[bad]
+        with np.errstate(all="ignore"):
+            inf, rate = values(v)
+            bad = ~(np.isfinite(inf) & np.isfinite(rate))
+            if bad.any():
+                # A removable singularity: the mean of both sides is off by its curvature, 1e-9.
+                below, above = values(v - 1e-4), values(v + 1e-4)
+                inf[bad] = 0.5 * (below[0] + above[0])[bad]
+                rate[bad] = 0.5 * (below[1] + above[1])[bad]
         bad = ~(np.isfinite(inf) & np.isfinite(rate) & (rate >= 0.0))
         if bad.any():
             where = np.argmax(bad)
@@ -210,9 +229,11 @@ class Channel:
         _check_name(self.name, "channel")
         if self.ion is not None:
             _check_name(self.ion, "ion")
+        if not _all_are(self.gates, Gate):
+            raise MembraneError(
+                f"channel {self.name!r}: gates={self.gates!r}; give a sequence of Gate"
+            )
         gates = tuple(self.gates)
-        if not all(isinstance(gate, Gate) for gate in gates):
-            raise MembraneError(f"channel {self.name!r}: gates={self.gates!r} are not all Gate")
         names = [gate.name for gate in gates]
         if len(set(names)) < len(names):
             raise MembraneError(f"channel {self.name!r} names a gate twice: {', '.join(names)}")
@@ -271,9 +292,11 @@ class Membrane:
     reference: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        if not _all_are(self.channels, Channel) or not self.channels:
+            raise MembraneError(
+                f"channels={self.channels!r}: give a sequence of one or more Channel"
+            )
         channels = tuple(self.channels)
-        if not channels or not all(isinstance(channel, Channel) for channel in channels):
-            raise MembraneError(f"channels={self.channels!r}: give one or more Channel")
         names = [channel.name for channel in channels]
         if len(set(names)) < len(names):
             raise MembraneError(f"two channels have one name: {', '.join(names)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from axon.channels import Channel, Gate, Membrane, resolve
-from axon.tables import GateTable, build_table
+from axon.tables import V_MAX, V_MIN, GateTable, build_table
 from axon.trace import Instruction, Recorder, Symbol
 
 # Slots are numbered: potential, time step, states, parameters, constants, temporaries.
@@ -88,6 +88,8 @@ def lower(membrane: Membrane, x: np.ndarray, celsius: np.ndarray, dt: float) -> 
         inputs["celsius"] = parameter("celsius", celsius)
     results: dict[Symbol, int] = {}
     for state in traced:
+        for warmth in (celsius.min(), celsius.max()):  # refuse what a table would refuse
+            gates[state][1].at(np.arange(V_MIN, V_MAX + 1.0), float(warmth))
         moved = _advanced(recorder, gates[state][1], states[state])
         results[moved] = FIRST_STATE + state
     code, consts, n_temps = recorder.emit(results, inputs, first_param + len(params))
@@ -121,7 +123,8 @@ def _feels_temperature(gate: Gate) -> bool:
     recorder = Recorder()
     v, celsius = recorder.input("v"), recorder.input("celsius")
     inf, rate = gate.kinetics(v, celsius)
-    return celsius in recorder._order([recorder.symbol(inf), recorder.symbol(rate)])
+    needed = recorder._order([recorder.symbol(inf), recorder.symbol(rate)])
+    return any(node is celsius for node in needed)
 
 
 def _advanced(recorder: Recorder, gate: Gate, name: str) -> Symbol:

@@ -136,6 +136,10 @@ class Recording:
         """Chunks that a row of the field runs through."""
         return -(-len(self.x) // self.width)
 
+    def fits(self, rows: int, size: int) -> bool:
+        """Whether a file of `size` bytes could hold so many rows and their times."""
+        return rows * (len(self.x) * self.dtype.itemsize + 8) <= _DEFLATE_LIMIT * size
+
     @property
     def encode(self) -> Encoder:
         """What makes a chunk's values its bytes in the file."""

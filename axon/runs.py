@@ -418,6 +418,8 @@ class _Piece:
         here = down - self.first // ROWS, across
         offset, size = chunks.span(*here)
         with readable(self._path), ExitStack() as stack:
+            if self._file and self._file.closed:
+                raise RunFileError("it was closed")
             file = self._file or stack.enter_context(open(self._path, "rb"))
             return chunks.decode(os.pread(file.fileno(), size, offset), *here)
 
@@ -489,6 +491,7 @@ class _Disk:
             if now.recording.header != self.recording.header or now.rows < self.rows:
                 raise RunFileError(f"{self.name} is another run now: open it anew") from None
             self._use(now._pieces, now._files, now._file)
+            self._now = now  # whose file is open as long as it lives
             return read()
 
     def refreshed(self) -> _Disk:
@@ -525,6 +528,8 @@ def _finished(path: Path, output: Path) -> _Disk:
             if part.is_segment:
                 raise RunFileError("it is a segment of a run; open the folder that it is in")
             recording = part.recording()
+            if not recording.fits(recording.n_rows, part.size):
+                raise RunFileError(f"it is too small for {recording.n_rows} rows")
         piece = _Piece(output, "v", 0, recording.n_rows, recording, file)
         piece.chunks()
         stack.pop_all()
@@ -542,10 +547,12 @@ def _growing(path: Path, folder: Path) -> _Disk:
     with reading(last.path) as part:
         recording = part.recording()
         carried = part.chunks("carry/v", recording.dtype, 2).shape[0]
-    pieces = [
-        _Piece(segment.path, "v", segment.first, segment.stop, recording)
-        for segment in links
-        if segment.first < segment.stop
-    ]
+    pieces = []
+    for path, first, stop in ((link.path, link.first, link.stop) for link in links):
+        # Names promise, too.
+        if not recording.fits(stop - first, path.stat().st_size):
+            raise RunFileError(f"{path} is too small for rows {first} to {stop}")
+        if first < stop:
+            pieces.append(_Piece(path, "v", first, stop, recording))
     pieces.append(_Piece(last.path, "carry/v", last.stop, last.stop + carried, recording))
     return _Disk(path, recording, pieces, [segment.path for segment in links])

@@ -19,7 +19,7 @@ from axon.config import instruction_set
 from axon.errors import DivergedError, MembraneError, NoRestError, SimulationError
 from axon.geometry import Axon
 from axon.program import Program, lower
-from axon.runs import Run
+from axon.runs import Run, open_run
 from axon.stimuli import CurrentClamp
 from axon.storage import RunWriter
 from axon.units import QuantityLike, quantity
@@ -30,6 +30,10 @@ METHODS = ("crank-nicolson", "backward-euler")
 # µF/cm² times 1e-5 times µm² is nF.
 AREA_FACTOR = 1e-2
 CAPACITANCE_FACTOR = 1e-5
+
+EDGE_SLACK = 1e-6
+"""How far from a step's end, in steps, an edge still counts as lying on it: more than the
+rounding of edge / dt in a run of 1e9 steps."""
 
 BLOCK_SECONDS = 0.1
 """Wall time between two returns to Python, about: for progress, Ctrl-C and output."""
@@ -47,6 +51,8 @@ class Sink(Protocol):
     def rows(self, block: np.ndarray) -> None: ...
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None: ...
+
+    def state(self, get_state: Callable[[], dict[str, np.ndarray]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -344,7 +350,8 @@ class Simulation:
         )
         with writer:
             self._drive(steps, recording, writer, progress)
-            return writer.finish()
+            writer.finish()
+        return open_run(output)
 
     def _drive(
         self, steps: int, recording: Recording, sink: Sink, progress: Progress | None
@@ -378,6 +385,7 @@ class Simulation:
             if n_spikes:
                 order = np.lexsort((spike_compartment[:n_spikes], spike_time[:n_spikes]))
                 sink.spikes(spike_compartment[order], spike_time[order])
+            sink.state(kernel.state)
             if status == "diverged":
                 where, v = kernel.divergence()
                 raise DivergedError(
@@ -389,20 +397,23 @@ class Simulation:
                 block = max(1, min(2 * block, int(taken * BLOCK_SECONDS / max(took, 1e-9))))
 
     def _stimulation(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean current of every stimulus in each of the coming steps, nA, and the damped steps."""
+        """Mean current of every stimulus in each of the coming steps, nA, and the damped steps.
+
+        An edge between two steps makes the mean current jump once, and the step after it is
+        damped; an edge within a step makes it jump before and after that step, and both are.
+        """
         times = np.arange(first, first + count + 1) * self.dt
         current = np.zeros((count, len(self.stimuli)))
         damped = np.zeros(count, np.uint8)
         if first == 0:
             damped[0] = 1  # states that start out of balance are a discontinuity too
+        slack = EDGE_SLACK * self.dt
         for k, stimulus in enumerate(self.stimuli):
             current[:, k] = stimulus.waveform.mean(times[:-1], times[1:])
-            # A hair's breadth, so that an edge written 0.3 belongs to the step that begins
-            # at 3 * 0.1.
-            slack = 1e-9 * self.dt
-            edges = stimulus.waveform.edges(times[0] - slack, times[-1] - slack)
-            at = np.floor(edges / self.dt + 1e-9).astype(np.int64) - first
-            damped[np.clip(at, 0, count - 1)] = 1
+            edges = stimulus.waveform.edges(times[0] - self.dt, times[-1] + slack) / self.dt - first
+            for near in (np.ceil(edges - 1 + EDGE_SLACK), np.floor(edges + 1 - EDGE_SLACK)):
+                inside = (near >= 0) & (near < count)
+                damped[near[inside].astype(np.int64)] = 1
         return current, damped
 
     def header(self, steps: int, recording: Recording) -> dict[str, Any]:
@@ -454,6 +465,9 @@ class _Memory:
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:
         self._spikes.append((compartment, time))
+
+    def state(self, get_state: Callable[[], dict[str, np.ndarray]]) -> None:
+        """Nothing is kept to go on from."""
 
     def spike_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         compartments = [np.zeros(0, np.int64), *(c for c, _ in self._spikes)]

@@ -122,9 +122,9 @@ class RunWriter:
         self._free: queue.SimpleQueue[Array] = queue.SimpleQueue()
         self._may_make = max(1, _WAITING_BYTES // max(1, self._filling.nbytes))
 
-        output = Path(path)
-        self._folder = Folder(output, overwrite)
-        self._log_path = output.with_name(output.name + ".log")
+        self.path = Path(path)
+        self._folder = Folder(self.path, overwrite)
+        self._log_path = self.path.with_name(self.path.name + ".log")
         try:
             self._begin_log()
             self._committer = _Committer(self._folder, self._recording, self.log)
@@ -337,10 +337,9 @@ class RunWriter:
     def _raise_error(self) -> None:
         if error := self._error:
             reason = error if isinstance(error, AxonError) else f"{type(error).__name__}: {error}"
-            raise WriteError(
-                f"{reason}; {self.progress} of {self._recording.n_rows} rows are safe in "
-                f"{self._folder.path}"
-            ) from error
+            n_rows = self._recording.n_rows
+            safe = f"; {self.progress} of {n_rows} rows are safe in {self._folder.path}"
+            raise WriteError(f"{reason}{safe if self.progress else ''}") from error
 
     # The thread's side
 

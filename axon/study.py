@@ -326,7 +326,7 @@ def _read(
             with _collecting(problems):
                 values[key] = kinds.get(key, _free)(value, prefix + key)
             continue
-        close = difflib.get_close_matches(key, keys.keys() - table.keys(), 1)
+        close = difflib.get_close_matches(key, keys, 1)
         missing -= set(close)  # one mistake, one line
         hint = f"did you mean {close[0]}?" if close else takes
         problems.append(f"{prefix}{key} = {reprlib.repr(value)}: unknown key; {hint}")

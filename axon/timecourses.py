@@ -43,8 +43,6 @@ class Waveform(ABC):
     ``w1 + w2``, ``w1 - w2``, ``-w``, ``2 * w``, `sum_of` and `train_of`.
     """
 
-    __array_ufunc__ = None  # numpy scalars leave `factor * waveform` to the waveform
-
     def mean(self, start: ArrayLike, stop: ArrayLike) -> FloatArray:
         """Exact mean over each interval.
 
@@ -404,9 +402,8 @@ class Train(Waveform):
         """Which copy was the last to begin at or before `t` (else the first), and when."""
         last = self.count - 1
         k = np.clip(np.floor((t - self.start) / self.interval), 0, last)
-        # the quotient was rounded: what decides are the times themselves
+        # a start itself must count as begun; a moment before it, either copy will do
         k += (k < last) & (self._begin(k + 1) <= t)
-        k -= (k > 0) & (self._begin(k) > t)
         return k, self._begin(k)
 
     def _mean(self, a: FloatArray, b: FloatArray, width: FloatArray) -> FloatArray:

@@ -105,11 +105,14 @@ def _power(x: Any, y: Any) -> Any:
 class Symbol:
     """A node of a recorder's expression graph; behaves as a NumPy number does."""
 
-    __slots__ = ("args", "op", "recorder", "value")
+    __slots__ = ("args", "number", "op", "recorder", "value")
     __array_priority__ = 1000
 
-    def __init__(self, recorder: Recorder, op: str, args: Key, value: float | None = None):
-        self.recorder, self.op, self.args, self.value = recorder, op, args, value
+    def __init__(
+        self, recorder: Recorder, number: int, op: str, args: Key, value: float | None = None
+    ) -> None:
+        self.recorder, self.number, self.op = recorder, number, op
+        self.args, self.value = args, value
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs:
@@ -190,6 +193,27 @@ class Symbol:
     def __ge__(self, other: Any) -> Any:
         return np.greater_equal(self, other)
 
+    def __eq__(self, other: Any) -> Any:
+        return np.equal(self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return np.not_equal(self, other)
+
+    __hash__ = object.__hash__  # nodes are told apart by identity: equal ones are one
+
+    def __and__(self, other: Any) -> Any:
+        return np.logical_and(self, other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Any:
+        return np.logical_or(self, other)
+
+    __ror__ = __or__
+
+    def __invert__(self) -> Any:
+        return np.logical_not(self)
+
     def __repr__(self) -> str:
         if self.op == "CONST":
             return f"{self.value:g}"
@@ -236,13 +260,14 @@ class Recorder:
         if simpler is not None:
             return simpler
         if op in _COMMUTE:
-            args.sort(key=lambda arg: (arg.op, id(arg)) if arg.op != "CONST" else ("~", 0))
+            # By age, so that a membrane gives one program wherever it is lowered.
+            args.sort(key=lambda arg: (arg.op == "CONST", arg.number))
         return self._intern(op, tuple(args))
 
     def _intern(self, op: str, args: Key, value: float | None = None) -> Symbol:
         key = (op, *args)
         if key not in self._nodes:
-            self._nodes[key] = Symbol(self, op, args, value)
+            self._nodes[key] = Symbol(self, len(self._nodes), op, args, value)
         return self._nodes[key]
 
     def _simplify(self, op: str, args: list[Symbol]) -> Symbol | None:

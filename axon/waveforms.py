@@ -32,7 +32,6 @@ from axon.units import QuantitiesLike, QuantityLike, quantities, quantity
 
 __all__ = [
     "SHAPES",
-    "Waveform",
     "biphasic",
     "constant",
     "from_description",
@@ -173,7 +172,9 @@ def train_of(
     _check_waveform(waveform, "waveform")
     every = _time(interval, "interval", minimum=MIN_INTERVAL)
     copies = _count(count)
-    first = waveform.span()[0]
+    first, last = waveform.span()
+    if last == math.inf:
+        raise StimulusError(f"waveform = {waveform!r} never ends; give it a duration")
     local = waveform._mapped(-first, 1.0)
     length = local.span()[1]
     # copies that touch may overlap by what a few roundings did to their ends

@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py [--core K] [--repeats N]
 
-The axon is that of speed.py, excited every 20 ms so that a long run never falls silent. It keeps
+The axon is that of speed.py, and so is the work, again and again: an impulse every 50 ms. It keeps
 its compartments of 0.1 mm where their number changes.
 """
 
@@ -22,11 +22,11 @@ from pathlib import Path
 
 import axon
 
+# The work is described beside the peers, in whose environments there may be nothing else.
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
-import squid  # noqa: E402  (the work is described beside the peers, who can import nothing else)
+import squid
 
 EVERY = 10 * squid.DT
-INTERVAL = 20.0  # ms from stimulus to stimulus; beyond the refractory period
 
 
 def simulation(compartments: int, duration: float) -> axon.Simulation:
@@ -38,8 +38,8 @@ def simulation(compartments: int, duration: float) -> axon.Simulation:
         cm=squid.CM,
         compartments=compartments,
     )
-    count = max(1, int(duration / INTERVAL))
-    train = axon.train(squid.AMPLITUDE, squid.START, squid.WIDTH, INTERVAL, count)
+    count = max(1, int(duration / squid.DURATION))
+    train = axon.train(squid.AMPLITUDE, squid.START, squid.WIDTH, squid.DURATION, count)
     return axon.Simulation(
         cable,
         axon.models.hodgkin_huxley(),

@@ -187,11 +187,10 @@ def main() -> None:
     print(table(runs, converged))
     if missing:
         print(f"\nnot installed: {', '.join(missing)}")
-    share = min(run.core_share for every in runs.values() for run in every)
-    if share < 0.9:
-        print(
-            f"\nThe core was shared: a tool had {share:.0%} of it. Time again on an idle machine."
-        )
+    for name, every in runs.items():
+        share = statistics.median(run.core_share for run in every)
+        if share < 0.9:
+            print(f"\n{name} had only {share:.0%} of the core: time again on an idle machine")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 typedef struct {
     double bin[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* in its low 32 bits */
     float within[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* -1/2 to 1/2 */
+    int together[AX_BLOCK_ROWS_MAX]; /* all eight lanes in one bin */
 } places;
 
 AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, places *out) {
@@ -15,13 +16,46 @@ AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, places
     const v8 last = v8_set1(m->n_bins - 1), zero = v8_set1(0.0), magic = v8_set1(AX_ROUND_MAGIC);
     const v8 bin_bytes = v8_set1((double)self->program.bin_bytes);
     const double *v = self->v + row * AX_LANES;
-    for (int32_t at = 0; at < rows * AX_LANES; at += AX_LANES) {
+    for (int32_t r = 0; r < rows; r++) {
+        const int32_t at = r * AX_LANES;
         v8 y = v8_fma(v8_load(v + at), scale, shift);
         y = v8_max(v8_min(y, last), zero); /* a NaN becomes a bound: no look-up leaves the table */
-        const v8 bin = v8_sub(v8_add(y, magic), magic);
-        v8_store(out->bin + at, v8_fma(bin, bin_bytes, magic));
+        const v8 bin = v8_sub(v8_add(y, magic), magic), place = v8_fma(bin, bin_bytes, magic);
+        v8_store(out->bin + at, place);
         v8_store_float(out->within + at, v8_sub(y, bin));
+        out->together[r] = m8_bits(v8_eq(place, v8_first(place))) == 0xff;
     }
+}
+
+AX_INLINE f8 cubic(f8 third, f8 second, f8 first, f8 s) {
+    return f8_mul(f8_fma(f8_fma(third, s, second), s, first), s);
+}
+
+/* Eight lanes that look into one bin, as all do in an axon at rest: nothing to transpose. */
+AX_INLINE void look_up_together(const char *bin, const float *within, const int count,
+                                v8 value[AX_LANES]) {
+    const double *constant = (const double *)bin;
+    const float *slope = (const float *)(constant + 8);
+    const f8 s = f8_load(within);
+    for (int half = 0; half < AX_LANES; half += AX_GATES_PER_BLOCK)
+        for (int k = half; k < half + count; k++) {
+            const f8 p = cubic(f8_set1(slope[16 + k]), f8_set1(slope[8 + k]), f8_set1(slope[k]), s);
+            value[k] = v8_add(v8_set1(constant[k]), f8_to_v8(p));
+        }
+}
+
+AX_INLINE void look_up(const char *table, const double *place, const float *within,
+                       v8 value[AX_LANES]) {
+    for (int lane = 0; lane < AX_LANES; lane++) {
+        int32_t offset;
+        memcpy(&offset, &place[lane], sizeof offset);
+        const double *constant = (const double *)(table + offset);
+        const float *slope = (const float *)(constant + 8);
+        const f8 p = cubic(f8_load(slope + 16), f8_load(slope + 8), f8_load(slope),
+                           f8_set1(within[lane]));
+        value[lane] = v8_add(v8_load(constant), f8_to_v8(p));
+    }
+    v8_transpose(value);
 }
 
 /*
@@ -37,19 +71,16 @@ AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, places
 AX_INLINE void advance_block(const char *table, const places *at, int32_t rows, double *const x[],
                              const int count, const int halved) {
     const v8 one = v8_set1(1.0);
-    for (int32_t i = 0; i < rows * AX_LANES; i += AX_LANES) {
+    for (int32_t r = 0; r < rows; r++) {
+        const int32_t i = r * AX_LANES;
         v8 value[AX_LANES];
-        for (int lane = 0; lane < AX_LANES; lane++) {
+        if (at->together[r]) {
             int32_t offset;
-            memcpy(&offset, &at->bin[i + lane], sizeof offset);
-            const double *constant = (const double *)(table + offset);
-            const float *slope = (const float *)(constant + 8);
-            const f8 s = f8_set1(at->within[i + lane]);
-            const f8 p = f8_fma(f8_fma(f8_load(slope + 16), s, f8_load(slope + 8)), s,
-                                f8_load(slope));
-            value[lane] = v8_add(v8_load(constant), f8_to_v8(f8_mul(p, s)));
+            memcpy(&offset, &at->bin[i], sizeof offset);
+            look_up_together(table + offset, at->within + i, count, value);
+        } else {
+            look_up(table, at->bin + i, at->within + i, value);
         }
-        v8_transpose(value);
         for (int k = 0; k < count; k++) {
             v8 p = value[AX_GATES_PER_BLOCK + k];
             if (halved)
@@ -159,7 +190,7 @@ static void run_program(ax_sim *self, int64_t row, int32_t rows) {
     }
 }
 
-AX_INLINE v8 power_of(v8 x, int32_t power) {
+AX_INLINE v8 power_of(v8 x, int64_t power) {
     const v8 square = v8_mul(x, x);
     switch (power) {
     case 1: return x;
@@ -173,41 +204,43 @@ AX_INLINE v8 power_of(v8 x, int32_t power) {
     }
 }
 
+AX_INLINE ax_operand locate(const ax_sim *self, int32_t slot, int64_t row, int64_t count) {
+    return (ax_operand){operand_at(self, slot, row), self->operand_step[slot], count};
+}
+
 /*
- * The linearised current of `width` rows, held in registers meanwhile: what the
- * program computed (if it has a current), and the ohmic currents.
+ * i(V) = g V - d of `width` rows, summed in registers: what the program computed, if it has a
+ * current, and the ohmic terms.
  */
-AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, double *conductance, double *drive,
-                              const int width) {
+AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block, double *conductance,
+                              double *drive, const int width) {
     const ax_membrane *m = &self->program.m;
     v8 g[AX_ROWS_TOGETHER], d[AX_ROWS_TOGETHER], each[AX_ROWS_TOGETHER];
     if (m->current_slot >= 0) {
-        const double *i = operand_at(self, m->current_slot, row);
-        const double *slope = operand_at(self, m->conductance_slot, row);
-        const int i_step = self->operand_step[m->current_slot];
-        const int slope_step = self->operand_step[m->conductance_slot];
+        const ax_operand i = locate(self, m->current_slot, row, 0);
+        const ax_operand slope = locate(self, m->conductance_slot, row, 0);
         for (int r = 0; r < width; r++) {
-            g[r] = v8_load(slope + r * slope_step);
-            d[r] = v8_fms(g[r], v8_load(self->v + (row + r) * AX_LANES), v8_load(i + r * i_step));
+            const double *v = self->v + (row + in_block + r) * AX_LANES;
+            g[r] = v8_load(slope.at + (in_block + r) * slope.step);
+            d[r] = v8_fms(g[r], v8_load(v), v8_load(i.at + (in_block + r) * i.step));
         }
     } else {
         for (int r = 0; r < width; r++)
             g[r] = d[r] = v8_set1(0.0);
     }
-    for (int32_t t = 0; t < m->n_terms; t++) {
-        const int32_t *term = m->terms + 4 * t;
-        const double *gbar = operand_at(self, term[0], row);
-        const double *reversal = operand_at(self, term[1], row);
-        const int gbar_step = self->operand_step[term[0]];
-        const int reversal_step = self->operand_step[term[1]];
+    const ax_operand *term = self->ohmic;
+    const ax_operand *end = term + self->program.n_ohmic;
+    while (term < end) {
+        const double *gbar = term[0].at + in_block * term[0].step;
+        const double *reversal = term[1].at + in_block * term[1].step;
+        const int64_t gbar_step = term[0].step, reversal_step = term[1].step;
+        const ax_operand *last = term + 2 + term[0].count;
         for (int r = 0; r < width; r++)
             each[r] = v8_load(gbar + r * gbar_step);
-        for (int32_t f = term[2]; f < term[2] + term[3]; f++) {
-            const double *x = operand_at(self, m->factors[2 * f], row);
-            const int step = self->operand_step[m->factors[2 * f]];
-            const int32_t power = m->factors[2 * f + 1];
+        for (term += 2; term < last; term++) {
+            const double *x = term->at + in_block * term->step;
             for (int r = 0; r < width; r++)
-                each[r] = v8_mul(each[r], power_of(v8_load(x + r * step), power));
+                each[r] = v8_mul(each[r], power_of(v8_load(x + r * term->step), term->count));
         }
         for (int r = 0; r < width; r++) {
             g[r] = v8_add(g[r], each[r]);
@@ -215,9 +248,27 @@ AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, double *conductan
         }
     }
     for (int r = 0; r < width; r++) {
-        v8_store(conductance + r * 8, g[r]);
-        v8_store(drive + r * 8, d[r]);
+        v8_store(conductance + (in_block + r) * 8, g[r]);
+        v8_store(drive + (in_block + r) * 8, d[r]);
     }
+}
+
+static void linearise(ax_sim *self, int64_t row, int32_t rows, double *conductance,
+                      double *drive) {
+    const ax_membrane *m = &self->program.m;
+    ax_operand *term = self->ohmic;
+    for (int32_t t = 0; t < m->n_terms; t++) {
+        const int32_t *from = m->terms + 4 * t;
+        *term++ = locate(self, from[0], row, from[3]);
+        *term++ = locate(self, from[1], row, 0);
+        for (int32_t f = from[2]; f < from[2] + from[3]; f++)
+            *term++ = locate(self, m->factors[2 * f], row, m->factors[2 * f + 1]);
+    }
+    int32_t r = 0;
+    for (; r + AX_ROWS_TOGETHER <= rows; r += AX_ROWS_TOGETHER)
+        linearise_rows(self, row, r, conductance, drive, AX_ROWS_TOGETHER);
+    for (; r < rows; r++)
+        linearise_rows(self, row, r, conductance, drive, 1);
 }
 
 static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved,
@@ -227,9 +278,5 @@ static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved
     else
         advance_gates(self, row, rows, 0);
     run_program(self, row, rows);
-    int32_t r = 0;
-    for (; r + AX_ROWS_TOGETHER <= rows; r += AX_ROWS_TOGETHER)
-        linearise_rows(self, row + r, conductance + r * 8, drive + r * 8, AX_ROWS_TOGETHER);
-    for (; r < rows; r++)
-        linearise_rows(self, row + r, conductance + r * 8, drive + r * 8, 1);
+    linearise(self, row, rows, conductance, drive);
 }

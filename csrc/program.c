@@ -67,7 +67,7 @@ static int check_read(const ax_program *self, const char *written, int32_t slot)
     return slot < self->first_temp || written[slot - self->first_temp];
 }
 
-static int check_code(const ax_program *self, char *written) {
+static int check_code(ax_program *self, char *written) {
     const ax_membrane *m = &self->m;
     for (int32_t i = 0; i < m->n_code; i++) {
         const int32_t *code = m->code + 5 * i;
@@ -95,6 +95,9 @@ static int check_code(const ax_program *self, char *written) {
             return AX_ERR_PROGRAM;
         if (term[3] < 0 || term[2] < 0 || term[2] > m->n_factors - term[3])
             return AX_ERR_PROGRAM;
+        if (term[3] > AX_COUNT_LIMIT - 2 - self->n_ohmic) /* terms may share factors */
+            return AX_ERR_PROGRAM;
+        self->n_ohmic += 2 + term[3];
     }
     for (int32_t f = 0; f < m->n_factors; f++)
         if (!check_read(self, written, m->factors[2 * f]) ||
@@ -168,7 +171,7 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
         rows = AX_BLOCK_ROWS_MAX;
     if (rows < AX_BLOCK_ROWS_MIN)
         rows = AX_BLOCK_ROWS_MIN;
-    self->block_rows = (int32_t)rows;
+    self->block_rows = (int32_t)(rows & ~(int64_t)1); /* even: rows are eliminated in pairs */
     if (status != AX_OK)
         ax_program_free(self);
     return status;

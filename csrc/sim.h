@@ -17,14 +17,16 @@
 #include "axon.h"
 
 #define AX_MAX_GROUPS 2
-#define AX_BLOCK_ROWS_MAX 16 /* rows at work together, membrane and elimination */
+#define AX_BLOCK_ROWS_MAX 32 /* rows at work together, membrane and elimination */
 
 typedef struct {
     int64_t row0;     /* first row of its first group */
     int32_t rows;     /* of each group */
     int32_t groups;   /* 1 or 2 */
     int32_t prologue; /* rows that hold a chunk's first compartment are above this one */
+    int32_t singles;  /* rows above this one are eliminated one by one, the others in pairs */
     int32_t chunk0;   /* number of its first chunk */
+    int64_t joint0;   /* where its prologue begins in joints */
 } ax_tile;
 
 typedef struct {
@@ -38,6 +40,7 @@ typedef struct {
     int32_t *left;      /* node its first compartment is joined to, -1 for none */
     int64_t *left_slot; /* where that node lies */
     double *left_axial; /* uS of that joint, 0 for none */
+    double *joints;     /* the same by tile, prologue row, group and lane: 0 but where a chunk begins */
     double *node_axial; /* uS of all joints that end on its own node from other chunks */
     /* elimination order of the nodes: order[i] goes into its parent by the joint of chunk edge[i] */
     int32_t n_nodes;
@@ -54,6 +57,7 @@ typedef struct {
     int32_t n_blocks;   /* of four gates */
     int64_t bin_bytes;  /* of a table row: n_blocks times {8 double, 3 * 8 float, padding} */
     char *table;
+    int32_t n_ohmic;    /* operands of all ohmic terms */
     int32_t block_rows; /* rows the program runs over at a time */
 } ax_program;
 
@@ -70,6 +74,13 @@ typedef struct ax_kernel ax_kernel;
 typedef struct {
     int64_t area, charge, axial;
 } ax_steps;
+
+/* Where an operand is at a block's first row. */
+typedef struct {
+    const double *at;
+    int64_t step;  /* doubles a row */
+    int64_t count; /* of a factor, its power; of a conductance, the number of its factors */
+} ax_operand;
 
 struct ax_sim {
     const ax_kernel *kernel;
@@ -93,6 +104,7 @@ struct ax_sim {
     int32_t *operand_step;
     double *uniform; /* dt, scalar parameters, constants, temporaries */
     double *conductance, *drive; /* [groups][block_rows * 8] of the block at work */
+    ax_operand *ohmic;           /* the ohmic terms' operands there, [program.n_ohmic] */
 
     /* per chunk: the node system */
     double *node_diagonal, *node_right, *node_joint, *node_value;

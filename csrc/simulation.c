@@ -172,8 +172,9 @@ static int allocate(ax_sim *self) {
     self->states = ax_alloc(self->program.m.n_states * plane, sizeof(double));
     self->conductance = ax_alloc(block, sizeof(double));
     self->drive = ax_alloc(block, sizeof(double));
+    self->ohmic = ax_alloc(self->program.n_ohmic, sizeof *self->ohmic);
     self->recorded_slot = ax_alloc(self->n_recorded, sizeof *self->recorded_slot);
-    if (!self->states || !self->conductance || !self->drive || !self->recorded_slot)
+    if (!self->ohmic || !self->states || !self->conductance || !self->drive || !self->recorded_slot)
         return AX_ERR_MEMORY;
     return AX_OK;
 }
@@ -235,7 +236,7 @@ void ax_sim_free(ax_sim *self) {
     void *const owned[] = {self->v, self->area, self->charge, self->axial, self->injected,
                            self->diagonal, self->delta, self->back, self->fill, self->right,
                            self->states, self->params, self->operand, self->operand_step,
-                           self->uniform, self->conductance, self->drive, self->node_diagonal,
+                           self->uniform, self->ohmic, self->conductance, self->drive, self->node_diagonal,
                            self->node_right, self->node_joint, self->node_value,
                            self->sum_diagonal, self->sum_right, (void *)self->sources.source,
                            (void *)self->sources.weight, self->source_slot, self->recorded_slot};
@@ -392,6 +393,9 @@ int ax_sim_solve(ax_sim *self, const double *d, const double *b, double *x) {
     const ax_topology *t = &self->topology;
     lay_out(self, d, self->diagonal);
     lay_out(self, b, self->delta);
+    for (int64_t at = 0; at < t->n_rows * AX_LANES; at++)
+        if (t->compartment[at] < 0)
+            self->diagonal[at] = 1.0; /* nothing but d holds padding: 0 would make it singular */
     for (int64_t i = 0; i < t->n; i++) {
         const int64_t at = t->slot[i];
         self->diagonal[at] += self->axial[at];

@@ -45,34 +45,24 @@ AX_INLINE elimination elimination_begin(const ax_sim *self, int64_t first) {
         v8_load(self->v + first), zero, zero, zero, zero, zero, zero, zero, zero};
 }
 
-/* Join the lanes whose chunk begins in this row to the node on their left. Takes and returns
- * values, so that an elimination under way stays in registers. */
-static __attribute__((noinline)) elimination join_left(const ax_sim *self, const ax_tile *tile,
-                                                       int group, int32_t row, int source,
-                                                       elimination e) {
-    const ax_topology *topology = &self->topology;
-    double flux[AX_LANES] __attribute__((aligned(64))), axial[AX_LANES] __attribute__((aligned(64)));
-    double joint[AX_LANES] __attribute__((aligned(64))), sum[AX_LANES] __attribute__((aligned(64)));
-    v8_store(flux, e.flux);
-    v8_store(axial, e.axial);
-    v8_store(joint, e.joint);
-    v8_store(sum, e.sum_right);
-    const double *v = self->v + (tile->row0 + (int64_t)group * tile->rows + row) * AX_LANES;
-    for (int lane = 0; lane < AX_LANES; lane++) {
-        const int32_t chunk = tile->chunk0 + group * AX_LANES + lane;
-        if (topology->start[chunk] != row || topology->left[chunk] < 0)
-            continue;
-        axial[lane] = joint[lane] = topology->left_axial[chunk];
-        if (source < FROM_KEPT) {
-            const int64_t node = topology->left_slot[chunk];
-            sum[lane] = flux[lane] = axial[lane] * (v[lane] - self->v[node]);
-        }
+/* V of the nodes that the chunks of a group are joined to on their left. */
+AX_INLINE v8 left_potentials(const ax_sim *self, int32_t chunk) {
+    double v[AX_LANES] __attribute__((aligned(64)));
+    for (int lane = 0; lane < AX_LANES; lane++)
+        v[lane] = self->v[self->topology.left_slot[chunk + lane]];
+    return v8_load(v);
+}
+
+/* Join the lanes whose chunk begins in this row to the node on their left. */
+AX_INLINE void join_left(const double *joints, v8 v_left, const int source, elimination *e) {
+    const v8 axial = v8_load(joints);
+    const m8 begins = v8_lt(v8_set1(0.0), axial);
+    e->axial = v8_select(begins, axial, e->axial);
+    e->joint = v8_select(begins, axial, e->joint);
+    if (source < FROM_KEPT) {
+        e->flux = v8_select(begins, v8_mul(axial, v8_sub(e->v, v_left)), e->flux);
+        e->sum_right = v8_select(begins, e->flux, e->sum_right);
     }
-    e.flux = v8_load(flux);
-    e.axial = v8_load(axial);
-    e.joint = v8_load(joint);
-    e.sum_right = v8_load(sum);
-    return e;
 }
 
 /* The three properties of the cable at a row; uniform ones have one row only. */
@@ -84,45 +74,94 @@ AX_INLINE properties properties_at(const ax_sim *self, int64_t at) {
     return (properties){self->area + at, self->charge + at, self->axial + at};
 }
 
-/* Eliminate one row that is not its chunk's last. g, d: the membrane's i(V) = g V - d. */
-AX_INLINE void eliminate_row(ax_sim *self, int64_t at, properties p, const double *g,
-                             const double *d, const int source, elimination *e) {
-    const v8 axial = v8_load(p.axial);
+AX_INLINE properties property_rows(properties first, ax_steps step, int32_t row) {
+    return (properties){first.area + row * step.area, first.charge + row * step.charge,
+                        first.axial + row * step.axial};
+}
+
+typedef struct {
     v8 diagonal, right;
+} equation;
+
+/*
+ * The equation of a row that is not its chunk's last, and what its neighbour below needs of it.
+ * g, d: the membrane's i(V) = g V - d.
+ */
+AX_INLINE equation assemble_row(ax_sim *self, int64_t at, properties p, const double *g,
+                                const double *d, const int source, elimination *e) {
+    equation row;
     if (source >= FROM_KEPT) {
-        diagonal = v8_load(self->diagonal + at);
-        right = v8_load(self->delta + at);
+        row.diagonal = v8_load(self->diagonal + at);
+        row.right = v8_load(self->delta + at);
         if (source == FROM_KEPT)
-            right = v8_mul(right, v8_load(p.charge));
-    } else {
-        const v8 area = v8_load(p.area), conductance = v8_load(g);
-        const v8 next = v8_load(self->v + at + AX_LANES);
-        const v8 flux = v8_mul(axial, v8_sub(next, e->v));
-        const v8 current = v8_fms(conductance, e->v, v8_load(d));
-        right = v8_fnma(area, current, v8_sub(flux, e->flux));
-        if (source != FROM_MEMBRANE)
-            right = v8_add(right, v8_load(self->injected + at));
-        diagonal = v8_add(v8_fma(area, conductance, v8_load(p.charge)), v8_add(axial, e->axial));
-        if (source == FROM_MEMBRANE_KEPT)
-            v8_store(self->diagonal + at, diagonal);
-        e->v = next;
-        e->flux = flux;
-        e->axial = axial;
+            row.right = v8_mul(row.right, v8_load(p.charge));
+        return row;
     }
-    diagonal = v8_fnma(e->eliminated, e->back, diagonal);
-    right = v8_fma(e->eliminated, e->value, right);
-    const v8 inverse = v8_div(v8_set1(1.0), diagonal);
-    const v8 value = v8_mul(right, inverse);
-    const v8 back = v8_mul(axial, inverse), fill = v8_mul(e->joint, inverse);
+    const v8 axial = v8_load(p.axial), area = v8_load(p.area), conductance = v8_load(g);
+    const v8 next = v8_load(self->v + at + AX_LANES);
+    const v8 flux = v8_mul(axial, v8_sub(next, e->v));
+    const v8 current = v8_fms(conductance, e->v, v8_load(d));
+    row.right = v8_fnma(area, current, v8_sub(flux, e->flux));
+    if (source != FROM_MEMBRANE)
+        row.right = v8_add(row.right, v8_load(self->injected + at));
+    row.diagonal = v8_add(v8_fma(area, conductance, v8_load(p.charge)), v8_add(axial, e->axial));
+    if (source == FROM_MEMBRANE_KEPT)
+        v8_store(self->diagonal + at, row.diagonal);
+    e->v = next;
+    e->flux = flux;
+    e->axial = axial;
+    return row;
+}
+
+AX_INLINE void keep(ax_sim *self, int64_t at, v8 back, v8 fill, v8 right) {
     v8_store(self->back + at, back);
     v8_store(self->fill + at, fill);
-    v8_store(self->right + at, value);
+    v8_store(self->right + at, right);
+}
+
+AX_INLINE void eliminate_row(ax_sim *self, int64_t at, properties p, const double *g,
+                             const double *d, const int source, elimination *e) {
+    const equation row = assemble_row(self, at, p, g, d, source, e);
+    const v8 axial = v8_load(p.axial);
+    const v8 inverse = v8_div(v8_set1(1.0), v8_fnma(e->eliminated, e->back, row.diagonal));
+    const v8 right = v8_mul(v8_fma(e->eliminated, e->value, row.right), inverse);
+    const v8 back = v8_mul(axial, inverse), fill = v8_mul(e->joint, inverse);
+    keep(self, at, back, fill, right);
     e->sum_diagonal = v8_fma(e->joint, fill, e->sum_diagonal);
-    e->sum_right = v8_fma(e->joint, value, e->sum_right);
-    e->joint = v8_mul(e->joint, back);
+    e->sum_right = v8_fma(e->joint, right, e->sum_right);
+    e->joint = v8_mul(axial, fill);
     e->eliminated = axial;
     e->back = back;
-    e->value = value;
+    e->value = right;
+}
+
+/*
+ * Two rows at once, by the inverse of their 2 x 2 block: one division and one link of the
+ * serial chain instead of two. Both rows then refer to the row below the pair.
+ */
+AX_INLINE void eliminate_pair(ax_sim *self, int64_t at, const properties p[2], const double *g,
+                              const double *d, const int source, elimination *e) {
+    const equation a = assemble_row(self, at, p[0], g, d, source, e);
+    const equation b = assemble_row(self, at + AX_LANES, p[1], g + AX_LANES, d + AX_LANES, source, e);
+    const v8 between = v8_load(p[0].axial), below = v8_load(p[1].axial);
+    const v8 a_diagonal = v8_fnma(e->eliminated, e->back, a.diagonal);
+    const v8 a_right = v8_fma(e->eliminated, e->value, a.right);
+    const v8 inverse = v8_div(v8_set1(1.0), v8_fms(a_diagonal, b.diagonal, v8_mul(between, between)));
+    /* the block's inverse is [aa ab; ab bb] */
+    const v8 aa = v8_mul(b.diagonal, inverse), ab = v8_mul(between, inverse);
+    const v8 bb = v8_mul(a_diagonal, inverse);
+    const v8 right_a = v8_fma(aa, a_right, v8_mul(ab, b.right));
+    const v8 right_b = v8_fma(bb, b.right, v8_mul(ab, a_right));
+    const v8 fill_a = v8_mul(aa, e->joint), fill_b = v8_mul(ab, e->joint);
+    const v8 back_b = v8_mul(bb, below);
+    keep(self, at, v8_mul(ab, below), fill_a, right_a);
+    keep(self, at + AX_LANES, back_b, fill_b, right_b);
+    e->sum_diagonal = v8_fma(e->joint, fill_a, e->sum_diagonal);
+    e->sum_right = v8_fma(e->joint, right_a, e->sum_right);
+    e->joint = v8_mul(below, fill_b);
+    e->eliminated = below;
+    e->back = back_b;
+    e->value = right_b;
 }
 
 /* The last row of the chunks is what remains of them in the node system. */
@@ -158,17 +197,22 @@ AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int groups, c
     const int32_t rows = tile->rows, block_rows = self->program.block_rows;
     const ax_steps step = self->property_step;
     elimination e[AX_MAX_GROUPS];
+    const double *joints = self->topology.joints + tile->joint0;
+    v8 v_left[AX_MAX_GROUPS];
     properties below[AX_MAX_GROUPS]; /* the prologue; of a uniform property any row will do */
     int64_t first[AX_MAX_GROUPS];
     for (int k = 0; k < groups; k++) {
         first[k] = (tile->row0 + (int64_t)k * rows) * AX_LANES;
         e[k] = elimination_begin(self, first[k]);
+        v_left[k] = left_potentials(self, tile->chunk0 + k * AX_LANES);
         below[k] = properties_at(self, first[k]);
         if (step.axial == 0)
             below[k].axial += tile->prologue * AX_LANES;
     }
-    for (int32_t begin = 0; begin < rows; begin += block_rows) {
-        const int32_t end = begin + block_rows < rows ? begin + block_rows : rows;
+    for (int32_t begin = 0, end; begin < rows; begin = end) {
+        end = begin + block_rows < rows ? begin + block_rows : rows;
+        if (end < rows && end > tile->singles && (end - tile->singles) % 2)
+            end--; /* no pair lies across two blocks */
         double *g[AX_MAX_GROUPS], *d[AX_MAX_GROUPS];
         for (int k = 0; k < groups; k++) {
             g[k] = self->conductance + k * block_rows * AX_LANES;
@@ -178,27 +222,27 @@ AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int groups, c
         }
         const int32_t last = end < rows ? end : rows - 1;
         int32_t row = begin;
-        for (; row < last && row < tile->prologue; row++)
+        for (; row < last && row < tile->singles; row++)
             for (int k = 0; k < groups; k++) {
                 const int64_t at = first[k] + (int64_t)row * AX_LANES;
                 const int32_t in_block = (row - begin) * AX_LANES;
-                e[k] = join_left(self, tile, k, row, source, e[k]);
+                if (row < tile->prologue)
+                    join_left(joints + (row * groups + k) * AX_LANES, v_left[k], source, &e[k]);
                 eliminate_row(self, at, properties_at(self, at), g[k] + in_block,
                               d[k] + in_block, source, &e[k]);
             }
-        for (; row < last; row++)
+        for (; row < last; row += 2)
             for (int k = 0; k < groups; k++) {
                 const int64_t at = first[k] + (int64_t)row * AX_LANES;
                 const int32_t in_block = (row - begin) * AX_LANES;
-                const properties here = {below[k].area + row * step.area,
-                                         below[k].charge + row * step.charge,
-                                         below[k].axial + row * step.axial};
-                eliminate_row(self, at, here, g[k] + in_block, d[k] + in_block, source, &e[k]);
+                const properties here[2] = {property_rows(below[k], step, row),
+                                            property_rows(below[k], step, row + 1)};
+                eliminate_pair(self, at, here, g[k] + in_block, d[k] + in_block, source, &e[k]);
             }
         if (end == rows)
             for (int k = 0; k < groups; k++) {
                 if (last < tile->prologue)
-                    e[k] = join_left(self, tile, k, last, source, e[k]);
+                    join_left(joints + (last * groups + k) * AX_LANES, v_left[k], source, &e[k]);
                 const int32_t in_block = (last - begin) * AX_LANES;
                 hand_over_nodes(self, first[k] + (int64_t)last * AX_LANES,
                                 tile->chunk0 + k * AX_LANES, g[k] + in_block, d[k] + in_block,
@@ -260,8 +304,13 @@ static void emit_spikes(ax_sim *self, ax_drive *drive, unsigned lanes, int64_t a
     }
 }
 
+typedef struct {
+    v8 threshold, bound;
+    m8 inside; /* every |V| so far is within the bound */
+} watch;
+
 AX_INLINE void settle_row(ax_sim *self, int64_t at, v8 x, const int into, ax_drive *drive,
-                          m8 *inside) {
+                          watch *w) {
     if (into == INTO_DELTA) {
         v8_store(self->delta + at, x);
         return;
@@ -272,12 +321,18 @@ AX_INLINE void settle_row(ax_sim *self, int64_t at, v8 x, const int into, ax_dri
         change = v8_add(x, x);
     else if (into == ADDED_TO_DELTA)
         change = v8_add(x, v8_load(self->delta + at));
-    const v8 after = v8_add(before, change), threshold = v8_set1(self->spike_threshold);
+    const v8 after = v8_add(before, change);
     v8_store(self->v + at, after);
-    *inside = m8_and(*inside, v8_le(v8_abs(after), v8_set1(self->v_inside)));
-    const unsigned crossed = m8_bits(m8_and(v8_lt(before, threshold), v8_le(threshold, after)));
+    w->inside = m8_and(w->inside, v8_le(v8_abs(after), w->bound));
+    const unsigned crossed =
+        m8_bits(m8_and(v8_lt(before, w->threshold), v8_le(w->threshold, after)));
     if (__builtin_expect(crossed != 0, 0))
         emit_spikes(self, drive, crossed, at, before, after);
+}
+
+AX_INLINE v8 substitute(const ax_sim *self, int64_t at, v8 below, v8 left) {
+    const v8 own = v8_fma(v8_load(self->fill + at), left, v8_load(self->right + at));
+    return v8_fma(v8_load(self->back + at), below, own);
 }
 
 /* Substitute back up; returns whether every |V| stayed within v_inside. */
@@ -286,7 +341,8 @@ AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int groups, cons
     const int32_t rows = tile->rows;
     v8 x[AX_MAX_GROUPS], left[AX_MAX_GROUPS];
     int64_t first[AX_MAX_GROUPS];
-    m8 inside = v8_eq(v8_set1(0.0), v8_set1(0.0));
+    watch w = {v8_set1(self->spike_threshold), v8_set1(self->v_inside),
+               v8_eq(v8_set1(0.0), v8_set1(0.0))};
     for (int k = 0; k < groups; k++) {
         double value[AX_LANES] __attribute__((aligned(64)));
         const int32_t chunk = tile->chunk0 + k * AX_LANES;
@@ -297,16 +353,24 @@ AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int groups, cons
         left[k] = v8_load(value);
         x[k] = v8_load(self->node_value + chunk);
         first[k] = (tile->row0 + (int64_t)k * rows) * AX_LANES;
-        settle_row(self, first[k] + (int64_t)(rows - 1) * AX_LANES, x[k], into, drive, &inside);
+        settle_row(self, first[k] + (int64_t)(rows - 1) * AX_LANES, x[k], into, drive, &w);
     }
-    for (int32_t row = rows - 2; row >= 0; row--)
+    int32_t row = rows - 3;
+    for (; row >= tile->singles; row -= 2)
+        for (int k = 0; k < groups; k++) {
+            const int64_t a = first[k] + (int64_t)row * AX_LANES, b = a + AX_LANES;
+            const v8 x_b = substitute(self, b, x[k], left[k]);
+            x[k] = substitute(self, a, x[k], left[k]);
+            settle_row(self, b, x_b, into, drive, &w);
+            settle_row(self, a, x[k], into, drive, &w);
+        }
+    for (row = (tile->singles < rows - 1 ? tile->singles : rows - 1) - 1; row >= 0; row--)
         for (int k = 0; k < groups; k++) {
             const int64_t at = first[k] + (int64_t)row * AX_LANES;
-            const v8 own = v8_fma(v8_load(self->fill + at), left[k], v8_load(self->right + at));
-            x[k] = v8_fma(v8_load(self->back + at), x[k], own);
-            settle_row(self, at, x[k], into, drive, &inside);
+            x[k] = substitute(self, at, x[k], left[k]);
+            settle_row(self, at, x[k], into, drive, &w);
         }
-    return m8_bits(inside) == 0xff;
+    return m8_bits(w.inside) == 0xff;
 }
 
 /* One implicit solve over all tiles. */

@@ -94,8 +94,23 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable) {
             self->left_axial[chunk] = self->node_axial[chunk - 1] = cable->axial[begin - 1];
         }
     }
-    self->tiles[0] = (ax_tile){
-        .row0 = 0, .rows = rows, .groups = groups, .prologue = prologue, .chunk0 = 0};
+    /* All rows but the last are eliminated: an even number of them in pairs. */
+    const int32_t singles = prologue + ((rows - 1 - prologue) & 1);
+    self->tiles[0] = (ax_tile){.row0 = 0,
+                               .rows = rows,
+                               .groups = groups,
+                               .prologue = prologue,
+                               .singles = singles,
+                               .chunk0 = 0,
+                               .joint0 = 0};
+    self->joints = ax_alloc((int64_t)prologue * n_chunks, sizeof *self->joints);
+    if (self->joints == NULL) {
+        ax_topology_free(self);
+        return AX_ERR_MEMORY;
+    }
+    for (int32_t chunk = 0; chunk < n_chunks; chunk++)
+        if (self->start[chunk] < prologue)
+            self->joints[(int64_t)self->start[chunk] * n_chunks + chunk] = self->left_axial[chunk];
     order_nodes(self);
     return AX_OK;
 }
@@ -108,6 +123,7 @@ void ax_topology_free(ax_topology *self) {
     ax_release(self->left);
     ax_release(self->left_slot);
     ax_release(self->left_axial);
+    ax_release(self->joints);
     ax_release(self->node_axial);
     ax_release(self->order);
     ax_release(self->parent);

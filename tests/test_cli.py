@@ -96,8 +96,7 @@ def test_a_bad_study_is_told_line_by_line_and_nothing_is_written(capsys, folder)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "axon run: small.toml: axon.lenght = 3: unknown key; axon takes length, diameter, Ra, cm, "
-        "dx, compartments, d_lambda",
+        "axon run: small.toml: axon.lenght = 3: unknown key; did you mean length?",
         "axon run: small.toml: simulation.dt = '1 mm' cannot be converted to ms; write a number "
         'in ms, or "0.5 ms"',
     ]

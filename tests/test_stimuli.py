@@ -26,13 +26,13 @@ def test_current_clamp_is_a_value():
 
 @pytest.mark.parametrize("at", [-1.0, math.nan, math.inf, "1 ms", "end", None, True, [0.0]])
 def test_no_position(at):
-    with pytest.raises(StimulusError, match="^at = "):
+    with pytest.raises(StimulusError, match=r"^at = "):
         CurrentClamp(at, constant(1.0))
 
 
 @pytest.mark.parametrize("waveform", [1.0, None, "pulse", pulse])
 def test_no_waveform(waveform):
-    with pytest.raises(StimulusError, match="^waveform = "):
+    with pytest.raises(StimulusError, match=r"^waveform = "):
         CurrentClamp(0.0, waveform)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,7 @@ def test_order_in_time(method: str, dts: list[float], order: float, tolerance: f
         )[-1]
         for dt in dts
     ]
-    change = [np.linalg.norm(fine - coarse) for coarse, fine in zip(ends, ends[1:], strict=False)]
+    change = [np.linalg.norm(fine - coarse) for coarse, fine in pairwise(ends)]
     measured = np.log2(np.divide(change[:-1], change[1:]))
     np.testing.assert_allclose(measured, order, atol=tolerance)
 
