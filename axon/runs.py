@@ -503,27 +503,28 @@ class _Disk:
 
 
 def _locate(path: Path) -> _Disk:
-    # What there is of a run. A run that ends meanwhile has its file before its folder goes.
-    places: list[Callable[[], _Disk]]
+    # What there is of a run. A run that ends meanwhile has its file before its segments go.
+    looks: list[Callable[[], _Disk]]
     if path.suffix == ".parts":
-        places = [lambda: _growing(path, path), lambda: _finished(path, path.with_suffix(""))]
+        looks = [lambda: _growing(path, path), lambda: _finished(path, path.with_suffix(""))]
     elif path.is_dir():
-        places = [lambda: _growing(path, path)]
+        looks = [lambda: _growing(path, path)]
     else:
-        places = [
+        looks = [
             lambda: _finished(path, path),
             lambda: _growing(path, parts_of(path)),
             lambda: _finished(path, path),
         ]
-    for look in places:
+    for look in looks:
         with suppress(FileNotFoundError):
             return look()
-    raise RunFileError(f"there is no run {path}, neither finished nor begun")
+    raise RunFileError(f"there is no run {path}, neither a finished file nor segments of one")
 
 
 def _finished(path: Path, output: Path) -> _Disk:
-    with readable(output), ExitStack() as stack:
-        file = stack.enter_context(open(output, "rb"))
+    with ExitStack() as stack:
+        with readable(output):
+            file = stack.enter_context(open(output, "rb"))
         with reading(output, file) as part:
             if part.is_segment:
                 raise RunFileError("it is a segment of a run; open the folder that it is in")
@@ -542,17 +543,17 @@ def _growing(path: Path, folder: Path) -> _Disk:
     with readable(folder):
         links = chain(folder)
         if not links:
-            raise RunFileError("it holds no segment of a run, or the first of them is missing")
+            raise FileNotFoundError(folder)
     last = links[-1]
     with reading(last.path) as part:
         recording = part.recording()
         carried = part.chunks("carry/v", recording.dtype, 2).shape[0]
     pieces = []
-    for path, first, stop in ((link.path, link.first, link.stop) for link in links):
-        # Names promise, too.
-        if not recording.fits(stop - first, path.stat().st_size):
-            raise RunFileError(f"{path} is too small for rows {first} to {stop}")
-        if first < stop:
-            pieces.append(_Piece(path, "v", first, stop, recording))
+    for segment in links:
+        # What a name promises is a number from outside, too.
+        if not recording.fits(segment.stop - segment.first, segment.path.stat().st_size):
+            raise RunFileError(f"{segment.path} is too small for the rows in its name")
+        if segment.first < segment.stop:
+            pieces.append(_Piece(segment.path, "v", segment.first, segment.stop, recording))
     pieces.append(_Piece(last.path, "carry/v", last.stop, last.stop + carried, recording))
     return _Disk(path, recording, pieces, [segment.path for segment in links])

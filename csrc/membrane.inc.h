@@ -7,10 +7,12 @@
 typedef struct {
     double bin[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* in its low 32 bits */
     float within[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* -1/2 to 1/2 */
-    int together[AX_BLOCK_ROWS_MAX]; /* all eight lanes in one bin */
+    unsigned together[AX_BLOCK_ROWS_MAX]; /* lanes that look where the first one does, as bits */
 } places;
 
-AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, places *out) {
+/* clamped: some V may be outside the table, or not finite. */
+AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, const int clamped,
+                           places *out) {
     const ax_membrane *m = &self->program.m;
     const v8 scale = v8_set1(1.0 / m->table_step), shift = v8_set1(-m->table_min / m->table_step);
     const v8 last = v8_set1(m->n_bins - 1), zero = v8_set1(0.0), magic = v8_set1(AX_ROUND_MAGIC);
@@ -19,11 +21,12 @@ AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, places
     for (int32_t r = 0; r < rows; r++) {
         const int32_t at = r * AX_LANES;
         v8 y = v8_fma(v8_load(v + at), scale, shift);
-        y = v8_max(v8_min(y, last), zero); /* a NaN becomes a bound: no look-up leaves the table */
+        if (clamped)
+            y = v8_max(v8_min(y, last), zero); /* a NaN becomes a bound: no look-up leaves the table */
         const v8 bin = v8_sub(v8_add(y, magic), magic), place = v8_fma(bin, bin_bytes, magic);
         v8_store(out->bin + at, place);
         v8_store_float(out->within + at, v8_sub(y, bin));
-        out->together[r] = m8_bits(v8_eq(place, v8_first(place))) == 0xff;
+        out->together[r] = m8_bits(v8_eq(place, v8_first(place)));
     }
 }
 
@@ -74,7 +77,7 @@ AX_INLINE void advance_block(const char *table, const places *at, int32_t rows, 
     for (int32_t r = 0; r < rows; r++) {
         const int32_t i = r * AX_LANES;
         v8 value[AX_LANES];
-        if (at->together[r]) {
+        if (at->together[r] == 0xff) {
             int32_t offset;
             memcpy(&offset, &at->bin[i], sizeof offset);
             look_up_together(table + offset, at->within + i, count, value);
@@ -96,7 +99,10 @@ AX_INLINE void advance_gates(ax_sim *self, int64_t row, int32_t rows, const int 
     if (m->n_gates == 0)
         return;
     places at;
-    find_places(self, row, rows, &at);
+    if (self->inside)
+        find_places(self, row, rows, 0, &at);
+    else
+        find_places(self, row, rows, 1, &at);
     const int64_t plane = self->topology.n_rows * AX_LANES;
     for (int32_t first = 0; first < m->n_gates; first += AX_GATES_PER_BLOCK) {
         const char *table = self->program.table + first / AX_GATES_PER_BLOCK * AX_TABLE_BLOCK;
@@ -190,17 +196,18 @@ static void run_program(ax_sim *self, int64_t row, int32_t rows) {
     }
 }
 
+AX_INLINE v8 square(v8 x) { return v8_mul(x, x); }
+
 AX_INLINE v8 power_of(v8 x, int64_t power) {
-    const v8 square = v8_mul(x, x);
     switch (power) {
     case 1: return x;
-    case 2: return square;
-    case 3: return v8_mul(square, x);
-    case 4: return v8_mul(square, square);
-    case 5: return v8_mul(v8_mul(square, square), x);
-    case 6: return v8_mul(v8_mul(square, square), square);
-    case 7: return v8_mul(v8_mul(square, square), v8_mul(square, x));
-    default: return v8_mul(v8_mul(square, square), v8_mul(square, square));
+    case 2: return square(x);
+    case 3: return v8_mul(square(x), x);
+    case 4: return square(square(x));
+    case 5: return v8_mul(square(square(x)), x);
+    case 6: return square(v8_mul(square(x), x));
+    case 7: return v8_mul(square(v8_mul(square(x), x)), x);
+    default: return square(square(square(x)));
     }
 }
 
@@ -208,12 +215,40 @@ AX_INLINE ax_operand locate(const ax_sim *self, int32_t slot, int64_t row, int64
     return (ax_operand){operand_at(self, slot, row), self->operand_step[slot], count};
 }
 
+/* The ohmic terms of a block: uniform leaks summed, the others' operands. */
+typedef struct {
+    double conductance, drive;
+    const ax_operand *term, *end;
+} ohmic;
+
+AX_INLINE ohmic collect_terms(ax_sim *self, int64_t row) {
+    const ax_membrane *m = &self->program.m;
+    ohmic o = {0.0, 0.0, self->ohmic, self->ohmic};
+    ax_operand *term = self->ohmic;
+    for (int32_t t = 0; t < m->n_terms; t++) {
+        const int32_t *from = m->terms + 4 * t;
+        const ax_operand gbar = locate(self, from[0], row, from[3]);
+        const ax_operand reversal = locate(self, from[1], row, 0);
+        if (gbar.count == 0 && gbar.step == 0 && reversal.step == 0) {
+            o.conductance += *gbar.at;
+            o.drive = ax_fma(*gbar.at, *reversal.at, o.drive);
+            continue;
+        }
+        *term++ = gbar;
+        *term++ = reversal;
+        for (int32_t f = from[2]; f < from[2] + from[3]; f++)
+            *term++ = locate(self, m->factors[2 * f], row, m->factors[2 * f + 1]);
+    }
+    o.end = term;
+    return o;
+}
+
 /*
  * i(V) = g V - d of `width` rows, summed in registers: what the program computed, if it has a
  * current, and the ohmic terms.
  */
-AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block, double *conductance,
-                              double *drive, const int width) {
+AX_INLINE void linearise_rows(const ax_sim *self, ohmic o, int64_t row, int64_t in_block,
+                              double *conductance, double *drive, const int width) {
     const ax_membrane *m = &self->program.m;
     v8 g[AX_ROWS_TOGETHER], d[AX_ROWS_TOGETHER], each[AX_ROWS_TOGETHER];
     if (m->current_slot >= 0) {
@@ -224,13 +259,18 @@ AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block,
             g[r] = v8_load(slope.at + (in_block + r) * slope.step);
             d[r] = v8_fms(g[r], v8_load(v), v8_load(i.at + (in_block + r) * i.step));
         }
+        for (int r = 0; r < width; r++) {
+            g[r] = v8_add(g[r], v8_set1(o.conductance));
+            d[r] = v8_add(d[r], v8_set1(o.drive));
+        }
     } else {
-        for (int r = 0; r < width; r++)
-            g[r] = d[r] = v8_set1(0.0);
+        for (int r = 0; r < width; r++) {
+            g[r] = v8_set1(o.conductance);
+            d[r] = v8_set1(o.drive);
+        }
     }
-    const ax_operand *term = self->ohmic;
-    const ax_operand *end = term + self->program.n_ohmic;
-    while (term < end) {
+    const ax_operand *term = o.term;
+    while (term < o.end) {
         const double *gbar = term[0].at + in_block * term[0].step;
         const double *reversal = term[1].at + in_block * term[1].step;
         const int64_t gbar_step = term[0].step, reversal_step = term[1].step;
@@ -255,20 +295,12 @@ AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block,
 
 static void linearise(ax_sim *self, int64_t row, int32_t rows, double *conductance,
                       double *drive) {
-    const ax_membrane *m = &self->program.m;
-    ax_operand *term = self->ohmic;
-    for (int32_t t = 0; t < m->n_terms; t++) {
-        const int32_t *from = m->terms + 4 * t;
-        *term++ = locate(self, from[0], row, from[3]);
-        *term++ = locate(self, from[1], row, 0);
-        for (int32_t f = from[2]; f < from[2] + from[3]; f++)
-            *term++ = locate(self, m->factors[2 * f], row, m->factors[2 * f + 1]);
-    }
+    const ohmic o = collect_terms(self, row);
     int32_t r = 0;
     for (; r + AX_ROWS_TOGETHER <= rows; r += AX_ROWS_TOGETHER)
-        linearise_rows(self, row, r, conductance, drive, AX_ROWS_TOGETHER);
+        linearise_rows(self, o, row, r, conductance, drive, AX_ROWS_TOGETHER);
     for (; r < rows; r++)
-        linearise_rows(self, row, r, conductance, drive, 1);
+        linearise_rows(self, o, row, r, conductance, drive, 1);
 }
 
 static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved,

@@ -37,7 +37,7 @@ typedef struct {
     int64_t *compartment; /* [n_rows * 8] who lies there, -1 for padding */
     /* per chunk */
     int32_t *start;     /* row of its first compartment */
-    int32_t *left;      /* node its first compartment is joined to, -1 for none */
+    int64_t *left_node; /* node its first compartment is joined to, n_chunks for none */
     int64_t *left_slot; /* where that node lies */
     double *left_axial; /* uS of that joint, 0 for none */
     double *joints;     /* the same by tile, prologue row, group and lane: 0 but where a chunk begins */
@@ -88,6 +88,7 @@ struct ax_sim {
     ax_program program;
 
     double dt, spike_threshold, v_inside; /* |V| <= v_inside needs no second look */
+    int inside; /* at the last look every |V|, padding included, was within v_inside */
     int backward_euler;
 
     /* [n_rows * 8] each */
@@ -106,7 +107,7 @@ struct ax_sim {
     double *conductance, *drive; /* [groups][block_rows * 8] of the block at work */
     ax_operand *ohmic;           /* the ohmic terms' operands there, [program.n_ohmic] */
 
-    /* per chunk: the node system */
+    /* per chunk: the node system; node_value has a zero at its end */
     double *node_diagonal, *node_right, *node_joint, *node_value;
     double *sum_diagonal, *sum_right;
 

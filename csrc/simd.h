@@ -38,6 +38,9 @@ typedef __mmask8 m8;
 AX_INLINE v8 v8_load(const double *p) { return _mm512_load_pd(p); }
 AX_INLINE void v8_store(double *p, v8 a) { _mm512_store_pd(p, a); }
 AX_INLINE v8 v8_set1(double a) { return _mm512_set1_pd(a); }
+AX_INLINE v8 v8_gather(const double *p, const int64_t *at) {
+    return _mm512_i64gather_pd(_mm512_load_si512(at), p, 8);
+}
 AX_INLINE v8 v8_first(v8 a) { return _mm512_broadcastsd_pd(_mm512_castpd512_pd128(a)); }
 AX_INLINE v8 v8_add(v8 a, v8 b) { return _mm512_add_pd(a, b); }
 AX_INLINE v8 v8_sub(v8 a, v8 b) { return _mm512_sub_pd(a, b); }
@@ -113,6 +116,10 @@ AX_INLINE void v8_store(double *p, v8 a) {
     _mm256_store_pd(p + 4, a.hi);
 }
 AX_INLINE v8 v8_set1(double a) { return AX_BOTH(_mm256_set1_pd(a), _mm256_set1_pd(a)); }
+AX_INLINE v8 v8_gather(const double *p, const int64_t *at) {
+    return AX_BOTH(_mm256_set_pd(p[at[3]], p[at[2]], p[at[1]], p[at[0]]),
+                   _mm256_set_pd(p[at[7]], p[at[6]], p[at[5]], p[at[4]]));
+}
 AX_INLINE v8 v8_first(v8 a) {
     const __m256d x = _mm256_broadcastsd_pd(_mm256_castpd256_pd128(a.lo));
     return AX_BOTH(x, x);
@@ -252,6 +259,7 @@ typedef struct { uint64_t x[8]; } m8;
 AX_INLINE v8 v8_load(const double *p) { AX_EACH(v8, p[i]); }
 AX_INLINE void v8_store(double *p, v8 a) { memcpy(p, a.x, sizeof a.x); }
 AX_INLINE v8 v8_set1(double a) { AX_EACH(v8, a); }
+AX_INLINE v8 v8_gather(const double *p, const int64_t *at) { AX_EACH(v8, p[at[i]]); }
 AX_INLINE v8 v8_first(v8 a) { AX_EACH(v8, a.x[0]); }
 AX_INLINE v8 v8_add(v8 a, v8 b) { AX_EACH(v8, a.x[i] + b.x[i]); }
 AX_INLINE v8 v8_sub(v8 a, v8 b) { AX_EACH(v8, a.x[i] - b.x[i]); }

@@ -167,7 +167,7 @@ static int allocate(ax_sim *self) {
         if ((*planes[i] = ax_alloc(plane, sizeof(double))) == NULL)
             return AX_ERR_MEMORY;
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
-        if ((*nodes[i] = ax_alloc(chunks, sizeof(double))) == NULL)
+        if ((*nodes[i] = ax_alloc(chunks + 1, sizeof(double))) == NULL)
             return AX_ERR_MEMORY;
     self->states = ax_alloc(self->program.m.n_states * plane, sizeof(double));
     self->conductance = ax_alloc(block, sizeof(double));
@@ -292,7 +292,10 @@ int ax_sim_set_field(ax_sim *self, int field, const double *in) {
         if (!isfinite(in[i]))
             return AX_ERR_ARGUMENT;
     switch (field) {
-    case FIELD_V: lay_out(self, in, self->v); return AX_OK;
+    case FIELD_V:
+        lay_out(self, in, self->v);
+        self->inside = 0; /* not looked at yet */
+        return AX_OK;
     case FIELD_STATE:
         for (int32_t s = 0; s < self->program.m.n_states; s++)
             lay_out(self, in + s * self->topology.n, self->states + s * plane);
@@ -368,9 +371,9 @@ int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken)
         for (int lane = 0; lane < AX_LANES; lane++)
             dt[lane] = self->step == 0 ? 0.5 * self->dt : self->dt;
         inject(self, drive->current + i * self->sources.n_sources);
-        const int inside = self->kernel->step(self, drive, drive->damped[i]);
+        self->inside = self->kernel->step(self, drive, drive->damped[i]);
         self->step++;
-        if (!inside) {
+        if (!self->inside) {
             const int status = look_closer(self);
             if (status != AX_OK)
                 return status;
@@ -403,7 +406,7 @@ int ax_sim_solve(ax_sim *self, const double *d, const double *b, double *x) {
             self->diagonal[at] += self->axial[at - AX_LANES];
     }
     for (int32_t chunk = 0; chunk < t->n_chunks; chunk++) {
-        if (t->left[chunk] < 0)
+        if (t->left_node[chunk] == t->n_chunks)
             continue;
         const int64_t node = t->left_slot[chunk];
         self->diagonal[node] += t->left_axial[chunk];

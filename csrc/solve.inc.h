@@ -45,14 +45,6 @@ AX_INLINE elimination elimination_begin(const ax_sim *self, int64_t first) {
         v8_load(self->v + first), zero, zero, zero, zero, zero, zero, zero, zero};
 }
 
-/* V of the nodes that the chunks of a group are joined to on their left. */
-AX_INLINE v8 left_potentials(const ax_sim *self, int32_t chunk) {
-    double v[AX_LANES] __attribute__((aligned(64)));
-    for (int lane = 0; lane < AX_LANES; lane++)
-        v[lane] = self->v[self->topology.left_slot[chunk + lane]];
-    return v8_load(v);
-}
-
 /* Join the lanes whose chunk begins in this row to the node on their left. */
 AX_INLINE void join_left(const double *joints, v8 v_left, const int source, elimination *e) {
     const v8 axial = v8_load(joints);
@@ -204,7 +196,7 @@ AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int groups, c
     for (int k = 0; k < groups; k++) {
         first[k] = (tile->row0 + (int64_t)k * rows) * AX_LANES;
         e[k] = elimination_begin(self, first[k]);
-        v_left[k] = left_potentials(self, tile->chunk0 + k * AX_LANES);
+        v_left[k] = v8_gather(self->v, self->topology.left_slot + tile->chunk0 + k * AX_LANES);
         below[k] = properties_at(self, first[k]);
         if (step.axial == 0)
             below[k].axial += tile->prologue * AX_LANES;
@@ -257,8 +249,8 @@ static void solve_nodes(ax_sim *self) {
     double *diagonal = self->node_diagonal, *right = self->node_right, *value = self->node_value;
     double *joint = self->node_joint;
     for (int32_t chunk = 0; chunk < t->n_chunks; chunk++) {
-        const int32_t left = t->left[chunk];
-        if (left >= 0) {
+        const int64_t left = t->left_node[chunk];
+        if (left < t->n_chunks) {
             diagonal[left] -= self->sum_diagonal[chunk];
             right[left] += self->sum_right[chunk];
         }
@@ -316,18 +308,22 @@ AX_INLINE void settle_row(ax_sim *self, int64_t at, v8 x, const int into, ax_dri
         return;
     }
     const v8 before = v8_load(self->v + at);
-    v8 change = x;
+    v8 after;
     if (into == EXTRAPOLATED)
-        change = v8_add(x, x);
+        after = v8_fma(v8_set1(2.0), x, before);
     else if (into == ADDED_TO_DELTA)
-        change = v8_add(x, v8_load(self->delta + at));
-    const v8 after = v8_add(before, change);
+        after = v8_add(before, v8_add(x, v8_load(self->delta + at)));
+    else
+        after = v8_add(before, x);
     v8_store(self->v + at, after);
     w->inside = m8_and(w->inside, v8_le(v8_abs(after), w->bound));
-    const unsigned crossed =
-        m8_bits(m8_and(v8_lt(before, w->threshold), v8_le(w->threshold, after)));
-    if (__builtin_expect(crossed != 0, 0))
-        emit_spikes(self, drive, crossed, at, before, after);
+    /* Most rows lie below the threshold: one comparison sees that. */
+    const m8 above = v8_le(w->threshold, after);
+    if (__builtin_expect(m8_bits(above) != 0, 0)) {
+        const unsigned crossed = m8_bits(m8_and(above, v8_lt(before, w->threshold)));
+        if (crossed != 0)
+            emit_spikes(self, drive, crossed, at, before, after);
+    }
 }
 
 AX_INLINE v8 substitute(const ax_sim *self, int64_t at, v8 below, v8 left) {
@@ -344,13 +340,8 @@ AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int groups, cons
     watch w = {v8_set1(self->spike_threshold), v8_set1(self->v_inside),
                v8_eq(v8_set1(0.0), v8_set1(0.0))};
     for (int k = 0; k < groups; k++) {
-        double value[AX_LANES] __attribute__((aligned(64)));
         const int32_t chunk = tile->chunk0 + k * AX_LANES;
-        for (int lane = 0; lane < AX_LANES; lane++) {
-            const int32_t node = self->topology.left[chunk + lane];
-            value[lane] = node < 0 ? 0.0 : self->node_value[node];
-        }
-        left[k] = v8_load(value);
+        left[k] = v8_gather(self->node_value, self->topology.left_node + chunk);
         x[k] = v8_load(self->node_value + chunk);
         first[k] = (tile->row0 + (int64_t)k * rows) * AX_LANES;
         settle_row(self, first[k] + (int64_t)(rows - 1) * AX_LANES, x[k], into, drive, &w);

@@ -55,14 +55,14 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable) {
     self->slot = ax_alloc(n, sizeof *self->slot);
     self->compartment = ax_alloc(self->n_rows * AX_LANES, sizeof *self->compartment);
     self->start = ax_alloc(n_chunks, sizeof *self->start);
-    self->left = ax_alloc(n_chunks, sizeof *self->left);
+    self->left_node = ax_alloc(n_chunks, sizeof *self->left_node);
     self->left_slot = ax_alloc(n_chunks, sizeof *self->left_slot);
     self->left_axial = ax_alloc(n_chunks, sizeof *self->left_axial);
     self->node_axial = ax_alloc(n_chunks, sizeof *self->node_axial);
     self->order = ax_alloc(n_chunks, sizeof *self->order);
     self->parent = ax_alloc(n_chunks, sizeof *self->parent);
     self->edge = ax_alloc(n_chunks, sizeof *self->edge);
-    if (!self->tiles || !self->slot || !self->compartment || !self->start || !self->left ||
+    if (!self->tiles || !self->slot || !self->compartment || !self->start || !self->left_node ||
         !self->left_slot || !self->left_axial || !self->node_axial || !self->order ||
         !self->parent || !self->edge) {
         ax_topology_free(self);
@@ -78,7 +78,7 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable) {
         const int32_t lane = chunk % AX_LANES, group = chunk / AX_LANES;
         const int32_t start = rows - (int32_t)(end - begin);
         self->start[chunk] = start;
-        self->left[chunk] = -1;
+        self->left_node[chunk] = n_chunks;
         if (begin == end)
             continue; /* its start lies past the last row */
         for (int64_t i = begin; i < end; i++) {
@@ -89,7 +89,7 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable) {
         if (start + 1 > prologue)
             prologue = start + 1;
         if (begin > 0) {
-            self->left[chunk] = chunk - 1;
+            self->left_node[chunk] = chunk - 1;
             self->left_slot[chunk] = self->slot[begin - 1];
             self->left_axial[chunk] = self->node_axial[chunk - 1] = cable->axial[begin - 1];
         }
@@ -120,7 +120,7 @@ void ax_topology_free(ax_topology *self) {
     ax_release(self->slot);
     ax_release(self->compartment);
     ax_release(self->start);
-    ax_release(self->left);
+    ax_release(self->left_node);
     ax_release(self->left_slot);
     ax_release(self->left_axial);
     ax_release(self->joints);

@@ -115,7 +115,7 @@ def kernel(n: int, program: Program, *, seed: int = 0, **options: Any) -> _kerne
         "capacitance": 1e-5 * area * uneven[1],
         "axial": 50.0 * uneven[2, : n - 1],
         "program": program,
-        "sources": (2, [0, n // 2, n - 1], [0, 1, 1], [1.0, 0.5, 0.5]),
+        "sources": (2, [0, n // 2, n - 1], [0, 1, 1], np.array([1.0, 0.5, 0.5]) * min(n, 20)),
         "dt": 0.02,
         "backward_euler": False,
         "spike_threshold": -20.0,
@@ -131,11 +131,11 @@ def kernel(n: int, program: Program, *, seed: int = 0, **options: Any) -> _kerne
 
 
 def stimulation(steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pulses at both electrodes, 40 times threshold, and the steps in which they jump."""
+    """Pulses at both electrodes, in nA, and the steps in which they jump."""
     current = np.zeros((steps, 2))
-    current[10:40, 0] = 20_000.0
-    current[25:60, 1] = -3_000.0
-    current[150:170, 1] = 30_000.0
+    current[10:40, 0] = 300.0
+    current[25:60, 1] = -50.0
+    current[150:170, 1] = 400.0
     jumps = np.any(np.diff(current, axis=0, prepend=0.0) != 0.0, axis=1)
     jumps[0] = True
     return current, jumps.astype(np.uint8)
@@ -364,7 +364,7 @@ def fused(x: float, y: float, z: float) -> float:
     try:
         return float(exact)
     except OverflowError:
-        return float(np.copysign(np.inf, exact))
+        return float("inf") if exact > 0 else float("-inf")
 
 
 @each_isa
@@ -450,13 +450,14 @@ def test_stepping_agrees_with_the_slow_engine(n: int, backward_euler: bool, isa:
     axial = 10.0 ** rng.uniform(1, 2.5, n - 1)
     steps, dt = 150, 0.02
     current, damped = stimulation(steps)
+    weight = min(n, 8)
     self = kernel(
         n,
         squid(n),
         area=1e-2 * area,
         capacitance=1e-5 * area * cm,
         axial=axial,
-        sources=(2, [0, n - 1], [0, 1], [1.0, 1.0]),
+        sources=(2, [0, n - 1], [0, 1], [weight, weight]),
         backward_euler=backward_euler,
         recorded=np.arange(n),
         record_every=1,
@@ -466,7 +467,7 @@ def test_stepping_agrees_with_the_slow_engine(n: int, backward_euler: bool, isa:
     expected = slow.integrate(
         slow.Cable(area, cm, axial, np.arange(n) - 1),
         slow_models.hodgkin_huxley(6.3),
-        [Steps(at, current[:, k], damped, dt) for k, at in enumerate((0, n - 1))],
+        [Steps(at, weight * current[:, k], damped, dt) for k, at in enumerate((0, n - 1))],
         v_init=self.get("v"),
         gates_init=list(gates),
         dt=dt,
@@ -869,9 +870,7 @@ def test_an_instruction_set_that_is_missing_is_refused() -> None:
 
 # ---- malformed programs ------------------------------------------------------------------
 
-BASES = {
-    (name, n): program(n) for name, program in PROGRAMS.items() for n in (1, 9, 260)
-}
+BASES = {(name, n): program(n) for name, program in PROGRAMS.items() for n in (1, 9, 260)}
 INTEGERS = st.integers(-3, 60) | st.sampled_from([-(2**31), 2**31 - 1, 1 << 20, 5000])
 REALS = st.sampled_from([0.0, -1.0, np.nan, np.inf, -np.inf, 5e-324, 1e-300, 1e300, 1e9])
 KINDS = (
@@ -885,7 +884,8 @@ KINDS = (
 def replaced(items: Sequence[Any], i: int, item: Any) -> tuple[Any, ...]:
     """`items` with one replaced, or removed if `item` is ()."""
     i %= max(1, len(items))
-    return (*items[:i], *((item,) if item != () else ()), *items[i + 1 :]) if items else ()
+    new = () if isinstance(item, tuple) and not item else (item,)
+    return (*items[:i], *new, *items[i + 1 :]) if items else ()
 
 
 def mutated(p: Program, kind: str, i: int, j: int, integer: int, real: float) -> Program:
@@ -898,7 +898,8 @@ def mutated(p: Program, kind: str, i: int, j: int, integer: int, real: float) ->
     if kind in ("value", "slope"):
         values = getattr(table, kind).copy()
         if values.size:
-            values.flat[(i * 61 + j) % values.size] = np.float32(real)
+            with np.errstate(over="ignore"):
+                values.flat[(i * 61 + j) % values.size] = real
         return replace(p, table=replace(table, **{kind: values}))
     if kind == "cut table":
         return replace(p, table=replace(table, value=table.value[: max(0, integer)]))
@@ -951,9 +952,7 @@ def mutated(p: Program, kind: str, i: int, j: int, integer: int, real: float) ->
     n=st.sampled_from([None, 1, 5]),
     isa=st.sampled_from(ISAS),
     recipe=st.lists(
-        st.tuples(
-            st.sampled_from(KINDS), st.integers(0, 99), st.integers(0, 99), INTEGERS, REALS
-        ),
+        st.tuples(st.sampled_from(KINDS), st.integers(0, 99), st.integers(0, 99), INTEGERS, REALS),
         min_size=1,
         max_size=4,
     ),

@@ -1,0 +1,304 @@
+"""Membranes become data, and the data does what the membrane says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import cable as slow
+
+import axon
+from axon import _kernel, models
+from axon.channels import Channel, Gate, Membrane
+from axon.errors import MembraneError
+from axon.program import DT_SLOT, FIRST_STATE, V_SLOT, Program, lower
+
+ISAS = [name for name, (supported, _) in _kernel.instruction_sets().items() if supported]
+X = np.linspace(0.0, 900.0, 10)
+ONE = np.array([6.3])
+MANY = np.linspace(6.3, 20.0, 10)
+temperatures = pytest.mark.parametrize("celsius", [ONE, MANY], ids=["uniform", "varying"])
+
+
+def membrane_of(*gates: Gate) -> Membrane:
+    return Membrane([Channel("c", gbar=0.01, reversal=-60.0, gates=gates)])
+
+
+def one_gate(**rates: Any) -> Membrane:
+    return membrane_of(Gate("x", **rates))
+
+
+def build(program: Program, n: int, *, isa: str | None = None, dt: float = 0.02) -> Any:
+    """A row of compartments that hardly feel one another and whose potential stays put."""
+    return _kernel.Kernel(
+        area=np.full(n, 1e-6), capacitance=np.full(n, 1e12), axial=np.full(max(0, n - 1), 1e-300),
+        program=program, sources=(0, [], [], []), dt=dt, backward_euler=False,
+        spike_threshold=1e3, isa=isa, recorded=[], record_every=0, record_float=False,
+    )  # fmt: skip
+
+
+def advanced(
+    program: Program, v: np.ndarray, x: np.ndarray, *, dt: float, steps: int = 1, **options: Any
+) -> np.ndarray:
+    """States after some whole steps."""
+    kernel = build(program, v.size, dt=dt, **options)
+    kernel.set("v", v)
+    kernel.set("state", x)
+    kernel.set("step", 1)  # the first one would be half a step
+    kernel.advance(
+        np.zeros((steps, 0)), np.zeros(steps, np.uint8), np.zeros((0, 0)),
+        np.zeros(v.size, np.int64), np.zeros(v.size),
+    )  # fmt: skip
+    return kernel.get("state").reshape(-1, v.size)
+
+
+# ---- what a membrane becomes -------------------------------------------------------------
+
+
+def test_uniform_squid_is_tables_and_ohmic_terms() -> None:
+    p = lower(models.hodgkin_huxley(), X, ONE, 0.01)
+    assert p.states == ("na.m", "na.h", "k.n")
+    assert p.param_names == (
+        "na.gbar", "na.reversal", "k.gbar", "k.reversal", "leak.gbar", "leak.reversal",
+    )  # fmt: skip
+    assert [float(v) for value in p.params for v in value] == [
+        0.12, 50.0, 0.036, -77.0, 0.0003, -54.3
+    ]  # fmt: skip
+    assert p.table.gates == (0, 1, 2)
+    assert (p.code, p.n_temps, p.consts.size) == ((), 0, 0)
+    assert (p.current_slot, p.conductance_slot) == (-1, -1)
+    # slots: potential, time step, three states, then the parameters
+    assert p.terms == ((5, 6, ((2, 3), (3, 1))), (7, 8, ((4, 4),)), (9, 10, ()))
+    assert (V_SLOT, DT_SLOT, FIRST_STATE) == (0, 1, 2)
+
+
+def test_passive_has_neither_states_nor_code() -> None:
+    p = lower(models.passive(), X, ONE, 0.01)
+    assert (p.states, p.table.gates, p.code) == ((), (), ())
+    assert p.terms == ((2, 3, ()),)
+
+
+def test_gates_whose_temperature_varies_go_into_the_program() -> None:
+    p = lower(models.hodgkin_huxley(), X, MANY, 0.01)
+    assert p.table.gates == ()
+    assert p.param_names[-1] == "celsius"
+    np.testing.assert_array_equal(p.params[-1], MANY)
+    assert [(op, out) for op, out, *_ in p.code[-3:]] == [("COPY", 2), ("COPY", 3), ("COPY", 4)]
+    # What the three have in common, the Q10 among it, is computed once.
+    assert sum(op == "EXP" for op, *_ in p.code) == 5
+    assert sum(op == "EXPREL" for op, *_ in p.code) == 2
+
+
+def test_gates_that_do_not_feel_the_temperature_stay_in_the_table() -> None:
+    def tau(v: Any) -> Any:
+        return 1.0 + 0 * v
+
+    cold = Gate("cold", inf=lambda v: 1 / (1 + np.exp(-v / 9)), tau=tau)
+    by_q10 = Gate("by_q10", inf=lambda v: 1 / (1 + np.exp(-v / 9)), tau=tau, q10=2.0)
+    by_name = Gate("by_name", inf=lambda v, celsius: 1 / (1 + np.exp(-v / celsius)), tau=tau)
+    p = lower(membrane_of(by_q10, cold, by_name), X, MANY, 0.01)
+    assert p.table.gates == (1,)
+    assert [out for op, out, *_ in p.code if op == "COPY"] == [2, 4]
+    assert lower(membrane_of(by_q10, cold, by_name), X, ONE, 0.01).table.gates == (0, 1, 2)
+
+
+def test_parameters_may_vary_along_the_axon() -> None:
+    by_number = lower(models.passive(g=2e-4), X, ONE, 0.01)
+    by_array = lower(models.passive(g=np.linspace(1, 2, 10) * 1e-4), X, ONE, 0.01)
+    by_function = lower(models.passive(g=lambda x: (1 + x / 900.0) * 1e-4), X, ONE, 0.01)
+    constant_function = lower(models.passive(g=lambda x: 2e-4), X, ONE, 0.01)
+    constant_array = lower(models.passive(g=[2e-4] * 10), X, ONE, 0.01)
+    assert [p.params[0].size for p in (by_number, by_array, by_function)] == [1, 10, 10]
+    np.testing.assert_allclose(by_function.params[0], by_array.params[0], rtol=1e-15)
+    # One number is read from cache again and again: uniform arrays become one.
+    assert constant_function.params[0] == constant_array.params[0] == by_number.params[0]
+    assert constant_array.params[0].size == constant_function.params[0].size == 1
+
+
+@temperatures
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_is_accepted_by_the_kernel(name: str, isa: str, celsius: np.ndarray) -> None:
+    p = lower(getattr(models, name)(), X, celsius, 0.01)
+    x = np.full((len(p.states), 10), 0.5)
+    assert np.all(np.isfinite(advanced(p, np.linspace(-90, 40, 10), x, dt=0.01, isa=isa)))
+
+
+# ---- it does what the membrane says ------------------------------------------------------
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", models.names())
+def test_traced_gates_move_as_their_functions_say(name: str, isa: str) -> None:
+    membrane = getattr(models, name)()
+    n = 500
+    rng = np.random.default_rng(0)
+    v = np.concatenate([rng.uniform(-150.0, 100.0, n - 6), [-40, -55, -65, -35, 0, 25]])
+    celsius = rng.uniform(0.0, 40.0, n)
+    x = rng.random((len(membrane.gates), n))
+    found = advanced(lower(membrane, np.zeros(n), celsius, 0.01), v, x, dt=0.01, isa=isa)
+    for k, (_, gate) in enumerate(membrane.gates):
+        inf, rate = np.transpose([gate.at(np.array([vi]), ci) for vi, ci in zip(v, celsius)])[0]
+        expected = x[k] - np.expm1(-0.01 * rate) * (inf - x[k])
+        # A few ulp of a number below 1; singular points are means of both sides, to 1e-9.
+        np.testing.assert_allclose(found[k][:-6], expected[:-6], rtol=0, atol=2e-15)
+        np.testing.assert_allclose(found[k][-6:], expected[-6:], rtol=0, atol=1e-9)
+
+
+RATES: dict[str, Callable[[Any, float, float], Any]] = {
+    "boltzmann": lambda v, middle, slope: 1 / (1 + np.exp(-(v - middle) / slope)),
+    "exponential": lambda v, middle, slope: np.exp((v - middle) / (10 * slope)),
+    "linoid": lambda v, middle, slope: (v - middle) / slope / (1 - np.exp(-(v - middle) / slope)),
+    "tanh": lambda v, middle, slope: 1.1 + np.tanh((v - middle) / slope),
+    "pieces": lambda v, middle, slope: np.where(v < middle, 0.5, 0.5 + abs(v - middle) / 50),
+    "bell": lambda v, middle, slope: 0.1 + np.exp(-np.square((v - middle) / (3 * slope))),
+    "limited": lambda v, middle, slope: np.clip((v - middle) / slope, 0.01, 2.0),
+}
+shapes = st.tuples(
+    st.sampled_from(sorted(RATES)), st.floats(-80, 20), st.floats(4.0, 20.0), st.floats(0.01, 10.0)
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    alpha=shapes,
+    beta=shapes,
+    q10=st.floats(1.0, 5.0),
+    dt=st.sampled_from([0.001, 0.02, 0.5]),
+)
+def test_any_gate_moves_as_its_functions_say(alpha: Any, beta: Any, q10: float, dt: float) -> None:
+    def rate(shape: Any) -> Callable[[Any], Any]:
+        name, middle, slope, scale = shape
+        return lambda v: scale * RATES[name](v, middle, slope)
+
+    gate = Gate("x", alpha=rate(alpha), beta=rate(beta), q10=q10)
+    rng = np.random.default_rng(0)
+    v, x = rng.uniform(-120.0, 80.0, 64), rng.random(64)
+    inf, speed = gate.at(v, 13.0)
+    expected = x - np.expm1(-dt * speed) * (inf - x)
+    # The table has its 1e-8; only smooth rates go there.
+    uniform = advanced(lower(membrane_of(gate), np.zeros(64), np.array([13.0]), dt), v, x, dt=dt)
+    np.testing.assert_allclose(uniform[0], expected, rtol=0, atol=2e-8)
+    # Everywhere 13 degrees, but as a value for each compartment: the program runs it.
+    varying = lower(membrane_of(gate), np.zeros(64), np.full(64, 13.0), dt)
+    if q10 != 1.0:
+        assert varying.table.gates == ()
+        # The exponent of a fast rate multiplies its few ulp.
+        np.testing.assert_allclose(advanced(varying, v, x, dt=dt)[0], expected, rtol=0, atol=1e-13)
+
+
+def test_table_and_program_give_the_same_run() -> None:
+    fibre = axon.Axon.cylinder(5000.0, 476.0, Ra=35.4, cm=1.0, compartments=50)
+    pulse = axon.CurrentClamp(0.0, axon.pulse(amplitude=10_000.0, start=0.5, duration=0.5))
+
+    def run(celsius: Any) -> Any:
+        simulation = axon.Simulation(
+            fibre, models.hodgkin_huxley(), [pulse], celsius=celsius, dt=0.01, v_init=-65.0
+        )
+        return simulation.run(6.0, every=0.01, dtype="float64")
+
+    tables = run(10.0)
+    program = run(10.0 + 1e-13 * np.arange(50))
+    assert np.asarray(tables.v).max() > 20.0  # a spike
+    # Table values are good to 1e-8, of currents that move V by up to 10 mV a step.
+    np.testing.assert_allclose(np.asarray(program.v), np.asarray(tables.v), rtol=0, atol=2e-5)
+
+
+def test_gates_too_steep_for_a_table_run_in_the_program() -> None:
+    def inf(v: Any) -> Any:
+        return 0.5 + 0.5 * np.tanh((v + 55.0) / 0.02)
+
+    def tau(v: Any) -> Any:
+        return 0.4 + 0.2 * np.tanh(v / 50.0)
+
+    def channels(steep: Gate) -> tuple[Channel, ...]:
+        return (
+            Channel("k", gbar=0.02, reversal=-80.0, gates=[steep]),
+            Channel("leak", gbar=1e-3, reversal=-50.0),
+        )
+
+    membrane = Membrane(channels(Gate("x", power=2, inf=inf, tau=tau)))
+    p = lower(membrane, np.zeros(1), ONE, 0.02)
+    assert (p.table.gates, p.states) == ((), ("k.x",))
+
+    fibre = axon.Axon.cylinder(2000.0, 10.0, Ra=100.0, cm=1.0, compartments=20)
+    # An uneven start, below and above the step.
+    v_init = -57.0 + 4.0 * np.linspace(0.0, 1.0, 20)
+    run = axon.Simulation(fibre, membrane, dt=0.02, v_init=v_init).run(
+        8.0, every=0.02, dtype="float64"
+    )
+    expected = slow.integrate(
+        slow.Cable(fibre.area, fibre.cm, fibre.axial_conductance, fibre.parent),
+        slow.Membrane(
+            (slow.Gate(inf, tau),),
+            (slow.Conductance(0.02, -80.0, (2,)), slow.Conductance(1e-3, -50.0)),
+        ),
+        v_init=v_init,
+        dt=0.02,
+        steps=400,
+    )
+    assert np.ptp(expected) > 3.0
+    # The same scheme in other roundings, which the steep gate makes larger a hundredfold.
+    np.testing.assert_allclose(np.asarray(run.v), expected, rtol=0, atol=1e-10)
+
+
+# ---- what is refused ---------------------------------------------------------------------
+
+
+def flat(v: Any) -> Any:
+    return 1.0 + 0 * v
+
+
+@temperatures
+@pytest.mark.parametrize(
+    ("rates", "advice"),
+    [
+        ({"inf": lambda v: 1 / (1 + math.exp(-v)), "tau": flat}, "not (those of )?math"),
+        ({"inf": lambda v: 1.0 if v > 0 else 0.0, "tau": flat}, r"use .*numpy\.where"),
+        ({"inf": lambda v: max(v, 0.0), "tau": flat}, r"use .*numpy\.where"),
+        ({"inf": flat, "tau": lambda v: math.sqrt(v * v)}, "not (those of )?math"),
+        ({"alpha": lambda v: math.exp(v / 80), "beta": flat}, "not (those of )?math"),
+        ({"alpha": flat, "beta": lambda v: math.exp(v / 80)}, "not (those of )?math"),
+        ({"inf": lambda v: None, "tau": flat}, "gate 'x'"),
+        ({"inf": lambda v: np.ones(3), "tau": flat}, r"\(3,\)"),
+        ({"inf": flat, "tau": lambda v: "1 ms"}, "gate 'x'"),
+        ({"inf": flat, "tau": lambda v: -flat(v)}, "rate -"),
+        ({"inf": flat, "tau": lambda v: 0.0 * v}, "rate -?inf"),
+        ({"inf": lambda v: np.sqrt(v), "tau": flat}, "steady state nan"),
+        ({"alpha": lambda v: 0.0 * v, "beta": lambda v: 0.0 * v}, "steady state nan"),
+    ],
+)
+def test_rates_that_cannot_be_lowered_are_refused(
+    rates: dict[str, Any], advice: str, celsius: np.ndarray
+) -> None:
+    with pytest.raises(MembraneError, match=advice):
+        lower(one_gate(**rates, q10=2.0), X, celsius, 0.01)
+
+
+def test_functions_that_only_numpy_has_do_as_long_as_a_table_holds_them() -> None:
+    membrane = one_gate(inf=lambda v: 0.5 + np.arctan(v / 30) / np.pi, tau=flat, q10=2.0)
+    assert lower(membrane, X, ONE, 0.01).table.gates == (0,)
+    with pytest.raises(MembraneError, match=r"gate 'x': numpy\.arctan is not available"):
+        lower(membrane, X, MANY, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("gbar", "advice"),
+    [
+        (np.ones(9), r"shape \(9,\).*10 compartments"),
+        (np.ones((2, 5)), r"shape \(2, 5\)"),
+        (lambda x: x[:3], r"shape \(3,\)"),
+        (lambda x: np.where(x > 500, np.nan, 1.0), "not finite"),
+        (lambda x: x - 100.0, "negative"),
+        (lambda x: "much", "could not be computed"),
+        ([1.0] * 9 + [np.inf], "not finite"),
+    ],
+)
+def test_profiles_that_do_not_fit_the_axon_are_refused(gbar: Any, advice: str) -> None:
+    with pytest.raises(MembraneError, match=f"'leak'.*{advice}"):
+        lower(models.passive(g=gbar), X, ONE, 0.01)

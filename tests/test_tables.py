@@ -1,0 +1,242 @@
+"""Gate tables: as good as they say, as coarse as they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axon import _kernel, models
+from axon.channels import Channel, Gate, Membrane
+from axon.errors import MembraneError
+from axon.program import lower
+from axon.tables import EMPTY, STEPS, TOLERANCE, V_MAX, V_MIN, GateTable, build_table, gate_error
+
+ISAS = [name for name, (supported, _) in _kernel.instruction_sets().items() if supported]
+
+
+def boltzmann(slope: float, middle: float = -40.0, tau: float = 1.0) -> Gate:
+    """A gate that opens within `slope` mV."""
+    return Gate(
+        "x",
+        inf=lambda v: 1 / (1 + np.exp(-(v - middle) / slope)),
+        tau=lambda v: tau * (1.0 + 0.5 * np.exp(-(((v - middle) / 30.0) ** 2))),
+    )
+
+
+def membrane_of(*gates: Gate) -> Membrane:
+    return Membrane(
+        [Channel(f"c{k}", gbar=0.0, reversal=0.0, gates=[gate]) for k, gate in enumerate(gates)]
+    )
+
+
+def advanced(
+    membrane: Membrane,
+    v: np.ndarray,
+    x: np.ndarray,
+    *,
+    celsius: float,
+    dt: float,
+    isa: str | None = None,
+    first_step: bool = False,
+) -> np.ndarray:
+    """States after one step of the kernel at potentials that stay put, (n_states, n)."""
+    n = v.size
+    kernel = _kernel.Kernel(
+        area=np.full(n, 1e-6), capacitance=np.full(n, 1e12), axial=np.full(n - 1, 1e-300),
+        program=lower(membrane, np.zeros(n), np.array([celsius]), dt), sources=(0, [], [], []),
+        dt=dt, backward_euler=False, spike_threshold=1e3, isa=isa, recorded=[], record_every=0,
+        record_float=False,
+    )  # fmt: skip
+    kernel.set("v", v)
+    kernel.set("state", x)
+    kernel.set("step", 0 if first_step else 1)
+    kernel.advance(
+        np.zeros((1, 0)), np.zeros(1, np.uint8), np.zeros((0, 0)), np.zeros(n, np.int64),
+        np.zeros(n),
+    )  # fmt: skip
+    return kernel.get("state").reshape(-1, n)
+
+
+def exact(gate: Gate, v: np.ndarray, x: np.ndarray, celsius: float, dt: float) -> np.ndarray:
+    inf, rate = gate.at(v, celsius)
+    return x - np.expm1(-dt * rate) * (inf - x)
+
+
+RANDOM_V = np.random.default_rng(0).uniform(V_MIN, V_MAX, 20_000)
+
+
+@pytest.mark.parametrize("celsius", [6.3, 18.5, 37.0])
+@pytest.mark.parametrize("dt", [0.0005, 0.005, 0.05])
+@pytest.mark.parametrize("name", models.names())
+def test_tables_of_the_models_are_good_to_a_part_in_1e8(
+    name: str, dt: float, celsius: float
+) -> None:
+    membrane = getattr(models, name)()
+    gates = [gate for _, gate in membrane.gates]
+    table, steep = build_table(list(enumerate(gates)), celsius, dt)
+    assert table.error <= TOLERANCE == 1e-8
+    assert steep == []
+    if not gates:
+        return
+    # Again by what the kernel makes of them, anywhere. From 0, a step leaves the product of
+    # factor and steady state; from 1, one less the factor besides.
+    for start in (0.0, 1.0):
+        x = np.full((len(gates), RANDOM_V.size), start)
+        for gate, found in zip(
+            gates, advanced(membrane, RANDOM_V, x, celsius=celsius, dt=dt), strict=True
+        ):
+            factor = -np.expm1(-dt * gate.at(RANDOM_V, celsius)[1])
+            error = np.abs(found - exact(gate, RANDOM_V, start, celsius, dt))
+            # Both errors, each a little larger between the probes, and the rounding of x.
+            assert np.all(error <= 2.5e-8 * factor + 3e-16)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_gates_in_several_blocks_are_each_their_own(isa: str) -> None:
+    # Five: a full block of four and another, all different.
+    gates = [boltzmann(4.0 + k, -60.0 + 10 * k, 0.3 * (k + 1)) for k in range(5)]
+    for count in (1, 2, 3, 4, 5):
+        membrane = membrane_of(*gates[:count])
+        v = RANDOM_V[:999]
+        x = np.random.default_rng(count).random((count, v.size))
+        found = advanced(membrane, v, x, celsius=6.3, dt=0.1, isa=isa)
+        for k in range(count):
+            np.testing.assert_allclose(
+                found[k], exact(gates[k], v, x[k], 6.3, 0.1), rtol=0, atol=1e-8
+            )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_gates_start_with_half_a_step(isa: str) -> None:
+    gates = [boltzmann(7.0, tau=10.0**k) for k in (-4, -1, 0, 3)]
+    v = RANDOM_V[:333]
+    x = np.random.default_rng(1).random((4, v.size))
+    found = advanced(membrane_of(*gates), v, x, celsius=6.3, dt=0.1, isa=isa, first_step=True)
+    for k, gate in enumerate(gates):
+        # Of a factor near 1 the root of what is left is taken, which turns 1e-8 into 1e-4 of
+        # a distance that is itself that small.
+        factor = -np.expm1(-0.1 * gate.at(v, 6.3)[1])
+        bound = 2e-8 / np.sqrt(np.maximum(1.0 - factor, 1e-8))
+        error = np.abs(found[k] - exact(gate, v, x[k], 6.3, 0.05))
+        assert np.all(error <= bound)
+
+
+def test_bins_are_as_wide_as_the_steepest_gate_allows() -> None:
+    widths = []
+    for slope in (8.0, 4.0, 2.0, 1.0, 0.5):
+        gate = boltzmann(slope)
+        table, steep = build_table([(0, gate)], 6.3, 0.005)
+        widths.append(table.v_step)
+        assert steep == []
+        assert table.error <= TOLERANCE
+        assert table.n_bins == round((V_MAX - V_MIN) / table.v_step) + 1
+        wider = [step for step in STEPS if step > table.v_step]
+        assert all(gate_error(gate, 6.3, 0.005, step) > TOLERANCE for step in wider)
+    assert widths == sorted(widths, reverse=True)
+    assert len(set(widths)) > 2
+
+
+def test_one_steep_gate_makes_all_bins_finer() -> None:
+    slow, fast = boltzmann(8.0), boltzmann(1.0)
+    alone, _ = build_table([(0, slow)], 6.3, 0.005)
+    both, _ = build_table([(3, slow), (5, fast)], 6.3, 0.005)
+    assert both.gates == (3, 5)
+    assert both.v_step < alone.v_step
+    assert both.error <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "inf",
+    [
+        lambda v: 1 / (1 + np.exp(-(v + 40) / 0.02)),
+        lambda v: np.where(v < -40.0, 0.1, 0.9),
+        lambda v: np.where(v < -40.0, 0.5, 0.5 + 0.01 * (v + 40)),  # a kink
+    ],
+)
+def test_gates_too_steep_for_a_table_are_named(inf: Callable[[Any], Any]) -> None:
+    gate = Gate("x", inf=inf, tau=lambda v: 1.0 + 0 * v)
+    table, steep = build_table([(0, boltzmann(5.0)), (1, gate)], 6.3, 0.005)
+    assert (table.gates, steep) == ((0,), [1])
+    assert build_table([(1, gate)], 6.3, 0.005) == (EMPTY, [1])
+
+
+def test_no_gates_no_table() -> None:
+    assert build_table([], 6.3, 0.005) == (EMPTY, [])
+
+
+def test_neighbouring_bins_meet() -> None:
+    table, _ = build_table(list(enumerate(g for _, g in models.hodgkin_huxley().gates)), 6.3, 0.05)
+
+    def at(side: float) -> np.ndarray:
+        slope = table.slope.astype(float)
+        return (
+            table.value + ((slope[:, :, 2] * side + slope[:, :, 1]) * side + slope[:, :, 0]) * side
+        )
+
+    # Slopes are floats: their part of the value, up to 0.03 here, is good to 6e-8 of itself.
+    np.testing.assert_allclose(at(0.5)[:-1], at(-0.5)[1:], rtol=0, atol=1e-8)
+
+
+def test_layout() -> None:
+    gates = [boltzmann(3.0 + k) for k in range(6)]
+    table, _ = build_table(list(enumerate(gates)), 6.3, 0.005)
+    assert isinstance(table, GateTable)
+    assert table.value.shape == (table.n_bins, 2, 8)
+    assert table.slope.shape == (table.n_bins, 2, 3, 8)
+    assert (table.value.dtype, table.slope.dtype) == (np.float64, np.float32)
+    assert table.value.flags.c_contiguous and table.slope.flags.c_contiguous
+    centres = V_MIN + table.v_step * np.arange(table.n_bins)
+    for k, gate in enumerate(gates):
+        inf, rate = gate.at(centres, 6.3)
+        of_gate = table.value[:, k // 4]
+        np.testing.assert_allclose(of_gate[:, k % 4], inf, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(of_gate[:, 4 + k % 4], -np.expm1(-0.005 * rate), rtol=1e-8)
+    assert not table.value[:, 1, [2, 3, 6, 7]].any()
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    slope=st.floats(1.0, 30.0),
+    middle=st.floats(-90.0, 20.0),
+    power_of_tau=st.floats(-3.0, 4.0),
+    dt=st.sampled_from([0.001, 0.01, 0.1, 1.0]),
+)
+def test_any_smooth_gate_is_within_the_tolerance(
+    slope: float, middle: float, power_of_tau: float, dt: float
+) -> None:
+    gate = boltzmann(slope, middle, 10.0**power_of_tau)
+    table, steep = build_table([(0, gate)], 6.3, dt)
+    assert steep == []
+    assert table.error <= TOLERANCE
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-12, 1e12])
+def test_gates_that_stand_still_or_jump(rate: float) -> None:
+    gate = Gate("x", alpha=lambda v: 0.25 * rate + 0 * v, beta=lambda v: 0.75 * rate + 0 * v)
+    if rate == 0.0:
+        gate = Gate("x", inf=lambda v: 0.25 + 0 * v, tau=lambda v: np.inf + 0 * v)
+    x = np.linspace(0.0, 1.0, 16)[None]
+    found = advanced(membrane_of(gate), RANDOM_V[:16], x, celsius=6.3, dt=0.1)
+    np.testing.assert_allclose(
+        found, np.full_like(x, 0.25) if rate == 1e12 else x, rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("inf", "tau", "found"),
+    [
+        (lambda v: v / 0.0, lambda v: 1.0, "steady state -inf"),
+        (lambda v: 0.5, lambda v: 0.0 * v, "rate -?inf"),
+        (lambda v: 0.5, lambda v: -1.0, "rate -1/ms"),
+        (lambda v: np.sqrt(v), lambda v: 1.0, "steady state nan"),
+        (lambda v: 0.5, lambda v: np.where(v > 250, np.nan, 1.0), "rate nan"),
+    ],
+)
+def test_rates_that_no_gate_can_have_are_refused(inf: Any, tau: Any, found: str) -> None:
+    with pytest.raises(MembraneError, match=rf"gate 'x' at v = .*{found}"):
+        build_table([(0, Gate("x", inf=inf, tau=tau))], 6.3, 0.005)

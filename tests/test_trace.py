@@ -1,0 +1,419 @@
+"""Recorded expressions: run as instructions by the kernel they are what NumPy says they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axon import _kernel
+from axon.errors import MembraneError
+from axon.trace import Instruction, Recorder
+
+OPERATIONS = _kernel.operations()
+INPUTS = {"v": 0, "w": 1}
+rng = np.random.default_rng(0)
+V = np.concatenate([rng.uniform(-3.0, 3.0, 37), [0.0, 1.0, -1.0, 2.0]])
+W = np.concatenate([rng.uniform(-3.0, 3.0, 37), [1.0, 1.0, 0.0, 2.0]])
+
+Function = Callable[[Any, Any], Any]
+
+
+def record(function: Function) -> tuple[Recorder, Any]:
+    recorder = Recorder()
+    return recorder, recorder.symbol(function(recorder.input("v"), recorder.input("w")))
+
+
+def lowered(function: Function) -> tuple[list[Instruction], list[float], int, int]:
+    """Instructions, constants, number of temporaries, and where the result is."""
+    recorder, result = record(function)
+    code, consts, n_temps = recorder.emit({result: -1}, INPUTS, len(INPUTS))
+    return code, consts, n_temps, recorder.emitted[result]
+
+
+def operations(function: Function) -> list[str]:
+    return [op for op, *_ in lowered(function)[0]]
+
+
+def evaluate(function: Function, v: Any = V, w: Any = W) -> np.ndarray:
+    """What the instructions compute, each executed by the kernel."""
+    code, consts, n_temps, result = lowered(function)
+    v, w = np.broadcast_arrays(np.asarray(v, float), np.asarray(w, float))
+    first_temp = len(INPUTS) + len(consts)
+    memory: list[Any] = [v, w, *(np.full(v.shape, c) for c in consts), *[None] * n_temps]
+    for op, out, *operands in code:
+        used = operands[: OPERATIONS[op]]
+        assert operands[OPERATIONS[op] :] == [-1] * (3 - len(used))
+        assert out >= first_temp  # inputs and constants are read only
+        assert all(memory[slot] is not None for slot in used)
+        memory[out] = _kernel.apply(None, op, *(memory[slot] for slot in used))
+    return memory[result]
+
+
+def assert_as_numpy(function: Function, rtol: float = 1e-15, atol: float = 0.0) -> None:
+    with np.errstate(all="ignore"):
+        expected = np.broadcast_to(function(V, W), V.shape).astype(float)
+    np.testing.assert_allclose(evaluate(function), expected, rtol=rtol, atol=atol)
+
+
+# ---- what can be written -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda v, w: v + w,
+        lambda v, w: 2.0 + v,
+        lambda v, w: v - w,
+        lambda v, w: 2 - v,
+        lambda v, w: v * w,
+        lambda v, w: np.float64(3.0) * v,
+        lambda v, w: np.array(3.0) * v,
+        lambda v, w: v / w,
+        lambda v, w: 3 / v,
+        lambda v, w: v / 3.0,
+        lambda v, w: v / 8.0,
+        lambda v, w: -v,
+        lambda v, w: +v,
+        lambda v, w: abs(v),
+        lambda v, w: np.sqrt(v),
+        lambda v, w: np.fabs(v),
+        lambda v, w: np.minimum(v, w),
+        lambda v, w: np.maximum(v, 0.5),
+        lambda v, w: np.clip(v, -1.0, w),
+        lambda v, w: np.square(v),
+        lambda v, w: np.reciprocal(w),
+        lambda v, w: v < w,
+        lambda v, w: v <= w,
+        lambda v, w: v > 1.0,
+        lambda v, w: v >= 1.0,
+        lambda v, w: 0.0 < v,
+        lambda v, w: v == w,
+        lambda v, w: v != w,
+        lambda v, w: v == 0.0,
+        lambda v, w: (v > -1.0) & (v < 1.0),
+        lambda v, w: (v < -1.0) | (w > 1.0),
+        lambda v, w: ~(v < -1.0),
+        lambda v, w: np.logical_and(v, w),
+        lambda v, w: np.logical_or(v < 0, w < 0),
+        lambda v, w: np.logical_not(v),
+        lambda v, w: np.where(v < w, v, w),
+        lambda v, w: np.where(v == 0.0, 1.0, 1.0 / v),
+        lambda v, w: np.where(v > 0, 1, 0),
+        lambda v, w: np.where(True, v, w),
+        lambda v, w: v**0,
+        lambda v, w: v**1,
+        lambda v, w: v**2,
+        lambda v, w: v**0.5,
+        lambda v, w: 1.0,
+        lambda v, w: v,
+    ],
+)
+def test_exact_operations_are_exact(function: Function) -> None:
+    assert_as_numpy(function, rtol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "rtol"),
+    [
+        # A few ulp each; more where a result is composed of several operations.
+        (lambda v, w: np.exp(v), 1e-15),
+        (lambda v, w: np.expm1(v), 1e-15),
+        (lambda v, w: np.log(abs(v)), 1e-15),
+        (lambda v, w: np.tanh(v), 1e-15),
+        (lambda v, w: np.log10(abs(v) + 2.0), 2e-15),
+        (lambda v, w: np.log2(abs(v) + 2.0), 2e-15),
+        (lambda v, w: np.exp2(v), 2e-15),
+        (lambda v, w: np.cosh(v), 2e-15),
+        (lambda v, w: np.sinh(v), 2e-15),
+        (lambda v, w: np.log1p(abs(v)), 2e-15),
+        (lambda v, w: v**3, 1e-15),
+        (lambda v, w: v**-2, 1e-15),
+        (lambda v, w: v**7, 3e-15),
+        (lambda v, w: abs(v) ** 2.5, 4e-15),
+        (lambda v, w: (abs(v) + 1) ** w, 4e-15),
+        (lambda v, w: 3.0 ** ((w - 6.3) / 10), 4e-15),
+        (lambda v, w: np.power(2.0, w), 4e-15),
+        (lambda v, w: np.float_power(abs(v) + 1, w), 4e-15),
+    ],
+)
+def test_functions_are_good_to_a_few_ulp(function: Function, rtol: float) -> None:
+    assert_as_numpy(function, rtol)
+
+
+# Expressions as trees: a name or number, or a function of such.
+CONSTANTS = st.sampled_from([0.0, 1.0, -1.0, 0.5, 2.0, 4.0, 10.0]) | st.floats(-3.0, 3.0)
+LEAVES = st.sampled_from(["v", "w"]) | CONSTANTS
+# Bounded slopes: errors stay near those of the parts.
+UNARY: dict[str, Callable[[Any], Any]] = {
+    "neg": lambda x: -x,
+    "abs": abs,
+    "square": np.square,
+    "tanh": np.tanh,
+    "exp": lambda x: np.exp(np.tanh(x)),
+    "expm1": lambda x: np.expm1(np.tanh(x)),
+    "one less exp": lambda x: 1 - np.exp(np.tanh(x)),
+    "exp less one": lambda x: np.exp(-np.tanh(x)) - 1,
+    "sqrt": lambda x: np.sqrt(1.0 + x * x),
+    "log": lambda x: np.log(1.0 + np.abs(x)),
+    "singular": lambda x: 0.1 * (2.0 + np.tanh(x)) / (1 - np.exp(-(2.0 + np.tanh(x)) / 10)),
+    "eighth": lambda x: x / 8.0,
+    "third": lambda x: x / 3.0,
+}
+BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda x, y: x + y,
+    "sub": lambda x, y: x - y,
+    "mul": lambda x, y: x * y,
+    "div": lambda x, y: x / (1.0 + y * y),
+    "min": np.minimum,
+    "max": np.maximum,
+}
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.tuples(st.sampled_from(list(UNARY)), inner)
+        | st.tuples(st.sampled_from(list(BINARY)), inner, inner)
+        # Which side is taken is decided by values that both ways know exactly.
+        | st.tuples(st.sampled_from(["where <", "where =="]), LEAVES, LEAVES, inner, inner)
+    ),
+    max_leaves=12,
+)
+
+
+def build(tree: Any, v: Any, w: Any, seen: list[Any]) -> Any:
+    """The value of a tree; that of every node goes into `seen`."""
+    if isinstance(tree, tuple):
+        name, *parts = tree
+        args = [build(part, v, w, seen) for part in parts]
+        if name == "where <":
+            value = np.where(args[0] < args[1], args[2], args[3])
+        elif name == "where ==":
+            value = np.where(args[0] == args[1], args[2], args[3])
+        else:
+            value = (UNARY | BINARY)[name](*args)
+    else:
+        value = {"v": v, "w": w}.get(tree, tree) if isinstance(tree, str) else tree
+    seen.append(value)
+    return value
+
+
+@settings(deadline=None, max_examples=400)
+@given(tree=TREES)
+def test_any_expression_is_what_numpy_computes(tree: Any) -> None:
+    seen: list[Any] = []
+    with np.errstate(all="ignore"):
+        expected = np.broadcast_to(build(tree, V, W, seen), V.shape)
+        largest = max(1.0, *(np.abs(value).max() for value in seen))
+    found = evaluate(lambda v, w: build(tree, v, w, []))
+    # Roundings of the largest part, made larger by the next: every slope is below it, or 3.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14 * (2 + largest) ** 2)
+
+
+# ---- equal expressions are one, constants are folded -------------------------------------
+
+
+def test_equal_expressions_are_computed_once() -> None:
+    def function(v: Any, w: Any) -> Any:
+        return np.exp(v + w) * np.tanh(w + v) + np.exp(v + w)
+
+    assert sorted(operations(function)) == ["ADD", "ADD", "EXP", "MUL", "TANH"]
+    assert operations(lambda v, w: v * w - w * v) == ["MUL", "SUB"]
+    assert operations(lambda v, w: (v - w) / (v - w)) == ["SUB", "DIV"]
+    assert operations(lambda v, w: (v - w) + (w - v)) == ["SUB", "SUB", "ADD"]
+
+
+def test_constants_are_folded() -> None:
+    code, consts, n_temps, _ = lowered(lambda v, w: v * (2.0 * 3.0 + np.exp(np.float64(0.0))))
+    assert (code, consts, n_temps) == ([("MUL", 3, 0, 2, -1)], [7.0], 1)
+
+    def all_constant(v: Any, w: Any) -> Any:
+        one = v**0  # a constant that came from a symbol
+        return np.where(np.exp(v - v * one) < 2.0, 5.0, one)
+
+    assert operations(lambda v, w: np.sqrt(w**0 * 4.0) + v) == ["ADD"]
+    assert evaluate(all_constant)[0] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda v, w: v + 0.0, []),
+        (lambda v, w: 0 + v, []),
+        (lambda v, w: v - 0.0, []),
+        (lambda v, w: 1.0 * v, []),
+        (lambda v, w: v / 1.0, []),
+        (lambda v, w: -(-v), []),
+        (lambda v, w: v / 4.0, ["MUL"]),
+        (lambda v, w: v / 3.0, ["DIV"]),  # v times a rounded third would be another number
+        (lambda v, w: v * 0.0, ["MUL"]),  # NaN and infinity times zero are NaN
+        (lambda v, w: 1.0 - np.exp(v), ["EXPM1", "NEG"]),
+        (lambda v, w: np.exp(v) - 1.0, ["EXPM1"]),
+        (lambda v, w: -1 + np.exp(v), ["EXPM1"]),
+    ],
+)
+def test_what_is_simplified(function: Function, expected: list[str]) -> None:
+    assert operations(function) == expected
+
+
+def test_one_less_an_exponential_keeps_its_digits() -> None:
+    small = np.array([1e-3, 1e-9, -1e-12, 3e-16])
+    for function in (lambda v, w: 1 - np.exp(v), lambda v, w: -(np.exp(v) - 1)):
+        np.testing.assert_allclose(
+            evaluate(function, small, 0.0), -np.expm1(small), rtol=4e-16, atol=0
+        )
+
+
+def test_temporaries_are_used_again() -> None:
+    def chain(v: Any, w: Any) -> Any:
+        for k in range(200):
+            v = np.tanh(v + w * k)
+        return v
+
+    code, _, n_temps, _ = lowered(chain)
+    assert len(code) > 500
+    assert n_temps <= 3
+
+
+def test_long_expressions_need_no_recursion() -> None:
+    def long(v: Any, w: Any) -> Any:
+        total = v
+        for _ in range(20_000):
+            total = total * w + v
+        return total
+
+    assert len(operations(long)) == 40_000
+
+
+def test_results_go_where_they_belong() -> None:
+    recorder = Recorder()
+    x, y = recorder.input("x"), recorder.input("y")
+    results = {x + y: 0, np.exp(y): 1, x * 2.0: -1}
+    code, consts, _ = recorder.emit(results, {"x": 0, "y": 1}, 2)
+    memory: dict[int, Any] = {0: 0.25, 1: 0.5} | {2 + i: c for i, c in enumerate(consts)}
+    for op, out, *operands in code:
+        args = [memory[slot] for slot in operands if slot >= 0]
+        memory[out] = float(_kernel.apply(None, op, *args)[0])
+    third = recorder.emitted[x * 2.0]
+    assert (memory[0], memory[third]) == (0.75, 0.5)
+    assert memory[1] == pytest.approx(math.exp(0.5), rel=4e-16)
+
+
+def test_the_same_function_gives_the_same_instructions() -> None:
+    def function(v: Any, w: Any) -> Any:
+        parts = [np.exp(v * k) * np.tanh(w + k) for k in range(1, 20)]
+        return sum(p * q for p, q in zip(parts, reversed(parts), strict=True))
+
+    codes, kept = [], []
+    for k in range(20):
+        codes.append(lowered(function))
+        kept.append([object() for _ in range(97 * k)])  # so that nodes lie elsewhere each time
+        kept[::2] = [None] * len(kept[::2])
+    assert all(code == codes[0] for code in codes)
+
+
+# ---- singular rates ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "limit"),
+    [
+        (lambda v, w: v / (np.exp(v) - 1), 0.0, 1.0),
+        (lambda v, w: v / np.expm1(v), 0.0, 1.0),
+        (lambda v, w: v / (1 - np.exp(-v)), 0.0, 1.0),
+        (lambda v, w: 0.1 * (v + 40) / (1 - np.exp(-(v + 40) / 10)), -40.0, 1.0),
+        (lambda v, w: 0.1 * (v + 40) / (1 - np.exp(-0.1 * (v + 40))), -40.0, 1.0),
+        (lambda v, w: (v + 40) / 10 / (1 - np.exp((-40 - v) / 10)), -40.0, 1.0),
+        (lambda v, w: (v + 40) / (1 - np.exp(-(v + 40) / 10)) / 10, -40.0, 1.0),
+        (lambda v, w: -0.1 * (v + 40) / (np.exp(-(v + 40) / 10) - 1), -40.0, 1.0),
+        (lambda v, w: 0.01 * (10 - (v + 65)) / (np.exp((10 - (v + 65)) / 10) - 1), -55.0, 0.1),
+        (lambda v, w: 0.32 * (13.1 - v) / (np.exp((13.1 - v) / 4) - 1), 13.1, 1.28),
+        (lambda v, w: (2 * v + 80) / (1 - np.exp(-v / 10 - 4)), -40.0, 20.0),
+        (lambda v, w: -(v + 35.1) * 0.182 / np.expm1(-(v + 35.1) / 9), -35.1, 1.638),
+    ],
+)
+def test_singular_rates_take_their_limit(function: Function, at: float, limit: float) -> None:
+    assert "EXPREL" in operations(function)
+    np.testing.assert_allclose(evaluate(function, [at], 0.0), limit, rtol=1e-14)
+    v = at + np.concatenate([-np.logspace(-14, 2, 50), np.logspace(-14, 2, 50)])
+    found = evaluate(function, v, 0.0)
+    far = np.abs(v - at) > 0.1
+    # Where the formula itself keeps 14 digits; nearer it is the limit, but for its slope.
+    np.testing.assert_allclose(found[far], function(v[far], 0.0), rtol=1e-13)
+    near = np.abs(v - at) < 1e-6
+    np.testing.assert_allclose(found[near], limit, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda v, w: (v + 40) / (1 - np.exp(-(v + 41) / 10)),  # a true pole
+        lambda v, w: w / (1 - np.exp(-v)),
+        lambda v, w: v * w / np.expm1(v),
+        lambda v, w: 2.0 / np.expm1(v),
+    ],
+)
+def test_what_has_no_limit_is_left_alone(function: Function) -> None:
+    assert "EXPREL" not in operations(function)
+    v = np.array([0.5, -2.0, 7.0])
+    np.testing.assert_allclose(evaluate(function, v, 1.5), function(v, 1.5), rtol=1e-13)
+
+
+# ---- what cannot be recorded -------------------------------------------------------------
+
+
+def by_if(v: Any, w: Any) -> Any:
+    return 1.0 if v > 0 else w
+
+
+def by_and(v: Any, w: Any) -> Any:
+    return np.where(v > 0 and w > 0, v, w)
+
+
+@pytest.mark.parametrize(
+    "function", [by_if, by_and, lambda v, w: max(v, w), lambda v, w: not v, lambda v, w: 0 < v < 1]
+)
+def test_decisions_of_python_are_refused_with_advice(function: Function) -> None:
+    with pytest.raises(MembraneError, match=r"`if`.*use numpy\.where"):
+        record(function)
+
+
+@pytest.mark.parametrize("function", [lambda v, w: math.exp(v), lambda v, w: float(v) + w])
+def test_functions_of_math_are_refused_with_advice(function: Function) -> None:
+    with pytest.raises(MembraneError, match="use numpy functions, not those of math"):
+        record(function)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda v, w: np.sin(v), "sin"),
+        (lambda v, w: np.heaviside(v, 0.5), "heaviside"),
+        (lambda v, w: np.floor_divide(v, w), "floor_divide"),
+        (lambda v, w: np.sum(v), "sum"),
+        (lambda v, w: np.interp(v, [0, 1], [2, 3]), "interp"),
+        (lambda v, w: np.where(v), "where"),
+    ],
+)
+def test_functions_that_the_kernel_lacks_are_refused_by_name(function: Function, name: str) -> None:
+    with pytest.raises(MembraneError, match=rf"numpy\.{name} is not available"):
+        record(function)
+
+
+def test_arrays_are_refused() -> None:
+    with pytest.raises(MembraneError, match=r"shape \(3,\).*parameter of the membrane"):
+        record(lambda v, w: v * np.arange(3.0))
+
+
+def test_symbols_of_two_recordings_do_not_mix() -> None:
+    foreign = Recorder().input("v")
+    with pytest.raises(MembraneError, match="two recordings"):
+        record(lambda v, w: v + foreign)
+
+
+def test_an_expression_can_be_read() -> None:
+    assert repr(record(lambda v, w: np.exp(v + 2.5) / w)[1]) == "div(exp(add(v, 2.5)), w)"
