@@ -11,12 +11,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
+import itertools
 import logging
 import os
 import re
 import secrets
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -175,20 +176,24 @@ class Folder:
             _write(file, image, 0)
         return Segment(first, commit.stop, previous, digest, path)
 
-    def merge(self, recording: Recording, links: list[Segment]) -> None:
-        """Make the finished file of all segments, after checking that they are as written."""
-        needed = sum(segment.path.stat().st_size for segment in links)
+    def merge(self, recording: Recording, links: list[Segment], rest: Commit) -> None:
+        """Make the finished file of all segments, and of the `rest` that is in none.
+
+        The segments are checked to be as they were written.
+        """
+        sizes = [segment.path.stat().st_size for segment in links]
+        needed = sum(sizes) + sum(len(chunk.stream) for chunk in rest.chunks)
         disk = os.statvfs(self.path)
         if (free := disk.f_bavail * disk.f_frsize) < needed:
             raise WriteError(
-                f"can't write {self.output}: it needs {needed / 1e6:.0f} MB, and "
-                f"{free / 1e6:.0f} MB are free; all rows are in {self.path}"
+                f"can't write {self.output}: it needs {needed / 1e6:.0f} MB, and only "
+                f"{free / 1e6:.0f} MB are free; what is committed is in {self.path}"
             )
         with self._renamed(self.output) as file:
             sink = _Sink(file)
             try:
                 with h5py.File(sink, "w", libver=runfile.HDF5_VERSION) as merged:
-                    _fill(merged, recording, links, sink)
+                    _fill(merged, recording, links, rest, sink)
             finally:
                 sink.check()
 
@@ -247,8 +252,8 @@ class Commit(NamedTuple):
 
     stop: int
     """The row after the last that is in a whole chunk; at the end of the run, after the last."""
-    chunks: deque[Chunk]
-    """All chunks up to there that no segment holds yet, in their order; used up by writing."""
+    chunks: list[Chunk]
+    """All chunks up to there that no segment holds yet, in their order."""
     spikes: Array
     """Those since the segment before, ``(k,)`` of `runfile.SPIKE`."""
     carry: list[bytes]
@@ -265,10 +270,8 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
     with h5py.File(memory, "w", libver=runfile.HDF5_VERSION) as file:
         file.attrs["previous"] = runfile.text(previous)
         v = runfile.create(file, recording, first, commit.stop)
-        while commit.chunks:
-            chunk = commit.chunks.popleft()
-            at = (chunk.down * ROWS - first, chunk.across * recording.width)
-            v.id.write_direct_chunk(at, chunk.stream)
+        for chunk in commit.chunks:
+            _write_chunk(v, recording, first, chunk)
 
         carry = runfile.create_field(file.create_group("carry"), "v", recording, commit.carried)
         for j, stream in enumerate(commit.carry):
@@ -288,26 +291,53 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
     return memory.getbuffer()
 
 
-def _fill(file: h5py.File, recording: Recording, links: list[Segment], sink: _Sink) -> None:
-    # Segment after segment for the field, then again for the spikes, so that the order in which
-    # HDF5 is given things, and with it every byte, doesn't depend on where segments end.
+def _fill(
+    file: h5py.File, recording: Recording, links: list[Segment], rest: Commit, sink: _Sink
+) -> None:
+    # All of the field, and only then the spikes: so the order in which HDF5 is given things, and
+    # with it every byte of the file, doesn't depend on where segments end.
     v = runfile.create(file, recording, 0, recording.n_rows)
-    n_spikes = 0
-    for segment in links:
-        image = segment.path.read_bytes()
-        if _digest(image) != segment.digest:
-            raise RunFileError(f"{segment.path} is not as it was written; the disk may be faulty")
+    n_spikes = len(rest.spikes)
+    for segment, image in _images(links):
         with runfile.reading(segment.path, io.BytesIO(image)) as part:
             chunks = part.chunks("v", recording.dtype, 2)
-            for i, j in np.ndindex(chunks.spans.shape[:-1]):
-                stream = part.bytes_at(*chunks.span(i, j))
-                v.id.write_direct_chunk((segment.first + i * ROWS, j * recording.width), stream)
+            for down, across in np.ndindex(chunks.spans.shape[:-1]):
+                stream = part.bytes_at(*chunks.span(down, across))
+                chunk = Chunk(segment.first // ROWS + down, across, stream)
+                _write_chunk(v, recording, 0, chunk)
             n_spikes += part.n_spikes()
         sink.check()
+    for chunk in rest.chunks:
+        _write_chunk(v, recording, 0, chunk)
+
     spikes = runfile.Spikes(file, recording, n_spikes)
-    for batch in _in_order(_spikes_of(segment) for segment in links):
+    batches = (_spikes_of(segment) for segment in links)
+    for batch in _in_order(itertools.chain(batches, [rest.spikes])):
         spikes.add(batch)
     spikes.close()
+
+
+def _images(links: list[Segment]) -> Iterator[tuple[Segment, bytes]]:
+    # The bytes of each segment, read and checked while those of the one before are used.
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(_image_of, links[0])
+        for segment, after in itertools.zip_longest(links, links[1:]):
+            image = coming.result()
+            if after:
+                coming = reader.submit(_image_of, after)
+            yield segment, image
+
+
+def _image_of(segment: Segment) -> bytes:
+    image = segment.path.read_bytes()
+    if _digest(image) != segment.digest:
+        raise RunFileError(f"{segment.path} is not as it was written: the disk may be faulty")
+    return image
+
+
+def _write_chunk(v: h5py.Dataset, recording: Recording, first: int, chunk: Chunk) -> None:
+    at = chunk.down * ROWS - first, chunk.across * recording.width
+    v.id.write_direct_chunk(at, chunk.stream)
 
 
 def _spikes_of(segment: Segment) -> Array:

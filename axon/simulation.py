@@ -160,6 +160,12 @@ class Simulation:
             return self._rest()
         return np.broadcast_to(self._v_init, (self.axon.n,)).astype(np.float64)
 
+    @cached_property
+    def _gates_init(self) -> npt.NDArray[np.float64]:
+        """Every gate at its steady state for `v_init`, one gate after the other."""
+        states = [gate.at(self.v_init, self.celsius)[0] for _, gate in self.membrane.gates]
+        return np.concatenate([np.zeros(0), *states])
+
     def _kernel(self, recording: Recording | None = None) -> _kernel.Kernel:
         recorded = np.zeros(0, np.int64) if recording is None else recording.compartments
         sources = len(self.stimuli)
@@ -231,10 +237,8 @@ class Simulation:
 
     def _start(self, kernel: _kernel.Kernel) -> None:
         """Potentials and gates at time zero."""
-        v = self.v_init
-        kernel.set("v", v)
-        states = [gate.at(v, self.celsius)[0] for _, gate in self.membrane.gates]
-        kernel.set("state", np.concatenate([np.zeros(0), *states]))
+        kernel.set("v", self.v_init)
+        kernel.set("state", self._gates_init)
 
     def recording(
         self,

@@ -13,7 +13,6 @@ import platform
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -211,7 +210,9 @@ class RunWriter:
         if self._is_due():
             held = self._rows % ROWS
             carry = self._filling[:, :held].copy()
-            self._commit(self._rows - held, carry, get_state())
+            self._committing.set()
+            self._last_commit = time.monotonic()
+            self._jobs.put(self._job(self._rows - held, carry, get_state()))
 
     @property
     def progress(self) -> int:
@@ -219,12 +220,14 @@ class RunWriter:
         return self._committer.rows
 
     def finish(self) -> None:
-        """Commit what is left, and make the finished file of all segments.
+        """Make the finished file, and remove the segments.
 
         Raises
         ------
         WriteError
-            If that can't be written. The segments then stay, and all rows can be read from them.
+            If it can't be written. The segments then stay, and what is in none is committed.
+        RunFileError
+            If a segment is not as it was written.
         """
         self._check()
         if self._rows != self._recording.n_rows:
@@ -232,11 +235,10 @@ class RunWriter:
         if held := self._rows % ROWS:
             self._filling[:, held:] = 0
             self._jobs.put(self._filling)
-        self._commit(self._rows, self._filling[:, :0], {})
+        self._stop()
         try:
-            self._stop()
             self._raise_error()
-            self._folder.merge(self._recording, self._committer.links)
+            self._committer.finish(self._job(self._rows, self._filling[:, :0], {}))
         except BaseException:
             self._folder.release()
             raise
@@ -316,13 +318,11 @@ class RunWriter:
         filled = self._rows % ROWS < max(1, self._latest)
         return filled and self._committer.nbytes >= self._commit_bytes
 
-    def _commit(self, stop: int, carry: Array, state: State) -> None:
+    def _job(self, stop: int, carry: Array, state: State) -> _Job:
         spikes = np.concatenate([np.empty(0, SPIKE), *self._spikes])
         self._spikes = []
         self._spike_bytes = 0
-        self._last_commit = time.monotonic()
-        self._committing.set()
-        self._jobs.put(_Job(stop, spikes, carry, state))
+        return _Job(stop, spikes, carry, state)
 
     def _stop(self) -> None:
         self._closed = True
@@ -380,7 +380,7 @@ class _Committer:
         self._folder = folder
         self._recording = recording
         self._log = log
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: list[Chunk] = []
         self._down = 0
         self.links: list[Segment] = []
         self.nbytes = 0
@@ -399,17 +399,30 @@ class _Committer:
     def commit(self, job: _Job) -> None:
         """Write a segment."""
         begin = time.monotonic()
+        first, previous = (self.links[-1].stop, self.links[-1].digest) if self.links else (0, FIRST)
+        segment = self._folder.add(self._recording, self._all(job), first, previous)
+        self._chunks = []
+        self.nbytes = 0
+        self.links.append(segment)
+        self.rows = job.stop + job.carry.shape[1]
+        seconds = round(time.monotonic() - begin, 6)
+        self._log("commit", rows=self.rows, segment=segment.path.name, seconds=seconds)
+
+    def finish(self, job: _Job) -> None:
+        """Make the finished file; what is in no segment goes there without one."""
+        try:
+            self._folder.merge(self._recording, self.links, self._all(job))
+            self.rows = job.stop
+        except BaseException:
+            with suppress(WriteError):
+                self.commit(job)
+            raise
+
+    def _all(self, job: _Job) -> Commit:
         carried = job.carry.shape[1]
         chunk = np.zeros((ROWS, self._recording.width), self._recording.dtype)
         carry = []
         for block in job.carry if carried else ():
             chunk[:carried] = block
             carry.append(self._recording.encode(chunk))
-        first, previous = (self.links[-1].stop, self.links[-1].digest) if self.links else (0, FIRST)
-        commit = Commit(job.stop, self._chunks, job.spikes, carry, carried, job.state)
-        segment = self._folder.add(self._recording, commit, first, previous)
-        self.links.append(segment)
-        self.rows = job.stop + carried
-        self.nbytes = 0
-        seconds = round(time.monotonic() - begin, 6)
-        self._log("commit", rows=self.rows, segment=segment.path.name, seconds=seconds)
+        return Commit(job.stop, self._chunks, job.spikes, carry, carried, job.state)

@@ -25,6 +25,8 @@ static int kernel_step(ax_sim *self, ax_drive *drive, int damped) {
     if (!damped) {
         if (self->injecting)
             return solve_all(self, FROM_MEMBRANE_INJECTED, EXTRAPOLATED, halved, drive);
+        if (self->unit_area)
+            return solve_all(self, FROM_MEMBRANE_UNIT, EXTRAPOLATED, halved, drive);
         return solve_all(self, FROM_MEMBRANE, EXTRAPOLATED, halved, drive);
     }
     solve_all(self, FROM_MEMBRANE_KEPT, INTO_DELTA, halved, drive);

@@ -14,7 +14,7 @@ typedef struct {
 AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, const int clamped,
                            places *out) {
     const ax_membrane *m = &self->program.m;
-    const v8 scale = v8_set1(1.0 / m->table_step), shift = v8_set1(-m->table_min / m->table_step);
+    const v8 scale = v8_set1(self->program.bins_per_mv), shift = v8_set1(self->program.bin_at_zero);
     const v8 last = v8_set1(m->n_bins - 1), zero = v8_set1(0.0), magic = v8_set1(AX_ROUND_MAGIC);
     const v8 bin_bytes = v8_set1((double)self->program.bin_bytes);
     const double *v = self->v + row * AX_LANES;

@@ -120,6 +120,8 @@ static int build_table(ax_program *self, const ax_membrane *m) {
     self->bin_bytes = (int64_t)self->n_blocks * AX_TABLE_BLOCK;
     if (m->n_gates == 0)
         return AX_OK;
+    self->bins_per_mv = 1.0 / m->table_step;
+    self->bin_at_zero = -m->table_min / m->table_step;
     self->table = ax_alloc(m->n_bins, (size_t)self->bin_bytes);
     if (self->table == NULL)
         return AX_ERR_MEMORY;

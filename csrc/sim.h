@@ -49,6 +49,8 @@ typedef struct {
 
 int ax_topology_create(ax_topology *self, const ax_cable *cable);
 void ax_topology_free(ax_topology *self);
+/* Multiply all joints. */
+void ax_topology_scale(ax_topology *self, double factor);
 
 /* A program that has been checked: every slot is in range, nothing is read before it is written. */
 typedef struct {
@@ -56,6 +58,7 @@ typedef struct {
     int32_t n_slots, first_state, first_param, first_const, first_temp;
     int32_t n_blocks;   /* of four gates */
     int64_t bin_bytes;  /* of a table row: n_blocks times {8 double, 3 * 8 float, padding} */
+    double bins_per_mv, bin_at_zero;
     char *table;
     int32_t n_ohmic;    /* operands of all ohmic terms */
     int32_t block_rows; /* rows the program runs over at a time */
@@ -94,6 +97,9 @@ struct ax_sim {
     /* [n_rows * 8] each */
     double *v, *area, *charge, *axial; /* charge: capacitance over the implicit step, uS */
     ax_steps property_step;
+    /* Of a cable with one area everywhere all equations are divided by it; area is then 1. */
+    int unit_area;
+    double scale; /* what they were multiplied by: 1, or the area's reciprocal */
     double *injected;                  /* nA in this step */
     double *diagonal, *delta;          /* kept by damped steps */
     double *back, *fill, *right;       /* of the elimination, for substitution */
@@ -111,8 +117,9 @@ struct ax_sim {
     double *node_diagonal, *node_right, *node_joint, *node_value;
     double *sum_diagonal, *sum_right;
 
-    ax_sources sources; /* its pointers lie in memory of our own */
-    int64_t *source_slot;
+    ax_sources sources;    /* its pointers lie in memory of our own, or are NULL */
+    int64_t *source_slot;  /* of each entry */
+    double *source_weight; /* of each entry, scaled */
     int injecting; /* injected is not all zero */
 
     int64_t n_recorded, record_every;

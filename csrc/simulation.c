@@ -64,19 +64,26 @@ static int64_t step_of(const double *values, int64_t n) {
 }
 
 static void lay_out_cable(ax_sim *self, const ax_cable *cable) {
-    const ax_topology *t = &self->topology;
+    ax_topology *t = &self->topology;
     const double implicit = self->backward_euler ? self->dt : 0.5 * self->dt;
-    lay_out(self, cable->area, self->area);
-    lay_out(self, cable->capacitance, self->charge);
-    for (int64_t at = 0; at < t->n_rows * AX_LANES; at++)
-        self->charge[at] /= implicit;
-    /* axial[at]: the joint with the row below; none below padding and nodes. */
-    for (int64_t i = 0; i + 1 < t->n; i++)
-        if (t->slot[i + 1] == t->slot[i] + AX_LANES)
-            self->axial[t->slot[i]] = cable->axial[i];
     self->property_step = (ax_steps){.area = step_of(cable->area, t->n),
                                      .charge = step_of(cable->capacitance, t->n),
                                      .axial = step_of(cable->axial, t->n - 1)};
+    self->unit_area = self->property_step.area == 0;
+    self->scale = self->unit_area ? 1.0 / cable->area[0] : 1.0;
+    lay_out(self, cable->area, self->area);
+    lay_out(self, cable->capacitance, self->charge);
+    for (int64_t at = 0; at < t->n_rows * AX_LANES; at++) {
+        self->area[at] = self->unit_area ? 1.0 : self->area[at];
+        self->charge[at] *= self->scale / implicit;
+    }
+    /* axial[at]: the joint with the row below; none below padding and nodes. */
+    for (int64_t i = 0; i + 1 < t->n; i++)
+        if (t->slot[i + 1] == t->slot[i] + AX_LANES)
+            self->axial[t->slot[i]] = cable->axial[i] * self->scale;
+    ax_topology_scale(t, self->scale);
+    for (int64_t e = 0; e < self->sources.n_entries; e++)
+        self->source_weight[e] *= self->scale;
 }
 
 static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
@@ -139,17 +146,16 @@ static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
 static int lay_out_sources(ax_sim *self, const ax_sources *sources) {
     const int64_t entries = sources->n_entries;
     int32_t *source = ax_alloc(entries, sizeof *source);
-    double *weight = ax_alloc(entries, sizeof *weight);
+    self->source_weight = ax_alloc(entries, sizeof *self->source_weight);
     self->source_slot = ax_alloc(entries, sizeof *self->source_slot);
     self->sources = (ax_sources){.n_sources = sources->n_sources,
                                  .n_entries = entries,
-                                 .source = source,
-                                 .weight = weight};
-    if (!source || !weight || !self->source_slot)
+                                 .source = source};
+    if (!source || !self->source_weight || !self->source_slot)
         return AX_ERR_MEMORY;
     for (int64_t e = 0; e < entries; e++) {
         source[e] = sources->source[e];
-        weight[e] = sources->weight[e];
+        self->source_weight[e] = sources->weight[e];
         self->source_slot[e] = self->topology.slot[sources->compartment[e]];
     }
     return AX_OK;
@@ -239,7 +245,7 @@ void ax_sim_free(ax_sim *self) {
                            self->uniform, self->ohmic, self->conductance, self->drive, self->node_diagonal,
                            self->node_right, self->node_joint, self->node_value,
                            self->sum_diagonal, self->sum_right, (void *)self->sources.source,
-                           (void *)self->sources.weight, self->source_slot, self->recorded_slot};
+                           self->source_weight, self->source_slot, self->recorded_slot};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         ax_release(owned[i]);
     ax_program_free(&self->program);
@@ -322,7 +328,7 @@ static void inject(ax_sim *self, const double *current) {
     if (wanted)
         for (int64_t e = 0; e < self->sources.n_entries; e++)
             self->injected[self->source_slot[e]] +=
-                self->sources.weight[e] * current[self->sources.source[e]];
+                self->source_weight[e] * current[self->sources.source[e]];
     self->injecting = wanted;
 }
 

@@ -32,6 +32,7 @@ typedef struct {
 
 /* Where a row's diagonal and right-hand side come from. */
 enum {
+    FROM_MEMBRANE_UNIT,     /* the step's own, nothing injected, every area 1 */
     FROM_MEMBRANE,          /* the step's own, nothing injected */
     FROM_MEMBRANE_INJECTED, /* the step's own */
     FROM_MEMBRANE_KEPT,     /* the same, and the diagonal is kept */
@@ -93,10 +94,16 @@ AX_INLINE equation assemble_row(ax_sim *self, int64_t at, properties p, const do
     const v8 next = v8_load(self->v + at + AX_LANES);
     const v8 flux = v8_mul(axial, v8_sub(next, e->v));
     const v8 current = v8_fms(conductance, e->v, v8_load(d));
-    row.right = v8_fnma(area, current, v8_sub(flux, e->flux));
-    if (source != FROM_MEMBRANE)
+    if (source == FROM_MEMBRANE_UNIT) { /* multiplications by 1 left out: the same bits */
+        row.right = v8_sub(v8_sub(flux, e->flux), current);
+        row.diagonal = v8_add(v8_add(conductance, v8_load(p.charge)), v8_add(axial, e->axial));
+    } else {
+        row.right = v8_fnma(area, current, v8_sub(flux, e->flux));
+        row.diagonal =
+            v8_add(v8_fma(area, conductance, v8_load(p.charge)), v8_add(axial, e->axial));
+    }
+    if (source > FROM_MEMBRANE)
         row.right = v8_add(row.right, v8_load(self->injected + at));
-    row.diagonal = v8_add(v8_fma(area, conductance, v8_load(p.charge)), v8_add(axial, e->axial));
     if (source == FROM_MEMBRANE_KEPT)
         v8_store(self->diagonal + at, row.diagonal);
     e->v = next;
@@ -169,7 +176,7 @@ AX_INLINE void hand_over_nodes(ax_sim *self, int64_t at, int32_t chunk, const do
         const v8 area = v8_load(self->area + at), conductance = v8_load(g);
         const v8 current = v8_fms(conductance, e->v, v8_load(d));
         right = v8_fnma(area, current, v8_sub(v8_set1(0.0), e->flux));
-        if (source != FROM_MEMBRANE)
+        if (source > FROM_MEMBRANE)
             right = v8_add(right, v8_load(self->injected + at));
         diagonal = v8_add(v8_fma(area, conductance, v8_load(self->charge + at)),
                           v8_add(v8_load(self->topology.node_axial + chunk), e->axial));
@@ -298,31 +305,62 @@ static void emit_spikes(ax_sim *self, ax_drive *drive, unsigned lanes, int64_t a
 
 typedef struct {
     v8 threshold, bound;
-    m8 inside; /* every |V| so far is within the bound */
+    unsigned inside; /* lanes in which every |V| so far is within the bound, as bits */
 } watch;
 
-AX_INLINE void settle_row(ax_sim *self, int64_t at, v8 x, const int into, ax_drive *drive,
+/* V after the step, from the solution x; what it was goes into *before. */
+AX_INLINE v8 settle_row(ax_sim *self, int64_t at, v8 x, const int into, v8 *before) {
+    v8 after;
+    *before = v8_load(self->v + at);
+    if (into == EXTRAPOLATED)
+        after = v8_fma(v8_set1(2.0), x, *before);
+    else if (into == ADDED_TO_DELTA)
+        after = v8_add(*before, v8_add(x, v8_load(self->delta + at)));
+    else
+        after = v8_add(*before, x);
+    v8_store(self->v + at, after);
+    return after;
+}
+
+/* Below the threshold and inside the bound, as most of an axon is: nothing to look at. */
+AX_INLINE m8 dull(v8 after, const watch *w) {
+    return m8_and(v8_lt(after, w->threshold), v8_le(v8_abs(after), w->bound));
+}
+
+AX_INLINE void look_at_row(ax_sim *self, int64_t at, v8 before, v8 after, ax_drive *drive,
+                           watch *w) {
+    w->inside &= m8_bits(v8_le(v8_abs(after), w->bound));
+    const unsigned crossed =
+        m8_bits(m8_and(v8_lt(before, w->threshold), v8_le(w->threshold, after)));
+    if (crossed != 0)
+        emit_spikes(self, drive, crossed, at, before, after);
+}
+
+AX_INLINE void settle_one(ax_sim *self, int64_t at, v8 x, const int into, ax_drive *drive,
                           watch *w) {
     if (into == INTO_DELTA) {
         v8_store(self->delta + at, x);
         return;
     }
-    const v8 before = v8_load(self->v + at);
-    v8 after;
-    if (into == EXTRAPOLATED)
-        after = v8_fma(v8_set1(2.0), x, before);
-    else if (into == ADDED_TO_DELTA)
-        after = v8_add(before, v8_add(x, v8_load(self->delta + at)));
-    else
-        after = v8_add(before, x);
-    v8_store(self->v + at, after);
-    w->inside = m8_and(w->inside, v8_le(v8_abs(after), w->bound));
-    /* Most rows lie below the threshold: one comparison sees that. */
-    const m8 above = v8_le(w->threshold, after);
-    if (__builtin_expect(m8_bits(above) != 0, 0)) {
-        const unsigned crossed = m8_bits(m8_and(above, v8_lt(before, w->threshold)));
-        if (crossed != 0)
-            emit_spikes(self, drive, crossed, at, before, after);
+    v8 before;
+    const v8 after = settle_row(self, at, x, into, &before);
+    if (__builtin_expect(m8_bits(dull(after, w)) != 0xff, 0))
+        look_at_row(self, at, before, after, drive, w);
+}
+
+AX_INLINE void settle_pair(ax_sim *self, int64_t at, v8 x_a, v8 x_b, const int into,
+                           ax_drive *drive, watch *w) {
+    if (into == INTO_DELTA) {
+        v8_store(self->delta + at, x_a);
+        v8_store(self->delta + at + AX_LANES, x_b);
+        return;
+    }
+    v8 before_a, before_b;
+    const v8 a = settle_row(self, at, x_a, into, &before_a);
+    const v8 b = settle_row(self, at + AX_LANES, x_b, into, &before_b);
+    if (__builtin_expect(m8_bits(m8_and(dull(a, w), dull(b, w))) != 0xff, 0)) {
+        look_at_row(self, at, before_a, a, drive, w);
+        look_at_row(self, at + AX_LANES, before_b, b, drive, w);
     }
 }
 
@@ -338,13 +376,13 @@ AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int groups, cons
     v8 x[AX_MAX_GROUPS], left[AX_MAX_GROUPS];
     int64_t first[AX_MAX_GROUPS];
     watch w = {v8_set1(self->spike_threshold), v8_set1(self->v_inside),
-               v8_eq(v8_set1(0.0), v8_set1(0.0))};
+               0xff};
     for (int k = 0; k < groups; k++) {
         const int32_t chunk = tile->chunk0 + k * AX_LANES;
         left[k] = v8_gather(self->node_value, self->topology.left_node + chunk);
         x[k] = v8_load(self->node_value + chunk);
         first[k] = (tile->row0 + (int64_t)k * rows) * AX_LANES;
-        settle_row(self, first[k] + (int64_t)(rows - 1) * AX_LANES, x[k], into, drive, &w);
+        settle_one(self, first[k] + (int64_t)(rows - 1) * AX_LANES, x[k], into, drive, &w);
     }
     int32_t row = rows - 3;
     for (; row >= tile->singles; row -= 2)
@@ -352,16 +390,15 @@ AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int groups, cons
             const int64_t a = first[k] + (int64_t)row * AX_LANES, b = a + AX_LANES;
             const v8 x_b = substitute(self, b, x[k], left[k]);
             x[k] = substitute(self, a, x[k], left[k]);
-            settle_row(self, b, x_b, into, drive, &w);
-            settle_row(self, a, x[k], into, drive, &w);
+            settle_pair(self, a, x[k], x_b, into, drive, &w);
         }
     for (row = (tile->singles < rows - 1 ? tile->singles : rows - 1) - 1; row >= 0; row--)
         for (int k = 0; k < groups; k++) {
             const int64_t at = first[k] + (int64_t)row * AX_LANES;
             x[k] = substitute(self, at, x[k], left[k]);
-            settle_row(self, at, x[k], into, drive, &w);
+            settle_one(self, at, x[k], into, drive, &w);
         }
-    return m8_bits(w.inside) == 0xff;
+    return w.inside == 0xff;
 }
 
 /* One implicit solve over all tiles. */

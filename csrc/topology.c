@@ -115,6 +115,15 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable) {
     return AX_OK;
 }
 
+void ax_topology_scale(ax_topology *self, double factor) {
+    for (int32_t chunk = 0; chunk < self->n_chunks; chunk++) {
+        self->left_axial[chunk] *= factor;
+        self->node_axial[chunk] *= factor;
+    }
+    for (int64_t i = 0; i < (int64_t)self->tiles[0].prologue * self->n_chunks; i++)
+        self->joints[i] *= factor;
+}
+
 void ax_topology_free(ax_topology *self) {
     ax_release(self->tiles);
     ax_release(self->slot);

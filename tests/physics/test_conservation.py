@@ -55,9 +55,7 @@ def final(simulation: axon.Simulation, duration: float) -> np.ndarray:
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), dt=st.sampled_from([0.1, 0.05, 0.01]), method=st.sampled_from(METHODS))
-def test_charge_in_is_charge_on_the_membrane(
-    data: st.DataObject, dt: float, method: str
-) -> None:
+def test_charge_in_is_charge_on_the_membrane(data: st.DataObject, dt: float, method: str) -> None:
     """Kirchhoff's law: without channels, what electrodes put in stays on the membrane.
 
     To 1e-10 of the charge, wherever within a step the currents begin and end, whatever the shape.

@@ -59,7 +59,7 @@ def test_below_threshold_nothing_arrives(fraction: float) -> None:
     J. Physiol. 47, 460-474 (1914) for nerve.
     """
     v = np.asarray(run(pulse(fraction * threshold()), NEEDED + 10, far=True).v)
-    # 25 length constants away from where it was.
+    # Twenty length constants away from where it was.
     assert np.abs(v - v[0]).max() < 1e-6
 
 
@@ -96,7 +96,9 @@ def test_absolute_refractory_period(gap: float) -> None:
     assert not second_arrives(gap, 50.0)
 
 
-@pytest.mark.parametrize(("gap", "too_little", "enough"), [(8, 3.5, 4.5), (10, 2.2, 3), (12, 1.5, 2.2)])
+@pytest.mark.parametrize(
+    ("gap", "too_little", "enough"), [(8, 3.5, 4.5), (10, 2.2, 3), (12, 1.5, 2.2)]
+)
 def test_relative_refractory_period(gap: float, too_little: float, enough: float) -> None:
     """Then it takes more than at rest, and ever less: four times the threshold, then twice.
 
@@ -128,9 +130,10 @@ def test_impulses_that_collide_annihilate(delay: float) -> None:
     np.testing.assert_array_equal(np.bincount(spikes["compartment"]), np.ones(FIBRE.n))
     # They meet where both have been under way for as long.
     meeting = spikes["x"][-1]
-    alone = run(waveform, 40.0).spikes
-    assert np.bincount(alone["compartment"]).tolist() == [1] * FIBRE.n
-    to_here = np.interp(meeting, alone["x"], alone["time"])
-    to_there = np.interp(LENGTH - meeting, alone["x"], alone["time"]) + delay
+    alone = run(waveform, 40.0)
+    assert np.bincount(alone.spikes["compartment"]).tolist() == [1] * FIBRE.n
+    x, time = axon.arrival_times(alone, threshold=0.0)
+    to_here = np.interp(meeting, x, time)
+    to_there = np.interp(LENGTH - meeting, x, time) + delay
     # Coming near, they pull each other over the threshold, along a length constant, 6 mm.
     assert abs(to_here - to_there) < 0.02

@@ -121,9 +121,7 @@ def continuous(t: Array, x: float) -> Array:
     decay = 1 + (k * np.pi / end) ** 2
     waves = np.cos(k * np.pi * at / end) * np.exp(-np.multiply.outer(t / tau, decay)) / decay
     still = np.cosh(end - at) / np.sinh(end)
-    v: Array = rallpack.E_LEAK + scale * (
-        still - (np.exp(-t / tau) + 2 * waves.sum(axis=1)) / end
-    )
+    v: Array = rallpack.E_LEAK + scale * (still - (np.exp(-t / tau) + 2 * waves.sum(axis=1)) / end)
     return v
 
 

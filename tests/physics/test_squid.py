@@ -130,9 +130,7 @@ def test_whole_trace(celsius: float) -> None:
         )
         traces.append(np.mean(run.v, axis=1))
     # The stored trace is rounded to 1e-6 mV.
-    np.testing.assert_allclose(
-        extrapolated(*traces), wanted, atol=reference["trace_error"] + 1e-6
-    )
+    np.testing.assert_allclose(extrapolated(*traces), wanted, atol=reference["trace_error"] + 1e-6)
 
 
 @pytest.mark.parametrize(("celsius", "tolerance"), [(6.3, 1e-6), (18.5, 2e-5)])

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import axon
+from axon import CurrentClamp, DivergedError, NoRestError, Simulation, SimulationError
+
+FIBRE = axon.Axon.cylinder(10e3, 100.0, Ra=35.4, compartments=20)
+HH = axon.models.hodgkin_huxley()
+
+
+def stimulated(amplitude: float = 500.0, **options: object) -> Simulation:
+    clamp = CurrentClamp(0.0, axon.pulse(amplitude, start=0.1, duration=0.5))
+    return Simulation(FIBRE, HH, [clamp], **options)
+
+
+@pytest.mark.parametrize("dt", ["5 us", "0.005 ms", 0.005, np.float32(0.0078125)])
+def test_dt_is_a_number_in_ms_or_a_quantity(dt: object) -> None:
+    assert Simulation(FIBRE, HH, dt=dt).dt == (0.0078125 if isinstance(dt, np.float32) else 0.005)
+
+
+@pytest.mark.parametrize("dt", [0.0, -0.01, float("nan"), float("inf"), "5 mV", "5", None])
+def test_impossible_dt_is_refused(dt: object) -> None:
+    with pytest.raises(SimulationError, match="dt"):
+        Simulation(FIBRE, HH, dt=dt)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"duration": 1.003}, r"duration=1\.003 ms is no whole number of steps.* 1 or 1\.005"),
+        (
+            {"duration": 1.0, "every": 0.012},
+            r"every=0\.012 ms is no whole number.* 0\.01 or 0\.015",
+        ),
+        ({"duration": 1.0, "every": 0.001}, r"every=0\.001 ms is no whole number.*give 0\.005"),
+        ({"duration": -1.0}, "duration"),
+        ({"duration": 1.0, "every": 0.0}, "every"),
+        ({"duration": 1.0, "dtype": "float16"}, "dtype='float16'; give float32 or float64"),
+        ({"duration": 1.0, "record": [10.0, 20.0]}, "two of the positions lie in one compartment"),
+    ],
+)
+def test_run_refuses(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(SimulationError, match=message):
+        stimulated(dt=0.005).run(**arguments)
+
+
+def test_positions_beyond_the_end_are_refused() -> None:
+    with pytest.raises(axon.AxonError, match="10000"):
+        Simulation(FIBRE, HH, [CurrentClamp(10001.0, axon.constant(1.0))])
+    with pytest.raises(axon.AxonError, match="10000"):
+        stimulated().run(1.0, record=["11 mm"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"axon": HH, "membrane": HH}, "axon="),
+        ({"axon": FIBRE, "membrane": FIBRE}, "membrane="),
+        ({"axon": FIBRE, "membrane": HH, "stimuli": CurrentClamp(0, axon.constant(1))}, "stimuli"),
+        ({"axon": FIBRE, "membrane": HH, "stimuli": [axon.constant(1)]}, "is no stimulus"),
+        ({"axon": FIBRE, "membrane": HH, "method": "euler"}, "method='euler'; give one of"),
+        ({"axon": FIBRE, "membrane": HH, "v_init": np.zeros(3)}, "v_init"),
+        ({"axon": FIBRE, "membrane": HH, "celsius": "37 mV"}, "celsius"),
+    ],
+)
+def test_simulation_refuses(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(SimulationError, match=message):
+        Simulation(**arguments)
+
+
+def test_divergence_names_place_and_time() -> None:
+    """A current a million times too large, as of a wrong unit, is noticed in the step it starts."""
+    clamp = CurrentClamp("7.25 mm", axon.pulse(1e9, start=1.0, duration=0.5))
+    with pytest.raises(DivergedError) as caught:
+        Simulation(FIBRE, HH, [clamp], dt=0.01).run(5.0)
+    error = caught.value
+    assert error.time == pytest.approx(1.01)
+    assert abs(error.v) > 1000.0
+    assert error.x == FIBRE.x[error.compartment]
+    for shown in (f"{error.time:g} ms", f"{error.x:g} um", f"compartment {error.compartment}"):
+        assert shown in str(error)
+
+
+def test_divergence_names_the_compartment_that_ran_away() -> None:
+    """Where neighbours hardly conduct, only the stimulated compartment leaves all bounds."""
+    fibre = axon.Axon.cylinder(10e3, 100.0, Ra=1e6, compartments=20)
+    clamp = CurrentClamp("7.25 mm", axon.pulse(1e6, start=1.0, duration=0.5))
+    with pytest.raises(DivergedError) as caught:
+        Simulation(fibre, HH, [clamp], dt=0.01).run(5.0)
+    assert caught.value.compartment == fibre.index("7.25 mm") == 14
+
+
+def test_no_rest_asks_for_v_init() -> None:
+    pump = axon.Membrane([axon.Channel("leak", gbar=1e-4, reversal=-500.0)])
+    with pytest.raises(NoRestError, match="give v_init"):
+        Simulation(FIBRE, pump).run(1.0)
+    Simulation(FIBRE, pump, v_init=-65.0).run(0.1)
+
+
+def test_nothing_recorded_but_spikes() -> None:
+    run = stimulated().run(5.0, record=())
+    assert run.v.shape == (101, 0)
+    whole = stimulated().run(5.0)
+    assert len(run.spikes) == FIBRE.n
+    np.testing.assert_array_equal(run.spikes, whole.spikes)
+
+
+def test_recording_is_a_selection() -> None:
+    """What is recorded, where and how often, changes nothing of what is computed."""
+    every_step = stimulated(dt=0.01).run(3.0, every=0.01, dtype="float64")
+    some = stimulated(dt=0.01).run(3.0, every="0.1 ms", record=["9 mm", 0.0, 1234.5])
+    assert some.compartments.tolist() == [18, 0, 2]
+    assert some.v[:].dtype == np.float32
+    wanted = np.asarray(every_step.v)[::10][:, [18, 0, 2]].astype(np.float32)
+    np.testing.assert_array_equal(some.v, wanted)
+    np.testing.assert_allclose(some.time, 0.1 * np.arange(31), rtol=1e-15)
+
+
+def test_run_of_no_duration_has_the_initial_state() -> None:
+    run = stimulated(v_init=lambda x: -65.0 + x / 1e3).run(0.0, dtype="float64")
+    np.testing.assert_array_equal(run.v, [-65.0 + FIBRE.x / 1e3])
+
+
+def test_runs_repeat_to_the_last_bit() -> None:
+    simulation = stimulated()
+    first, second = (np.asarray(simulation.run(5.0, dtype="float64").v) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_spikes_are_interpolated_below_the_time_step() -> None:
+    """As a straight line through the two steps around the crossing."""
+    run = stimulated(dt=0.01, spike_threshold=-10.0).run(5.0, every=0.01, dtype="float64")
+    v = np.asarray(run.v)
+    for compartment in (0, 7, 19):
+        times = run.spikes["time"][run.spikes["compartment"] == compartment]
+        before = int(np.flatnonzero((v[:-1, compartment] < -10) & (v[1:, compartment] >= -10))[0])
+        low, high = v[before : before + 2, compartment]
+        assert times[0] == pytest.approx(0.01 * (before + (-10 - low) / (high - low)), abs=1e-12)
+    assert np.all(np.diff(run.spikes["time"]) >= 0)
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[float, float]] = []
+    stimulated().run(5.0, progress=lambda fraction, t: told.append((fraction, t)))
+    fractions, times = np.transpose(told)
+    assert fractions[-1] == 1.0
+    assert np.all(np.diff(fractions) > 0)
+    np.testing.assert_allclose(times, 5.0 * fractions, rtol=1e-12)
