@@ -6,6 +6,8 @@ turns status codes into exceptions. What the functions mean is written in
 ``csrc/axon.h``.
 """
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 import numpy as np
@@ -99,6 +101,12 @@ cdef extern from "axon.h" nogil:
     void ax_sim_divergence(const ax_sim *, int64_t *, double *)
     int ax_sim_solve(ax_sim *, const double *, const double *, double *)
     int ax_apply(int, int, const double *, const double *, const double *, int64_t, double *)
+
+
+cdef extern from "deflate.h" nogil:
+    size_t ax_deflate_work(size_t count, size_t size)
+    size_t ax_deflate_bound(size_t count, size_t size)
+    size_t ax_deflate(const void *values, size_t count, size_t size, void *work, uint8_t *stream)
 
 
 V_LIMIT = AX_V_LIMIT
@@ -379,3 +387,22 @@ def apply(isa, op, *operands):
     out_view = planes[3]
     raise_status(ax_apply(isa_index(isa), codes.index(op), a0, a1, a2, padded, &out_view[0]))
     return planes[3, :n].copy()
+
+
+def deflate(values):
+    """Shuffle and compress a contiguous array into a zlib stream, without the GIL."""
+    cdef const uint8_t[::1] data = values.reshape(-1, 1).view(np.uint8).reshape(-1)
+    cdef size_t count = values.size, size = values.itemsize, length
+    if not count:
+        raise ValueError("there is nothing to compress")
+    cdef size_t bound = ax_deflate_bound(count, size)
+    cdef uint8_t *memory = <uint8_t *>PyMem_RawMalloc(ax_deflate_work(count, size) + bound)
+    if memory == NULL:
+        raise MemoryError()
+    cdef uint8_t *stream = memory + ax_deflate_work(count, size)
+    try:
+        with nogil:
+            length = ax_deflate(&data[0], count, size, memory, stream)
+        return PyBytes_FromStringAndSize(<char *>stream, length)
+    finally:
+        PyMem_RawFree(memory)

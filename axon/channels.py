@@ -164,7 +164,7 @@ class Gate:
                 f"once ({error}); use numpy.exp, not math.exp, and numpy.where, not if"
             ) from error
 
-    def at(self, v: np.ndarray, celsius: float) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, v: np.ndarray, celsius: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Steady state and rate 1/tau (1/ms) at `v` (mV), singular points by their limits."""
         v = np.asarray(v, dtype=np.float64)
 
@@ -221,7 +221,7 @@ class Channel:
     name: str
     gbar: Profile
     reversal: Profile
-    gates: tuple[Gate, ...] = ()
+    gates: Sequence[Gate] = ()
     ion: str | None = None
     scales: tuple[Profile, ...] = field(default=(), repr=False)
 
@@ -286,7 +286,7 @@ class Membrane:
         What it is called, and where it was published.
     """
 
-    channels: tuple[Channel, ...]
+    channels: Sequence[Channel]
     celsius: float = 6.3
     name: str = ""
     reference: str = field(default="", repr=False)
@@ -336,6 +336,34 @@ class Membrane:
         """Every gate with its channel, in the order of the state."""
         return [(channel, gate) for channel in self.channels for gate in channel.gates]
 
+    def uniform(self, x: np.ndarray) -> Membrane:
+        """The same membrane with every parameter a number, if all are uniform along `x` (µm).
+
+        Raises
+        ------
+        MembraneError
+            If one varies.
+        """
+
+        def number(values: np.ndarray, name: str) -> float:
+            if values.size > 1:
+                raise MembraneError(f"{name} varies along the axon")
+            return float(values[0])
+
+        channels = []
+        for channel in self.channels:
+            what = f"channel {channel.name!r}: "
+            reversal = resolve(channel.reversal, x, what + "reversal")
+            channels.append(
+                replace(
+                    channel,
+                    gbar=number(channel.conductance(x), what + "gbar"),
+                    reversal=number(reversal, what + "reversal"),
+                    scales=(),
+                )
+            )
+        return replace(self, channels=tuple(channels))
+
     def steady_current(
         self, v: np.ndarray, celsius: float | np.ndarray, x: np.ndarray | None = None
     ) -> np.ndarray:
@@ -354,7 +382,7 @@ class Membrane:
         for channel in self.channels:
             g = np.broadcast_to(channel.conductance(x), v.shape).copy()
             for gate in channel.gates:
-                g *= gate.at(v, celsius)[0] ** gate.power  # type: ignore[arg-type]
+                g *= gate.at(v, celsius)[0] ** gate.power
             current += g * (v - resolve(channel.reversal, x, f"{channel.name!r}: reversal"))
         return current
 

@@ -23,6 +23,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from axon import _kernel
 from axon.errors import RunFileError
 
 FORMAT = "axon-run"
@@ -53,9 +54,12 @@ Encoder = Callable[[Array], bytes]
 
 
 def compress(block: Array) -> bytes:
-    """A chunk as HDF5's shuffle and deflate filters write it: planes of bytes, one zlib stream."""
-    planes = np.ascontiguousarray(block.reshape(-1, 1).view(np.uint8).T)
-    return zlib.compress(planes.data, 1)
+    """A chunk as HDF5's shuffle and deflate filters write it: planes of bytes, one zlib stream.
+
+    By our own encoder: several times as fast as zlib on a smooth field, without the GIL, and
+    its bytes depend neither on the machine nor on which zlib Python was built with.
+    """
+    return _kernel.deflate(block)
 
 
 def store(block: Array) -> bytes:

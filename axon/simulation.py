@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from axon import _kernel
+from axon._kernel import Kernel
 from axon.channels import REST_RANGE, Membrane, Profile, resolve
 from axon.config import instruction_set
 from axon.errors import DivergedError, MembraneError, NoRestError, SimulationError
@@ -166,10 +166,11 @@ class Simulation:
         states = [gate.at(self.v_init, self.celsius)[0] for _, gate in self.membrane.gates]
         return np.concatenate([np.zeros(0), *states])
 
-    def _kernel(self, recording: Recording | None = None) -> _kernel.Kernel:
-        recorded = np.zeros(0, np.int64) if recording is None else recording.compartments
+    def _build(self, recording: Recording | None = None) -> Kernel:
+        if recording is None:
+            recording = Recording(np.zeros(0, np.int64), 1, 0, "float32")
         sources = len(self.stimuli)
-        return _kernel.Kernel(
+        return Kernel(
             area=self.axon.area * AREA_FACTOR,
             capacitance=self.axon.cm * self.axon.area * CAPACITANCE_FACTOR,
             axial=self.axon.axial_conductance,
@@ -179,9 +180,9 @@ class Simulation:
             backward_euler=self.method == "backward-euler",
             spike_threshold=self.spike_threshold,
             isa=instruction_set(),
-            recorded=recorded,
-            record_every=0 if recorded.size == 0 else recording.every_steps,
-            record_float=recording is None or recording.dtype == "float32",
+            recorded=recording.compartments,
+            record_every=recording.every_steps if recording.compartments.size else 0,
+            record_float=recording.dtype == "float32",
         )
 
     def _rest(self) -> npt.NDArray[np.float64]:
@@ -192,7 +193,7 @@ class Simulation:
         """
         x = self.axon.x
         if self.celsius.size == 1 and all(p.size == 1 for p in self._program.params):
-            rest = self.membrane.rest(float(self.celsius[0]))
+            rest = self.membrane.uniform(x).rest(float(self.celsius[0]))
             return np.full(self.axon.n, rest.v)
 
         def current(v: np.ndarray) -> np.ndarray:
@@ -200,7 +201,7 @@ class Simulation:
 
         area = self.axon.area * AREA_FACTOR
         axial = self.axon.axial_conductance
-        solver = self._kernel()
+        solver = self._build()
         v = self._patch_rests()
         for _ in range(100):
             flux = axial * np.diff(v)
@@ -235,7 +236,7 @@ class Simulation:
             )
         return rest
 
-    def _start(self, kernel: _kernel.Kernel) -> None:
+    def _start(self, kernel: Kernel) -> None:
         """Potentials and gates at time zero."""
         kernel.set("v", self.v_init)
         kernel.set("state", self._gates_init)
@@ -244,12 +245,13 @@ class Simulation:
         self,
         duration: QuantityLike,
         every: QuantityLike | None = None,
-        record: Sequence[QuantityLike] | None = None,
+        record: Iterable[QuantityLike] | None = None,
         dtype: str = "float32",
     ) -> tuple[int, Recording]:
         """Steps of a run and what it keeps; arguments as those of `run`."""
-        steps = self._steps(quantity(duration, "ms", "duration", error=SimulationError,
-                                     minimum=0.0), "duration")
+        steps = self._steps(
+            quantity(duration, "ms", "duration", error=SimulationError, minimum=0.0), "duration"
+        )
         if every is None:
             every_steps = max(1, round(0.05 / self.dt))
         else:
@@ -261,10 +263,11 @@ class Simulation:
         if record is None:
             compartments = np.arange(self.axon.n)
         else:
+            record = list(record)
             compartments = np.array([self.axon.index(at) for at in record], dtype=np.int64)
             if np.unique(compartments).size < compartments.size:
                 raise SimulationError(
-                    f"record={list(record)!r}: two of the positions lie in one compartment"
+                    f"record={record!r}: two of the positions lie in one compartment"
                 )
         return steps, Recording(compartments, every_steps, steps // every_steps + 1, dtype)
 
@@ -287,7 +290,7 @@ class Simulation:
         *,
         output: str | os.PathLike[str] | None = None,
         every: QuantityLike | None = None,
-        record: Sequence[QuantityLike] | None = None,
+        record: Iterable[QuantityLike] | None = None,
         dtype: str = "float32",
         overwrite: bool = False,
         progress: Progress | None = None,
@@ -338,7 +341,13 @@ class Simulation:
             self._drive(steps, recording, memory, progress)
             compartment, when = memory.spike_arrays()
             return Run.in_memory(
-                header, self.axon.x[kept], kept, interval, memory.v, compartment, when,
+                header,
+                self.axon.x[kept],
+                kept,
+                interval,
+                memory.v,
+                compartment,
+                when,
                 axon_x=self.axon.x,
             )
         writer = RunWriter(
@@ -353,6 +362,7 @@ class Simulation:
             overwrite=overwrite,
         )
         with writer:
+            writer.log("kernel", isa=instruction_set())
             self._drive(steps, recording, writer, progress)
             writer.finish()
         return open_run(output)
@@ -361,11 +371,12 @@ class Simulation:
         self, steps: int, recording: Recording, sink: Sink, progress: Progress | None
     ) -> None:
         """Advance in blocks of a fraction of a second; rows and spikes go to the sink."""
-        kernel = self._kernel(recording)
+        kernel = self._build(recording)
         self._start(kernel)
         n, m = self.axon.n, recording.compartments.size
         row_type = np.dtype(recording.dtype)
         capacity = min(recording.n_rows, max(1, ROW_BYTES // max(1, m * row_type.itemsize)))
+        buffer = np.empty((capacity, m), row_type)
         spike_room = 16 * n + 1024
         spike_compartment = np.empty(spike_room, np.int64)
         spike_time = np.empty(spike_room)
@@ -377,7 +388,6 @@ class Simulation:
             block = min(block, MAX_BLOCK_STEPS)
             count = min(block, steps - done)
             current, damped = self._stimulation(done, count)
-            buffer = np.empty((capacity, m), row_type)
             began = time.perf_counter()
             status, taken, n_rows, n_spikes = kernel.advance(
                 current, damped, buffer, spike_compartment, spike_time
@@ -389,12 +399,12 @@ class Simulation:
             if n_spikes:
                 order = np.lexsort((spike_compartment[:n_spikes], spike_time[:n_spikes]))
                 sink.spikes(spike_compartment[order], spike_time[order])
-            sink.state(kernel.state)
             if status == "diverged":
                 where, v = kernel.divergence()
                 raise DivergedError(
                     time=(done + 1) * self.dt, x=float(self.axon.x[where]), compartment=where, v=v
                 )
+            sink.state(kernel.state)
             if progress is not None:
                 progress(done / steps, done * self.dt)
             if taken and status == "done":

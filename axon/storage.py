@@ -210,9 +210,10 @@ class RunWriter:
         if self._is_due():
             held = self._rows % ROWS
             carry = self._filling[:, :held].copy()
+            job = self._job(self._rows - held, carry, get_state())
             self._committing.set()
             self._last_commit = time.monotonic()
-            self._jobs.put(self._job(self._rows - held, carry, get_state()))
+            self._jobs.put(job)
 
     @property
     def progress(self) -> int:

@@ -85,21 +85,24 @@ _COMPOSED: dict[Any, Callable[..., Symbol]] = {
 }
 
 
-def _power(x: Any, y: Any) -> Any:
+def _power(x: Symbol, y: Symbol) -> Symbol:
     """x ** y: whole exponents by multiplication, others through the logarithm."""
-    exponent = y.value if isinstance(y, Symbol) else float(y)
-    if exponent is None:
-        return np.exp(y * np.log(x))
-    if exponent != int(exponent) or abs(exponent) > 64:
-        return np.sqrt(x) if exponent == 0.5 else np.exp(exponent * np.log(x))
+    node, exponent = x.recorder.node, y.value
+    if exponent is None or exponent != int(exponent) or abs(exponent) > 64:
+        return node("SQRT", x) if exponent == 0.5 else node("EXP", y * node("LOG", x))
     if exponent < 0:
-        return 1.0 / _power(x, -exponent)
-    result: Any = 1.0
+        return 1.0 / _power(x, x.recorder.symbol(-exponent))
+    result = x.recorder.symbol(1.0)
     for bit in bin(int(exponent))[2:]:
         result = result * result
         if bit == "1":
             result = result * x
     return result
+
+
+def _true(x: Symbol) -> Symbol:
+    """1 where `x` is not 0, else 0."""
+    return 1.0 - x.recorder.node("EQ", x, 0.0)
 
 
 class Symbol:
@@ -142,77 +145,77 @@ class Symbol:
             "use numpy functions, not those of math"
         )
 
-    def __add__(self, other: Any) -> Any:
-        return np.add(self, other)
+    def __add__(self, other: Any) -> Symbol:
+        return self.recorder.node("ADD", self, other)
 
-    def __radd__(self, other: Any) -> Any:
-        return np.add(other, self)
+    def __radd__(self, other: Any) -> Symbol:
+        return self.recorder.node("ADD", other, self)
 
-    def __sub__(self, other: Any) -> Any:
-        return np.subtract(self, other)
+    def __sub__(self, other: Any) -> Symbol:
+        return self.recorder.node("SUB", self, other)
 
-    def __rsub__(self, other: Any) -> Any:
-        return np.subtract(other, self)
+    def __rsub__(self, other: Any) -> Symbol:
+        return self.recorder.node("SUB", other, self)
 
-    def __mul__(self, other: Any) -> Any:
-        return np.multiply(self, other)
+    def __mul__(self, other: Any) -> Symbol:
+        return self.recorder.node("MUL", self, other)
 
-    def __rmul__(self, other: Any) -> Any:
-        return np.multiply(other, self)
+    def __rmul__(self, other: Any) -> Symbol:
+        return self.recorder.node("MUL", other, self)
 
-    def __truediv__(self, other: Any) -> Any:
-        return np.divide(self, other)
+    def __truediv__(self, other: Any) -> Symbol:
+        return self.recorder.node("DIV", self, other)
 
-    def __rtruediv__(self, other: Any) -> Any:
-        return np.divide(other, self)
+    def __rtruediv__(self, other: Any) -> Symbol:
+        return self.recorder.node("DIV", other, self)
 
-    def __pow__(self, other: Any) -> Any:
-        return np.power(self, other)
+    def __pow__(self, other: Any) -> Symbol:
+        return _power(self, self.recorder.symbol(other))
 
-    def __rpow__(self, other: Any) -> Any:
-        return np.power(other, self)
+    def __rpow__(self, other: Any) -> Symbol:
+        return _power(self.recorder.symbol(other), self)
 
-    def __neg__(self) -> Any:
-        return np.negative(self)
+    def __neg__(self) -> Symbol:
+        return self.recorder.node("NEG", self)
 
-    def __pos__(self) -> Any:
+    def __pos__(self) -> Symbol:
         return self
 
-    def __abs__(self) -> Any:
-        return np.absolute(self)
+    def __abs__(self) -> Symbol:
+        return self.recorder.node("ABS", self)
 
-    def __lt__(self, other: Any) -> Any:
-        return np.less(self, other)
+    def __lt__(self, other: Any) -> Symbol:
+        return self.recorder.node("LT", self, other)
 
-    def __le__(self, other: Any) -> Any:
-        return np.less_equal(self, other)
+    def __le__(self, other: Any) -> Symbol:
+        return self.recorder.node("LE", self, other)
 
-    def __gt__(self, other: Any) -> Any:
-        return np.greater(self, other)
+    def __gt__(self, other: Any) -> Symbol:
+        return self.recorder.node("LT", other, self)
 
-    def __ge__(self, other: Any) -> Any:
-        return np.greater_equal(self, other)
+    def __ge__(self, other: Any) -> Symbol:
+        return self.recorder.node("LE", other, self)
 
     def __eq__(self, other: Any) -> Any:
-        return np.equal(self, other)
+        return self.recorder.node("EQ", self, other)
 
     def __ne__(self, other: Any) -> Any:
-        return np.not_equal(self, other)
+        return 1.0 - self.recorder.node("EQ", self, other)
 
     __hash__ = object.__hash__  # nodes are told apart by identity: equal ones are one
 
-    def __and__(self, other: Any) -> Any:
-        return np.logical_and(self, other)
+    def __and__(self, other: Any) -> Symbol:
+        return _true(self) * _true(self.recorder.symbol(other))
 
     __rand__ = __and__
 
-    def __or__(self, other: Any) -> Any:
-        return np.logical_or(self, other)
+    def __or__(self, other: Any) -> Symbol:
+        return self.recorder.node("MAX", _true(self), _true(self.recorder.symbol(other)))
 
     __ror__ = __or__
 
-    def __invert__(self) -> Any:
-        return np.logical_not(self)
+    def __invert__(self) -> Symbol:
+        return self.recorder.node("EQ", self, 0.0)
 
     def __repr__(self) -> str:
         if self.op == "CONST":
@@ -278,17 +281,13 @@ class Recorder:
             return args[0]
         if op == "MUL" and 1.0 in values:
             return args[1 - values.index(1.0)]
-        if op == "DIV" and values[1] is not None:
-            mantissa = np.frexp(values[1])[0]
-            return (
-                args[0]
-                if values[1] == 1.0
-                else args[0] * (1.0 / values[1])
-                if abs(mantissa) == 0.5  # a power of two: its reciprocal is exact
-                else None
-            )
+        if op == "DIV" and values[1] == 1.0:
+            return args[0]
+        if op == "DIV" and values[1] is not None and abs(np.frexp(values[1])[0]) == 0.5:
+            return args[0] * (1.0 / values[1])  # a power of two: its reciprocal is exact
         if op == "NEG" and args[0].op == "NEG":
-            return args[0].args[0]
+            inner: Symbol = args[0].args[0]
+            return inner
         # 1 - exp(u) and exp(u) - 1 lose all digits near u = 0; expm1 does not.
         if op == "SUB" and values[0] == 1.0 and args[1].op == "EXP":
             return self.node("NEG", self.node("EXPM1", args[1].args[0]))
@@ -396,7 +395,7 @@ def _affine(node: Symbol) -> tuple[float, Symbol | None, float]:
         if node.op == "MUL" and (left.value is not None or right.value is not None):
             number, other = (left, right) if left.value is not None else (right, left)
             factor, base, offset = _affine(other)
-            return factor * number.value, base, offset * number.value  # type: ignore[operator]
+            return factor * number.value, base, offset * number.value
         if node.op == "DIV" and right.value:
             factor, base, offset = _affine(left)
             return factor / right.value, base, offset / right.value

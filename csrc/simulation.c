@@ -346,19 +346,22 @@ static void record(const ax_sim *self, ax_drive *drive) {
     drive->row_count++;
 }
 
-/* Some |V| is beyond v_inside: outside the gate table only, or beyond all bounds? */
+/* Some |V| is beyond v_inside: outside the gate table only, or beyond all bounds? The farthest
+ * one is named; one that is no number only where none is too large. */
 static int look_closer(ax_sim *self) {
-    int outside = 0;
+    double farthest = self->v_inside;
     for (int64_t i = 0; i < self->topology.n; i++) {
         const double v = self->v[self->topology.slot[i]];
-        if (!(fabs(v) <= AX_V_LIMIT)) {
+        if (fabs(v) > farthest || (!isfinite(v) && farthest <= AX_V_LIMIT)) {
+            farthest = isfinite(v) ? fabs(v) : nextafter(AX_V_LIMIT, INFINITY);
             self->diverged_compartment = i;
             self->diverged_v = v;
-            return AX_ERR_DIVERGED;
         }
-        outside |= fabs(v) > self->v_inside;
     }
-    self->saturated_steps += outside;
+    if (farthest > AX_V_LIMIT)
+        return AX_ERR_DIVERGED;
+    self->diverged_compartment = -1;
+    self->saturated_steps += farthest > self->v_inside;
     return AX_OK;
 }
 
@@ -402,9 +405,12 @@ int ax_sim_solve(ax_sim *self, const double *d, const double *b, double *x) {
     const ax_topology *t = &self->topology;
     lay_out(self, d, self->diagonal);
     lay_out(self, b, self->delta);
-    for (int64_t at = 0; at < t->n_rows * AX_LANES; at++)
+    for (int64_t at = 0; at < t->n_rows * AX_LANES; at++) {
+        self->delta[at] *= self->scale;
+        self->diagonal[at] *= self->scale;
         if (t->compartment[at] < 0)
             self->diagonal[at] = 1.0; /* nothing but d holds padding: 0 would make it singular */
+    }
     for (int64_t i = 0; i < t->n; i++) {
         const int64_t at = t->slot[i];
         self->diagonal[at] += self->axial[at];

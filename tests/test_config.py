@@ -45,7 +45,7 @@ def test_a_set_can_be_forced(monkeypatch, isa):
         return used[-1]
 
     kernel = _kernel.Kernel
-    monkeypatch.setattr(simulation._kernel, "Kernel", spy)
+    monkeypatch.setattr(simulation, "Kernel", spy)
     monkeypatch.setenv("AXON_ISA", isa)
     assert axon.show_config()["isa"] == isa
     impulse()

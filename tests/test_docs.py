@@ -1,7 +1,7 @@
 """What the documentation shows is run: blocks of Markdown, and the examples of docstrings.
 
-A page's blocks run in their order, in one namespace and in one folder, where a run of the squid axon
-lies as run.h5. What stands behind the fence says how:
+A page's blocks run in their order, in one namespace and in one folder, where run.h5 is a run of the
+squid axon. What stands behind the fence says how:
 
 * ``python`` is executed; ``pycon``, with prompts, must also print what is shown;
 * ``toml``, the page's first, is a study; a later one is that study with these tables instead;
@@ -116,10 +116,10 @@ def test_blocks_are_found():
 
 def test_what_is_shown_is_compared(capsys):
     check_examples(">>> 1 + 1\n2\n", "good", {})
-    with pytest.raises(AssertionError, match="Expected:\n *3"):
+    with pytest.raises(AssertionError, match=r"Expected:\n *3"):
         check_examples(">>> 1 + 1\n3\n", "bad", {})
     check_console("$ axon models\nhodgkin_huxley ...\npassive ...\n", capsys)
-    with pytest.raises(AssertionError, match="and not\nnothing"):
+    with pytest.raises(AssertionError, match=r"and not\n *nothing"):
         check_console("$ axon models\nnothing\n", capsys)
 
 
@@ -130,8 +130,7 @@ def test_links_lead_somewhere(page):
     dead = [
         link
         for link in links
-        if not re.match(r"https?:", link)
-        and not (page.parent / link.partition("#")[0]).exists()
+        if not re.match(r"https?:", link) and not (page.parent / link.partition("#")[0]).exists()
     ]
     assert not dead
 

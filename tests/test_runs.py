@@ -119,7 +119,7 @@ def test_to_xarray_without_xarray(monkeypatch):
 
 @pytest.mark.parametrize("header", [{}, {"simulation": 3}, {"simulation": {"dt": "0.01"}}])
 def test_a_header_that_lacks_what_is_asked_for(header):
-    with pytest.raises(RunFileError, match="simulation.dt"):
+    with pytest.raises(RunFileError, match=r"simulation\.dt"):
         _ = in_memory(header=header).dt
 
 
@@ -350,11 +350,11 @@ def test_other_files(tmp_path):
         file["v"] = np.zeros((2, 2))
     with pytest.raises(RunFileError, match="not one that axon has written"):
         open_run(path)
-    with pytest.raises(RunFileError, match="there is no run .*nor segments"):
+    with pytest.raises(RunFileError, match=r"there is no run .*nor segments"):
         open_run(tmp_path)
     path.unlink()
     (tmp_path / "run.h5.parts").mkdir()
-    with pytest.raises(RunFileError, match="there is no run .*nor segments"):
+    with pytest.raises(RunFileError, match=r"there is no run .*nor segments"):
         open_run(path)
     (tmp_path / "run.h5.parts").rmdir()
     (tmp_path / "run.h5.parts").touch()

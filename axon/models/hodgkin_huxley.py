@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from axon.channels import Channel, Gate, Membrane
+from axon.channels import Channel, Gate, Membrane, Profile, Rate
 
 REFERENCE = (
     "A. L. Hodgkin, A. F. Huxley, A quantitative description of membrane current and its "
@@ -20,12 +20,12 @@ Q10 = 3.0  # p. 519, equation (26) and the text after it
 
 
 def hodgkin_huxley(
-    g_na: float = G_NA,
-    g_k: float = G_K,
-    g_leak: float = G_LEAK,
-    e_na: float = E_NA,
-    e_k: float = E_K,
-    e_leak: float = E_LEAK,
+    g_na: Profile = G_NA,
+    g_k: Profile = G_K,
+    g_leak: Profile = G_LEAK,
+    e_na: Profile = E_NA,
+    e_k: Profile = E_K,
+    e_leak: Profile = E_LEAK,
 ) -> Membrane:
     """Squid giant axon: sodium (m³h), potassium (n⁴) and leak.
 
@@ -49,7 +49,7 @@ def hodgkin_huxley(
     and (24), with the modern sign of the potential and rest at -65 mV.
     """
 
-    def gate(name, power, alpha, beta):  # type: ignore[no-untyped-def]
+    def gate(name: str, power: int, alpha: Rate, beta: Rate) -> Gate:
         return Gate(name, power, alpha=alpha, beta=beta, q10=Q10, celsius=CELSIUS)
 
     m = gate(

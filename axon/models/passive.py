@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from axon.channels import Channel, Membrane
+from axon.channels import Channel, Membrane, Profile
 
 
-def passive(g: float = 1e-4, e: float = -65.0) -> Membrane:
+def passive(g: Profile = 1e-4, e: Profile = -65.0) -> Membrane:
     """A passive membrane.
 
     Parameters
