@@ -37,7 +37,8 @@ rounding of edge / dt in a run of 1e9 steps."""
 
 BLOCK_SECONDS = 0.1
 """Wall time between two returns to Python, about: for progress, Ctrl-C and output."""
-FIRST_BLOCK_STEPS = 64
+FIRST_BLOCK = 1_000_000
+"""Steps times compartments of the first block: some milliseconds, then blocks are timed."""
 MAX_BLOCK_STEPS = 1 << 16
 ROW_BYTES = 4 << 20
 """Rows handed to the recorder at a time, about."""
@@ -383,7 +384,7 @@ class Simulation:
 
         first = self.v_init[recording.compartments].astype(row_type)[None, :]
         sink.rows(first)
-        done, block = 0, FIRST_BLOCK_STEPS
+        done, block = 0, max(1, FIRST_BLOCK // n)
         while done < steps:
             block = min(block, MAX_BLOCK_STEPS)
             count = min(block, steps - done)

@@ -85,9 +85,9 @@ def imports() -> Iterator[Import]:
     for file, tree in FILES.items():
         yield from imports_in(tree, unit_of(file))
     for file in PACKAGE.glob("*.pyx"):  # Cython's own cimport is of C's declarations
-        for name in re.findall(r"^(?:from|import) ([\w.]+)", file.read_text("utf-8"), re.M):
-            if name != "libc.stdint":
-                yield Import(file.stem, name.removeprefix("axon."), False)
+        text = file.read_text("utf-8")
+        for name in re.findall(r"^(?:import|from(?= \S+ import)) ([\w.]+)", text, re.M):
+            yield Import(file.stem, name.removeprefix("axon."), False)
 
 
 IMPORTS = list(imports())
