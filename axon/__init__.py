@@ -3,7 +3,7 @@
 >>> import axon
 >>> run = axon.run("squid")
 >>> axon.conduction_velocity(run, "25 mm", "75 mm").value  # m/s
-12.31...
+12.32...
 
 Names below are imported when they are first used: ``import axon`` itself does nothing.
 """

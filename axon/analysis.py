@@ -109,7 +109,7 @@ def conduction_velocity(
     --------
     >>> run = axon.run("squid")
     >>> print(axon.conduction_velocity(run, "25 mm", "75 mm"))
-    12.32 m/s (± 0.0002, 500 sites)
+    12.32 m/s (± ..., 500 sites)
     """
     start = units.quantity(start, "um", "start")
     stop = units.quantity(stop, "um", "stop")

@@ -103,7 +103,7 @@ def traces(
             both = np.stack((lowest[:, k], highest[:, k]), axis=1)
             ax.plot(np.repeat(time, 2), both.ravel(), label=label)
     ax.set(xlabel="time (ms)", ylabel=_POTENTIAL)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)  # beside the traces
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5, frameon=False)  # above them
     return ax
 
 

@@ -61,7 +61,8 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     Examples
     --------
     >>> run = axon.open_run("run.h5")
-    >>> run.v[:, 500]
+    >>> run.v[:, 500].shape
+    (301,)
     """
     return Run(_locate(Path(path)))
 

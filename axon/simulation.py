@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -168,6 +169,7 @@ class Simulation:
         return np.concatenate([np.zeros(0), *states])
 
     def _build(self, recording: Recording | None = None) -> Kernel:
+        """The kernel, its state not set yet; without a recording it is a solver only."""
         if recording is None:
             recording = Recording(np.zeros(0, np.int64), 1, 0, "float32")
         sources = len(self.stimuli)
@@ -224,7 +226,7 @@ class Simulation:
         v = np.arange(REST_RANGE[0], REST_RANGE[1] + 0.5)
         rest = np.full(x.size, np.nan)
         previous = self.membrane.steady_current(np.full(x.size, v[0]), self.celsius, x)
-        for low, high in zip(v[:-1], v[1:], strict=True):
+        for low, high in pairwise(v):
             now = self.membrane.steady_current(np.full(x.size, high), self.celsius, x)
             crossed = np.isnan(rest) & (previous <= 0.0) & (now > 0.0)
             rest[crossed] = 0.5 * (low + high)
@@ -236,11 +238,6 @@ class Simulation:
                 f"{REST_RANGE[0]:g} and {REST_RANGE[1]:g} mV; give v_init"
             )
         return rest
-
-    def _start(self, kernel: Kernel) -> None:
-        """Potentials and gates at time zero."""
-        kernel.set("v", self.v_init)
-        kernel.set("state", self._gates_init)
 
     def recording(
         self,
@@ -335,11 +332,14 @@ class Simulation:
         header = self.header(steps, recording)
         if study is not None:
             header["study"] = dict(study)
+        kernel = self._build(recording)
+        kernel.set("v", self.v_init)
+        kernel.set("state", self._gates_init)
         kept = recording.compartments
         interval = recording.every_steps * self.dt
         if output is None:
             memory = _Memory(recording)
-            self._drive(steps, recording, memory, progress)
+            self._drive(kernel, steps, recording, memory, progress)
             compartment, when = memory.spike_arrays()
             return Run.in_memory(
                 header,
@@ -363,17 +363,20 @@ class Simulation:
             overwrite=overwrite,
         )
         with writer:
-            writer.log("kernel", isa=instruction_set())
-            self._drive(steps, recording, writer, progress)
+            writer.log("kernel", isa=kernel.isa)
+            self._drive(kernel, steps, recording, writer, progress)
             writer.finish()
         return open_run(output)
 
     def _drive(
-        self, steps: int, recording: Recording, sink: Sink, progress: Progress | None
+        self,
+        kernel: Kernel,
+        steps: int,
+        recording: Recording,
+        sink: Sink,
+        progress: Progress | None,
     ) -> None:
         """Advance in blocks of a fraction of a second; rows and spikes go to the sink."""
-        kernel = self._build(recording)
-        self._start(kernel)
         n, m = self.axon.n, recording.compartments.size
         row_type = np.dtype(recording.dtype)
         capacity = min(recording.n_rows, max(1, ROW_BYTES // max(1, m * row_type.itemsize)))

@@ -293,7 +293,7 @@ def test_index_agrees_with_edges_and_centres(length: float, n: int) -> None:
 
 @pytest.mark.parametrize("position", [-1e-9, 100.1, np.nan, "1 mm", "1 ms", None])
 def test_index_refuses_what_is_not_on_the_axon(position: object) -> None:
-    with pytest.raises(GeometryError, match="^position = "):
+    with pytest.raises(GeometryError, match=r"^position = "):
         Axon.cylinder(100.0, 1.0, compartments=4).index(position)
 
 

@@ -77,14 +77,14 @@ def test_text_that_is_no_number_with_a_unit_is_refused(value: str) -> None:
     "value", ["10 ms", "10 um^2", "10 foo", "10 dBm", "10 m^0", "1 lambda", "1e999999 mm"]
 )
 def test_other_dimensions_and_unknown_units_are_refused(value: str) -> None:
-    with pytest.raises(errors.UnitError, match="^length = .* cannot be converted to um; write"):
+    with pytest.raises(errors.UnitError, match=r"^length = .* cannot be converted to um; write"):
         quantity(value, "um", "length")
 
 
 def test_pint_quantity_of_another_dimension_is_refused() -> None:
-    with pytest.raises(errors.UnitError, match="^dt = .* cannot be converted to ms; write"):
+    with pytest.raises(errors.UnitError, match=r"^dt = .* cannot be converted to ms; write"):
         quantity(UREG.Quantity(1.0, "mm"), "ms", "dt")
-    with pytest.raises(errors.UnitError, match="^x = .* cannot be converted to um; write"):
+    with pytest.raises(errors.UnitError, match=r"^x = .* cannot be converted to um; write"):
         quantities(UREG.Quantity([1.0, 2.0], "ms"), "um", "x")
 
 
@@ -95,7 +95,7 @@ def test_a_tower_of_powers_is_refused_and_not_evaluated() -> None:
 
 @pytest.mark.parametrize("value", [True, np.True_, None, 1j, [1.0], np.array([1.0]), {}, object()])
 def test_what_is_not_a_number_is_refused(value: object) -> None:
-    with pytest.raises(errors.UnitError, match="^dt = .* is not a number; write"):
+    with pytest.raises(errors.UnitError, match=r"^dt = .* is not a number; write"):
         quantity(value, "ms", "dt")
 
 
@@ -210,7 +210,7 @@ def test_plain_numbers_do_not_import_pint() -> None:
 )
 def test_errors_are_also_the_builtin_that_fits(error: type, builtin: type) -> None:
     assert issubclass(error, errors.AxonError)
-    with pytest.raises(builtin, match="^what would do$"):
+    with pytest.raises(builtin, match=r"^what would do$"):
         raise error("what would do")
 
 

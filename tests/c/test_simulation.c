@@ -595,7 +595,7 @@ static void check_malformed(void) {
         REFUSED(*counts[i], INT32_MAX, AX_ERR_PROGRAM);
         REFUSED(*counts[i], INT32_MIN, AX_ERR_PROGRAM);
     }
-    REFUSED(in.membrane.n_param_values, 44, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.n_param_values, 45, AX_ERR_PROGRAM);
     REFUSED(in.membrane.n_param_values, -1, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.param_length, 0), 19, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.param_length, 0), -20, AX_ERR_PROGRAM);
