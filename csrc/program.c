@@ -48,6 +48,8 @@ static int check_table(const ax_membrane *m) {
         return AX_ERR_TABLE;
     if (!isfinite(m->table_min) || !(m->table_step > 0.0) || !isfinite(m->table_step))
         return AX_ERR_TABLE;
+    if (!isfinite(1.0 / m->table_step) || !isfinite(m->table_min / m->table_step))
+        return AX_ERR_TABLE; /* a place in it could not be computed */
     for (int32_t k = 0; k < m->n_gates; k++)
         if (!in_range(m->gate_state[k], 0, m->n_states))
             return AX_ERR_TABLE;

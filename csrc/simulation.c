@@ -230,7 +230,8 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
     if (self->program.m.n_gates > 0) {
         const ax_membrane *m = &self->program.m;
         const double low = -m->table_min, high = m->table_min + m->table_step * (m->n_bins - 1);
-        self->v_inside = fmin(AX_V_LIMIT, fmax(0.0, fmin(low, high)));
+        /* Negative, and no V ever inside, where the table does not even hold 0 mV. */
+        self->v_inside = fmin(AX_V_LIMIT, fmin(low, high));
     }
     *out = self;
     return AX_OK;

@@ -21,6 +21,7 @@ from reference import cable as slow
 from reference import hodgkin_huxley as slow_models
 
 from axon import _kernel, models
+from axon.channels import Channel, Membrane
 from axon.errors import MembraneError, SimulationError
 from axon.program import Program, lower
 from axon.tables import EMPTY
@@ -103,15 +104,24 @@ def leak(g: float = 1e-3, e: float = -65.0) -> Program:
 PROGRAMS = {"tables": squid, "traced": warmer_downwards, "every operation": every_operation}
 each_program = pytest.mark.parametrize("program", PROGRAMS)
 
+# Properties that are the same all along: the kernel keeps a single row of such.
+EVEN = ["", "area", "capacitance", "axial", "area capacitance axial"]
+each_evenness = pytest.mark.parametrize("even", EVEN)
 
-def kernel(n: int, program: Program, *, seed: int = 0, **options: Any) -> _kernel.Kernel:
+
+def kernel(
+    n: int, program: Program, *, seed: int = 0, even: str = "", **options: Any
+) -> _kernel.Kernel:
     """An axon like the squid's, a little uneven, with two electrodes in up to three places."""
     rng = np.random.default_rng(seed)
     uneven = rng.uniform(0.8, 1.2, (3, n))
+    for row, name in enumerate(("area", "capacitance", "axial")):
+        if name in even:
+            uneven[row] = 1.1
     area = np.pi * 476.0 * 100.0 * uneven[0]  # µm²
     arguments: dict[str, Any] = {
         "area": 1e-2 * area,
-        "capacitance": 1e-5 * area * uneven[1],
+        "capacitance": 1e-5 * np.pi * 476.0 * 100.0 * uneven[1],
         "axial": 50.0 * uneven[2, : n - 1],
         "program": program,
         "sources": (2, [0, n // 2, n - 1], [0, 1, 1], np.array([1.0, 0.5, 0.5]) * min(n, 20)),
@@ -227,6 +237,17 @@ def test_solver_agrees_with_a_dense_solve(n: int) -> None:
         # Both solutions are off by the rounding of the matrix times its condition.
         assert np.abs(x - exact).max() <= 4 * EPS * condition * np.abs(exact).max()
     assert len({found[isa].tobytes() for isa in FUSED}) <= 1
+
+
+@each_isa
+@pytest.mark.parametrize("n", [2, 3, 8, 9, 20, 33, 100, 256, 300])
+def test_solver_of_uniform_cables(n: int, isa: str) -> None:
+    _, d, b = system(n)
+    for axial in (np.full(n - 1, 1e-3), np.full(n - 1, 40.0), np.full(n - 1, 1e5)):
+        self = kernel(n, leak(), axial=axial, even="area capacitance", isa=isa)
+        x = self.solve(d, b)
+        a = dense(axial, d)
+        assert np.all(np.abs(a @ x - b) <= 20 * EPS * (np.abs(a) @ np.abs(x) + np.abs(b)))
 
 
 @each_isa
@@ -400,13 +421,14 @@ def test_fused_sets_compute_the_same_bits(op: str) -> None:
 @two_fused
 @each_method
 @each_program
+@pytest.mark.parametrize("even", ["", "area capacitance axial"], ids=["uneven", "even"])
 @pytest.mark.parametrize("n", [1, 13, 100, 300])
-def test_fused_sets_run_with_the_same_bits(n: int, program: str, backward_euler: bool) -> None:
+def test_fused_sets_run_with_the_same_bits(
+    n: int, even: str, program: str, backward_euler: bool
+) -> None:
+    options = {"even": even, "backward_euler": backward_euler}
     first, *others = (
-        drive(
-            kernel(n, PROGRAMS[program](n), isa=isa, backward_euler=backward_euler),
-            *stimulation(250),
-        )
+        drive(kernel(n, PROGRAMS[program](n), isa=isa, **options), *stimulation(250))
         for isa in FUSED
     )
     assert all(other.bits() == first.bits() for other in others)
@@ -442,12 +464,19 @@ class Steps:
 
 @each_isa
 @each_method
-@pytest.mark.parametrize("n", [1, 5, 8, 100, 259])
-def test_stepping_agrees_with_the_slow_engine(n: int, backward_euler: bool, isa: str) -> None:
+@each_evenness
+@pytest.mark.parametrize("n", [1, 5, 8, 31, 100, 259])
+def test_stepping_agrees_with_the_slow_engine(
+    n: int, even: str, backward_euler: bool, isa: str
+) -> None:
     rng = np.random.default_rng(n)
-    area = np.pi * 476.0 * 100.0 * rng.uniform(0.5, 2.0, n)
-    cm = rng.uniform(0.8, 1.2, n)
-    axial = 10.0 ** rng.uniform(1, 2.5, n - 1)
+
+    def spread(name: str, low: float, high: float, size: int) -> np.ndarray:
+        return np.ones(size) if name in even else rng.uniform(low, high, size)
+
+    area = 1.5e5 * spread("area", 0.5, 2.0, n)  # µm²
+    capacitance = 1.5 * spread("capacitance", 0.5, 2.0, n)  # nF
+    axial = 10.0 ** (1.7 * spread("axial", 0.6, 1.4, n - 1))  # µS
     steps, dt = 150, 0.02
     current, damped = stimulation(steps)
     weight = min(n, 8)
@@ -455,7 +484,7 @@ def test_stepping_agrees_with_the_slow_engine(n: int, backward_euler: bool, isa:
         n,
         squid(n),
         area=1e-2 * area,
-        capacitance=1e-5 * area * cm,
+        capacitance=capacitance,
         axial=axial,
         sources=(2, [0, n - 1], [0, 1], [weight, weight]),
         backward_euler=backward_euler,
@@ -465,7 +494,7 @@ def test_stepping_agrees_with_the_slow_engine(n: int, backward_euler: bool, isa:
     )
     gates = self.get("state").reshape(3, n)
     expected = slow.integrate(
-        slow.Cable(area, cm, axial, np.arange(n) - 1),
+        slow.Cable(area, capacitance / (1e-5 * area), axial, np.arange(n) - 1),
         slow_models.hodgkin_huxley(6.3),
         [Steps(at, weight * current[:, k], damped, dt) for k, at in enumerate((0, n - 1))],
         v_init=self.get("v"),
@@ -515,6 +544,22 @@ def test_current_of_the_program_is_as_good_as_an_ohmic_one(n: int, isa: str) -> 
 
 
 @each_isa
+def test_leaks_add_up(isa: str) -> None:
+    n = 40
+    varying = np.linspace(0.5, 1.5, n)
+    leaks = [(1e-4, -80.0), (3e-4, -40.0), (2e-4 * varying, 10.0), (5e-5, 0.0)]
+    apart = Membrane([Channel(f"leak_{k}", gbar=g, reversal=e) for k, (g, e) in enumerate(leaks)])
+    g = sum(g for g, _ in leaks)
+    together = models.passive(g=g, e=sum(g * e for g, e in leaks) / g)
+    one, other = (
+        drive(kernel(n, lower(m, np.zeros(n), np.array([6.3]), 0.02), isa=isa), *stimulation(60))
+        for m in (apart, together)
+    )
+    # The same sums in another order, over 60 steps.
+    np.testing.assert_allclose(one.rows, other.rows, rtol=1e-12)
+
+
+@each_isa
 @pytest.mark.parametrize("power", range(1, 9))
 def test_powers_of_a_gate(power: int, isa: str) -> None:
     program = Program(
@@ -530,20 +575,18 @@ def test_powers_of_a_gate(power: int, isa: str) -> None:
         terms=((3, 4, ((2, power),)),),
     )
     n = 20
-    self = kernel(n, program, isa=isa, axial=np.full(n - 1, 1e-300), record_every=1)
+    self = kernel(
+        n, program, isa=isa, area=np.full(n, 1500.0), capacitance=np.full(n, 1.5),
+        axial=np.full(n - 1, 1e-300),
+    )  # fmt: skip
     v, x = self.get("v"), self.get("state")
-    # One damped step of cm dv/dt = -g (v + 65): two backward Euler halves.
-    g = 1e-3 * x**power
-    per_area = self_capacitance_per_area(n)
+    # One damped step of c dv/dt = -g (v + 65): two backward Euler halves.
+    area, capacitance = 1500.0, 1.5
+    g = 1e-3 * x**power * area
     for _ in range(2):
-        v = v - g * (v + 65.0) / (per_area / 0.01 + g)
+        v = v - g * (v + 65.0) / (capacitance / 0.01 + g)
     drive(self, np.zeros((1, 2)), np.ones(1, np.uint8))
     np.testing.assert_allclose(self.get("v"), v, rtol=1e-14)
-
-
-def self_capacitance_per_area(n: int) -> np.ndarray:
-    """µF/cm² times 1e-3, so that over ms it is S/cm², of the axon that `kernel` makes."""
-    return 1e-3 * np.random.default_rng(0).uniform(0.8, 1.2, (3, n))[1]
 
 
 # ---- buffers, blocks, state --------------------------------------------------------------
@@ -556,6 +599,7 @@ small = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCh
     n=st.sampled_from([1, 6, 17, 64, 260]),
     program=st.sampled_from(list(PROGRAMS)),
     backward_euler=st.booleans(),
+    even=st.sampled_from(EVEN),
     blocks=st.lists(st.integers(1, 90), min_size=1, max_size=5),
     row_room=st.integers(1, 9),
     extra_spikes=st.integers(0, 40),
@@ -564,12 +608,13 @@ def test_blocks_and_buffers_of_any_size_give_the_same_bits(
     n: int,
     program: str,
     backward_euler: bool,
+    even: str,
     blocks: list[int],
     row_room: int,
     extra_spikes: int,
 ) -> None:
     def run(**how: Any) -> Outcome:
-        self = kernel(n, PROGRAMS[program](n), backward_euler=backward_euler)
+        self = kernel(n, PROGRAMS[program](n), even=even, backward_euler=backward_euler)
         return drive(self, *stimulation(180), **how)
 
     at_once = run()
@@ -611,14 +656,16 @@ def test_zero_steps_change_nothing() -> None:
     n=st.sampled_from([1, 5, 23, 100, 257]),
     program=st.sampled_from(list(PROGRAMS)),
     backward_euler=st.booleans(),
+    even=st.sampled_from(EVEN),
     split=st.integers(0, 200),
     isa=st.sampled_from(ISAS),
 )
 def test_a_run_goes_on_from_its_fields_alone(
-    n: int, program: str, backward_euler: bool, split: int, isa: str
+    n: int, program: str, backward_euler: bool, even: str, split: int, isa: str
 ) -> None:
-    def make(seed: int = 0) -> _kernel.Kernel:
-        return kernel(n, PROGRAMS[program](n), backward_euler=backward_euler, isa=isa)
+    def make() -> _kernel.Kernel:
+        options = {"even": even, "backward_euler": backward_euler, "isa": isa}
+        return kernel(n, PROGRAMS[program](n), **options)
 
     current, damped = stimulation(200)
     never_stopped = drive(make(), current, damped)
@@ -708,6 +755,20 @@ def test_spikes_are_upward_crossings_interpolated_within_the_step() -> None:
     np.testing.assert_allclose(run.spike_time[order], (step + part) * 0.02, rtol=1e-14)
 
 
+@each_isa
+def test_a_potential_that_lands_on_the_threshold_has_crossed_it(isa: str) -> None:
+    # 20 nA into 1 nF for 0.5 ms are 10 mV, all of it exact.
+    n = 9
+    self = kernel(
+        n, leak(g=0.0), isa=isa, dt=0.5, area=np.ones(n), capacitance=np.ones(n),
+        axial=np.full(n - 1, 1e-300), sources=(1, [4], [0], [1.0]),
+    )  # fmt: skip
+    self.set("v", np.full(n, -40.0))
+    run = drive(self, np.full((4, 1), 20.0), np.zeros(4, np.uint8))
+    assert run.fields["v"][4] == 0.0
+    assert (list(run.spike_compartment), list(run.spike_time)) == ([4], [1.0])
+
+
 def test_currents_add_up_where_electrodes_meet() -> None:
     n = 12
     current, damped = stimulation(50)
@@ -769,6 +830,41 @@ def test_steps_outside_the_tables_are_counted(isa: str) -> None:
     without_tables.set("v", np.full(n, 400.0))
     assert advance_once(without_tables, 0.0) == ("done", 20)
     assert without_tables.get("saturated_steps") == 0.0
+
+
+@each_isa
+def test_potentials_may_leave_the_tables_and_come_back(isa: str) -> None:
+    n = 30
+    self = kernel(n, squid(n), isa=isa, even="area capacitance axial")
+    other = kernel(n, squid(n), isa=isa, even="area capacitance axial")
+    for v in (-65.0, 600.0, -65.0, -900.0, -65.0):
+        advance_once(self, 0.0)
+        for name in ("state", "step", "saturated_steps"):
+            other.set(name, self.get(name))
+        # One has come from within, the other from nowhere.
+        for each in (self, other):
+            each.set("v", np.where(np.arange(n) == 11, v, -65.0))
+            advance_once(each, 0.0)
+        assert all(np.array_equal(self.get(name), other.get(name)) for name in self.fields)
+        assert np.all(np.isfinite(self.get("state")))
+        assert np.all((self.get("state") >= 0.0) & (self.get("state") <= 1.0))
+
+
+@each_isa
+@pytest.mark.parametrize("v_min", [10.0, 1e6, -1e6, -601.0])
+def test_tables_that_do_not_hold_zero(v_min: float, isa: str) -> None:
+    # All at 0 mV, where they stay: outside the table, which begins above or ends below.
+    n = 20
+    program = squid(n)
+    shifted = replace(program, terms=(), table=replace(program.table, v_min=v_min))
+    self = kernel(n, shifted, isa=isa)
+    self.set("v", np.zeros(n))
+    inf = program.table.value[0 if v_min > 0 else -1, 0, :3]
+    self.set("state", np.repeat(inf, n))
+    assert advance_once(self, 0.0) == ("done", 20)
+    # Gates in balance with the nearer end stay as they are.
+    np.testing.assert_array_equal(self.get("state"), np.repeat(inf, n))
+    assert self.get("saturated_steps") == 20.0
 
 
 @each_isa
@@ -869,6 +965,94 @@ def test_an_instruction_set_that_is_missing_is_refused() -> None:
 
 
 # ---- malformed programs ------------------------------------------------------------------
+
+
+def coded(index: int, instruction: tuple[Any, ...]) -> dict[str, Any]:
+    """`every_operation(9)` with one instruction replaced."""
+    code = list(every_operation(9).code)
+    code[index] = instruction
+    return {"code": tuple(code)}
+
+
+def extended(*instruction: Any) -> dict[str, Any]:
+    """`every_operation(9)` with one instruction more."""
+    return {"code": (*every_operation(9).code, instruction)}
+
+
+def tabulated(**changes: Any) -> dict[str, Any]:
+    """`squid(9)` with another table."""
+    program = squid(9)
+    return {**vars(program), "table": replace(program.table, **changes)}
+
+
+def spoilt(array: np.ndarray, value: float) -> np.ndarray:
+    array = array.copy()
+    array.flat[-1] = value
+    return array
+
+
+# Slots of every_operation: v 0, dt 1, state 2, parameters 3 and 4, constants 5 and 6,
+# temporaries from 7 on.
+END = 7 + every_operation(9).n_temps
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        coded(0, ("JUMP", 7, 0, 6, -1)),
+        coded(0, ("MUL", 7, 0, END, -1)),
+        coded(0, ("MUL", 7, -2, 6, -1)),
+        coded(0, ("MUL", 7, 8, 6, -1)),  # a temporary that nobody has written
+        coded(0, ("MUL", 7, 7, 6, -1)),
+        coded(0, ("MUL", 7, 0, -1, -1)),  # an operand too few
+        coded(0, ("MUL", 7, 0, 6, 6)),  # one too many
+        extended("MUL", 0, 0, 6, -1),  # potential, time step, parameters and constants
+        extended("MUL", 1, 0, 6, -1),  # are read only
+        extended("MUL", 3, 0, 6, -1),
+        extended("MUL", 6, 0, 6, -1),
+        extended("MUL", END, 0, 6, -1),
+        extended("MUL", -1, 0, 6, -1),
+        {"n_temps": every_operation(9).n_temps - 1},
+        {"n_temps": -1},
+        {"n_temps": 1 << 20},
+        {"states": ()},
+        {"consts": np.zeros(0)},
+        {"params": ()},
+        {"params": (np.ones(8), np.ones(1))},
+        {"params": (np.ones(9), np.ones(0))},
+        {"current_slot": -1},
+        {"current_slot": END},
+        {"conductance_slot": -1},
+        {"conductance_slot": END},
+        {"terms": ((END, 4, ()),)},
+        {"terms": ((3, -1, ()),)},
+        {"terms": ((3, 4, ((END, 1),)),)},
+        {"terms": ((3, 4, ((2, 0),)),)},
+        {"terms": ((3, 4, ((2, 9),)),)},
+        {"terms": ((3, 4, ((2, 1),) * (1 << 20)),)},
+        tabulated(gates=(0, 1, 3)),
+        tabulated(gates=(0, 1, -1)),
+        tabulated(gates=(0, 1, 2, 0, 1)),
+        tabulated(n_bins=1),
+        tabulated(n_bins=1202),
+        tabulated(n_bins=-1),
+        tabulated(v_min=np.nan),
+        tabulated(v_step=0.0),
+        tabulated(v_step=-0.5),
+        tabulated(v_step=np.inf),
+        tabulated(v_step=5e-324),
+        tabulated(v_min=1e308, v_step=1e-3),
+        tabulated(value=spoilt(squid(9).table.value, np.nan)),
+        tabulated(slope=spoilt(squid(9).table.slope, np.inf)),
+        tabulated(slope=np.zeros(24)),
+    ],
+    ids=lambda changes: ", ".join(changes) if len(changes) == 1 else "table",
+)
+def test_programs_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
+    kernel(9, replace(every_operation(9), **extended("MUL", 7, 0, 6, -1)))  # a good one
+    with pytest.raises(MembraneError):
+        kernel(9, replace(every_operation(9), **changes))
+
 
 BASES = {(name, n): program(n) for name, program in PROGRAMS.items() for n in (1, 9, 260)}
 INTEGERS = st.integers(-3, 60) | st.sampled_from([-(2**31), 2**31 - 1, 1 << 20, 5000])

@@ -43,16 +43,22 @@ def build(program: Program, n: int, *, isa: str | None = None, dt: float = 0.02)
 
 
 def advanced(
-    program: Program, v: np.ndarray, x: np.ndarray, *, dt: float, steps: int = 1, **options: Any
+    program: Program,
+    v: np.ndarray,
+    x: np.ndarray,
+    *,
+    dt: float,
+    first_step: bool = False,
+    isa: str | None = None,
 ) -> np.ndarray:
-    """States after some whole steps."""
-    kernel = build(program, v.size, dt=dt, **options)
+    """States after one step, which is half a step if it is the first."""
+    kernel = build(program, v.size, dt=dt, isa=isa)
     kernel.set("v", v)
     kernel.set("state", x)
-    kernel.set("step", 1)  # the first one would be half a step
+    kernel.set("step", 0 if first_step else 1)
     kernel.advance(
-        np.zeros((steps, 0)), np.zeros(steps, np.uint8), np.zeros((0, 0)),
-        np.zeros(v.size, np.int64), np.zeros(v.size),
+        np.zeros((1, 0)), np.zeros(1, np.uint8), np.zeros((0, 0)), np.zeros(v.size, np.int64),
+        np.zeros(v.size),
     )  # fmt: skip
     return kernel.get("state").reshape(-1, v.size)
 
@@ -148,6 +154,18 @@ def test_traced_gates_move_as_their_functions_say(name: str, isa: str) -> None:
         # A few ulp of a number below 1; singular points are means of both sides, to 1e-9.
         np.testing.assert_allclose(found[k][:-6], expected[:-6], rtol=0, atol=2e-15)
         np.testing.assert_allclose(found[k][-6:], expected[-6:], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_traced_gates_start_with_half_a_step(isa: str) -> None:
+    n = 20
+    program = lower(models.hodgkin_huxley(), np.zeros(n), np.linspace(5.0, 20.0, n), 0.02)
+    v, x = np.linspace(-80.5, 30.0, n), np.full((3, n), 0.4)
+    from_start = advanced(program, v, x, dt=0.02, isa=isa, first_step=True)
+    half = advanced(program, v, x, dt=0.01, isa=isa)
+    # A few ulp: half of dt is exact.
+    np.testing.assert_allclose(from_start, half, rtol=4e-15)
+    assert not np.allclose(from_start, advanced(program, v, x, dt=0.02, isa=isa), rtol=1e-4)
 
 
 RATES: dict[str, Callable[[Any, float, float], Any]] = {

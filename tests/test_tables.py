@@ -126,6 +126,19 @@ def test_gates_start_with_half_a_step(isa: str) -> None:
         assert np.all(error <= bound)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_gate_moves_by_its_own_potential_whatever_its_neighbours(isa: str) -> None:
+    # Lanes that look into one bin are looked up together.
+    membrane = models.hodgkin_huxley()
+    x = np.full((3, 64), 0.3)
+    apart = np.linspace(-90.0, 40.0, 64)
+    of_many = advanced(membrane, apart, x, celsius=6.3, dt=0.02, isa=isa)
+    for k in (0, 17, 40, 63):
+        alone = advanced(membrane, np.full(64, apart[k]), x, celsius=6.3, dt=0.02, isa=isa)
+        assert np.ptp(alone, axis=1).max() == 0.0
+        np.testing.assert_array_equal(alone[:, k], of_many[:, k])
+
+
 def test_bins_are_as_wide_as_the_steepest_gate_allows() -> None:
     widths = []
     for slope in (8.0, 4.0, 2.0, 1.0, 0.5):
@@ -139,6 +152,17 @@ def test_bins_are_as_wide_as_the_steepest_gate_allows() -> None:
         assert all(gate_error(gate, 6.3, 0.005, step) > TOLERANCE for step in wider)
     assert widths == sorted(widths, reverse=True)
     assert len(set(widths)) > 2
+
+
+def test_steep_rates_make_bins_finer_as_steep_steady_states_do() -> None:
+    gate = Gate("x", inf=lambda v: 0.5, tau=lambda v: 1.0 + 100.0 / (1 + np.exp(-(v + 40.0) / 1.0)))
+    table, steep = build_table([(0, gate)], 6.3, 0.005)
+    assert steep == []
+    assert table.v_step < STEPS[0]
+    v = np.linspace(-60.0, -20.0, 4001)
+    moved = advanced(membrane_of(gate), v, np.zeros((1, v.size)), celsius=6.3, dt=0.005)
+    # Relative, since a slow gate must be as exact as a fast one.
+    np.testing.assert_allclose(moved[0], exact(gate, v, np.zeros(v.size), 6.3, 0.005), rtol=2e-8)
 
 
 def test_one_steep_gate_makes_all_bins_finer() -> None:

@@ -292,14 +292,15 @@ def test_long_expressions_need_no_recursion() -> None:
 def test_results_go_where_they_belong() -> None:
     recorder = Recorder()
     x, y = recorder.input("x"), recorder.input("y")
-    results = {x + y: 0, np.exp(y): 1, x * 2.0: -1}
+    # The last one reads the first, which must stay until it is stored.
+    results = {x + y: 0, np.exp(y): 1, (x + y) * 2.0 - y: -1}
     code, consts, _ = recorder.emit(results, {"x": 0, "y": 1}, 2)
     memory: dict[int, Any] = {0: 0.25, 1: 0.5} | {2 + i: c for i, c in enumerate(consts)}
     for op, out, *operands in code:
         args = [memory[slot] for slot in operands if slot >= 0]
         memory[out] = float(_kernel.apply(None, op, *args)[0])
-    third = recorder.emitted[x * 2.0]
-    assert (memory[0], memory[third]) == (0.75, 0.5)
+    third = recorder.emitted[(x + y) * 2.0 - y]
+    assert (memory[0], memory[third]) == (0.75, 1.0)
     assert memory[1] == pytest.approx(math.exp(0.5), rel=4e-16)
 
 

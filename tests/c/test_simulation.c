@@ -241,16 +241,18 @@ typedef struct {
     ax_options options;
 } input;
 
-static input make_input(int32_t n, membrane_maker maker, int isa) {
+/* even: the same all along, of which less is kept. */
+static input make_input(int32_t n, membrane_maker maker, int even, int isa) {
     input in = {.n = n, .membrane = maker(n)};
+    const double spread = even ? 0.0 : 0.2;
     double *area = block(n, sizeof *area), *capacitance = block(n, sizeof *capacitance);
     double *axial = block(n - 1, sizeof *axial);
     for (int32_t i = 0; i < n; i++) {
-        area[i] = 1500.0 * uniform(0.8, 1.2);
-        capacitance[i] = 1.5 * uniform(0.8, 1.2);
+        area[i] = 1500.0 * uniform(1.0 - spread, 1.0 + spread);
+        capacitance[i] = 1.5 * uniform(1.0 - spread, 1.0 + spread);
     }
     for (int32_t i = 0; i + 1 < n; i++)
-        axial[i] = 50.0 * uniform(0.8, 1.2);
+        axial[i] = 50.0 * uniform(1.0 - spread, 1.0 + spread);
     in.cable = (ax_cable){n, area, capacitance, axial};
     in.sources = (ax_sources){.n_sources = 2, .n_entries = 3};
     OWNED(&in.sources, compartment, (const int64_t[]){0, n / 2, n - 1});
@@ -376,10 +378,10 @@ static const int32_t sizes[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 63, 64, 65, 12
 static void check_runs(int isa) {
     for (size_t i = 0; i < COUNT(sizes); i++)
         for (size_t k = 0; k < COUNT(makers); k++)
-            for (int variant = 0; variant < 4; variant++) {
-                input in = make_input(sizes[i], makers[k], isa);
+            for (int variant = 0; variant < 8; variant++) {
+                input in = make_input(sizes[i], makers[k], variant & 4, isa);
                 in.options.backward_euler = variant & 1;
-                in.options.record_float = variant >> 1;
+                in.options.record_float = variant >> 1 & 1;
                 ax_sim *whole, *first, *second;
                 CHECK(create(&in, &whole) == AX_OK);
                 CHECK(create(&in, &first) == AX_OK);
@@ -418,7 +420,7 @@ static void check_runs(int isa) {
 
 /* Nothing recorded, no electrodes, nothing to do. */
 static void check_bare(int isa) {
-    input in = make_input(9, passive, isa);
+    input in = make_input(9, passive, 0, isa);
     in.options.n_recorded = in.options.record_every = 0;
     in.sources.n_sources = 0;
     in.sources.n_entries = 0;
@@ -451,9 +453,9 @@ static void check_bare(int isa) {
 }
 
 static void check_solver(int isa) {
-    for (size_t i = 0; i < COUNT(sizes); i++) {
-        const int32_t n = sizes[i];
-        input in = make_input(n, passive, isa);
+    for (size_t i = 0; i < 2 * COUNT(sizes); i++) {
+        const int32_t n = sizes[i / 2];
+        input in = make_input(n, passive, i % 2, isa);
         ax_sim *sim;
         CHECK(create(&in, &sim) == AX_OK);
         double *d = block(n, sizeof *d), *b = block(n, sizeof *b), *x = block(n, sizeof *x);
@@ -481,7 +483,7 @@ static void check_solver(int isa) {
 }
 
 static void check_divergence(int isa) {
-    input in = make_input(40, squid, isa);
+    input in = make_input(40, squid, 0, isa);
     ax_sim *sim;
     CHECK(create(&in, &sim) == AX_OK);
     start(sim);
@@ -501,13 +503,38 @@ static void check_divergence(int isa) {
 
     CHECK(create(&in, &sim) == AX_OK);
     start(sim);
+    CHECK(advance(sim, &in, 0, 3, 10, 1000).status == AX_OK); /* inside the table */
     for (int k = 0; k < 40; k++)
-        v[k] = 400.0; /* outside the table, inside the limit */
+        v[k] = k % 2 ? 400.0 : -900.0; /* outside, but inside the limit */
     CHECK(ax_sim_set_field(sim, 0, v) == AX_OK);
-    CHECK(advance(sim, &in, 0, 1, 10, 1000).status == AX_OK);
+    CHECK(advance(sim, &in, 3, 1, 10, 1000).status == AX_OK);
     CHECK(ax_sim_saturated_steps(sim) <= 1);
     ax_sim_free(sim);
     free_input(&in);
+}
+
+/* Tables that begin above 0 mV or end below it, of an axon that stays there. */
+static void check_tables_elsewhere(int isa) {
+    static const double begins[] = {0.0, 10.0, 1e6, -601.0, -1e6, 1e300, -1e300};
+    for (size_t i = 0; i < COUNT(begins); i++) {
+        input in = make_input(40, squid, 1, isa);
+        in.membrane.table_min = begins[i];
+        in.membrane.n_terms = 0;
+        in.sources.n_sources = 0;
+        in.sources.n_entries = 0;
+        ax_sim *sim;
+        CHECK(create(&in, &sim) == AX_OK);
+        int64_t taken, spike[40];
+        double time[40], states[5 * 40];
+        ax_drive drive = {.damped = (const uint8_t[]){1, 0, 0}, .rows = time, .row_capacity = 1,
+                          .spike_compartment = spike, .spike_time = time, .spike_capacity = 40};
+        CHECK(ax_sim_advance(sim, &drive, 3, &taken) == AX_OK && taken == 3);
+        CHECK(ax_sim_get_field(sim, 1, states) == AX_OK);
+        for (size_t k = 0; k < COUNT(states); k++)
+            CHECK(states[k] >= 0.0 && states[k] <= 1.0);
+        ax_sim_free(sim);
+        free_input(&in);
+    }
 }
 
 /* ---- operations ------------------------------------------------------------------------- */
@@ -565,7 +592,7 @@ static void check_names(void) {
 #define AT(pointer, index) (((__typeof__(*(pointer) + 0) *)(uintptr_t)(pointer))[index])
 
 static void check_malformed(void) {
-    input in = make_input(20, squid, -1);
+    input in = make_input(20, squid, 0, -1);
     REFUSED(in.options.isa, ax_isa_count(), AX_ERR_ISA);
     REFUSED(in.options.dt, 0.0, AX_ERR_ARGUMENT);
     REFUSED(in.options.dt, NAN, AX_ERR_ARGUMENT);
@@ -606,6 +633,7 @@ static void check_malformed(void) {
     REFUSED(in.membrane.table_step, 0.0, AX_ERR_TABLE);
     REFUSED(in.membrane.table_step, -1.0, AX_ERR_TABLE);
     REFUSED(in.membrane.table_step, INFINITY, AX_ERR_TABLE);
+    REFUSED(in.membrane.table_step, 5e-324, AX_ERR_TABLE);
     REFUSED(AT(in.membrane.gate_state, 4), 5, AX_ERR_TABLE);
     REFUSED(AT(in.membrane.gate_state, 0), -1, AX_ERR_TABLE);
     REFUSED(AT(in.membrane.table_value, 241 * 16 - 1), NAN, AX_ERR_TABLE);
@@ -624,7 +652,7 @@ static void check_malformed(void) {
     REFUSED(AT(in.membrane.factors, 1), 9, AX_ERR_PROGRAM);
     free_input(&in);
 
-    in = make_input(20, every_operation, -1);
+    in = make_input(20, every_operation, 0, -1);
     const int32_t n_slots = 13;
     for (int32_t i = 0; i < in.membrane.n_code; i++) {
         const int operands = ax_op_operands(in.membrane.code[5 * i]);
@@ -652,7 +680,7 @@ static void check_malformed(void) {
 static void check_random_programs(int isa) {
     int refused = 0, ran = 0;
     for (int round = 0; round < 3000; round++) {
-        input in = make_input(1 + below(20), makers[1 + round % 2], isa);
+        input in = make_input(1 + below(20), makers[1 + round % 2], below(2), isa);
         ax_membrane *m = &in.membrane;
         for (int change = below(4); change >= 0; change--) {
             const int32_t small = below(20) - 2;
@@ -688,7 +716,7 @@ static void check_random_programs(int isa) {
 static void check_failing_allocations(void) {
     for (size_t k = 0; k < COUNT(makers); k++)
         for (int after = 0; after < 2; after++) {
-            input in = make_input(300, makers[k], -1);
+            input in = make_input(300, makers[k], 0, -1);
             int failures = 0;
             for (;; failures++) {
                 ax_sim *sim = (ax_sim *)&in;
@@ -712,7 +740,7 @@ static void check_failing_allocations(void) {
 
 /* No memory is asked for while stepping. */
 static void check_no_allocation_while_stepping(int isa) {
-    input in = make_input(300, squid, isa);
+    input in = make_input(300, squid, 1, isa);
     ax_sim *sim;
     CHECK(create(&in, &sim) == AX_OK);
     start(sim);
@@ -735,6 +763,7 @@ int main(void) {
         check_solver(isa);
         check_runs(isa);
         check_divergence(isa);
+        check_tables_elsewhere(isa);
         check_random_programs(isa);
         check_no_allocation_while_stepping(isa);
         printf("%s: clean\n", ax_isa_name(isa));
