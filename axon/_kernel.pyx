@@ -204,15 +204,13 @@ cdef class Kernel:
     cdef readonly int64_t n, n_sources, n_recorded
     cdef readonly object isa, row_dtype
 
-    def __init__(self, *, area, capacitance, axial, program, sources, double dt,
-                 bint backward_euler, double spike_threshold, isa, recorded,
-                 int64_t record_every, bint record_float):
+    def __cinit__(self, *, area, capacitance, axial, program, sources, double dt,
+                  bint backward_euler, double spike_threshold, isa, recorded,
+                  int64_t record_every, bint record_float):
         cdef ax_cable cable
         cdef ax_membrane membrane
         cdef ax_sources source
         cdef ax_options options
-        if self.sim != NULL:
-            raise SimulationError("a Kernel is built once")
 
         area = np.ascontiguousarray(area, dtype=np.float64)
         cable.n = self.n = area.size
