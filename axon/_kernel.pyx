@@ -10,6 +10,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from operator import index
+
 import numpy as np
 
 from axon.errors import MembraneError, SimulationError
@@ -177,10 +179,21 @@ cdef const float *floats(array) except? NULL:
 
 def flat(array, dtype, size, name):
     """A contiguous one-dimensional array of the given type, its size checked."""
-    array = np.ascontiguousarray(array, dtype=dtype).reshape(-1)
+    try:
+        array = np.ascontiguousarray(array, dtype=dtype).reshape(-1)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MembraneError(f"{name}: {error}") from None
     if array.size != size:
         raise MembraneError(f"{name} has {array.size} values where {size} belong")
     return array
+
+
+cdef int32_t whole(value, name) except? -2:
+    """A whole number that C can hold."""
+    try:
+        return <int32_t>index(value)
+    except (TypeError, OverflowError) as error:
+        raise MembraneError(f"{name}={value!r}: {error}") from None
 
 
 cdef class Kernel:
@@ -231,7 +244,8 @@ cdef class Kernel:
             factors.extend(powers)
         terms = flat(terms, np.int32, 4 * len(terms), "terms")
         factors = flat(factors, np.int32, 2 * len(factors), "factors")
-        membrane.n_states, membrane.n_temps = len(program.states), program.n_temps
+        membrane.n_states = len(program.states)
+        membrane.n_temps = whole(program.n_temps, "n_temps")
         membrane.n_params, membrane.n_consts = len(program.params), len(program.consts)
         param_length = np.array([p.size for p in program.params], dtype=np.int32)
         params = np.concatenate([np.zeros(0), *program.params])
@@ -239,7 +253,7 @@ cdef class Kernel:
         membrane.param_length, membrane.params = int32s(param_length), doubles(params)
         membrane.n_param_values, membrane.consts = params.size, doubles(consts)
         table = program.table
-        membrane.n_gates, membrane.n_bins = len(table.gates), table.n_bins
+        membrane.n_gates, membrane.n_bins = len(table.gates), whole(table.n_bins, "n_bins")
         membrane.table_min, membrane.table_step = table.v_min, table.v_step
         blocks = -(-membrane.n_gates // 4) * membrane.n_bins
         gate_state = flat(table.gates, np.int32, membrane.n_gates, "gates")
@@ -248,8 +262,8 @@ cdef class Kernel:
         membrane.gate_state = int32s(gate_state)
         membrane.table_value, membrane.table_slope = doubles(value), floats(slope)
         membrane.n_code, membrane.code = len(program.code), int32s(code)
-        membrane.current_slot = program.current_slot
-        membrane.conductance_slot = program.conductance_slot
+        membrane.current_slot = whole(program.current_slot, "current_slot")
+        membrane.conductance_slot = whole(program.conductance_slot, "conductance_slot")
         membrane.n_terms, membrane.terms = terms.size // 4, int32s(terms)
         membrane.n_factors, membrane.factors = factors.size // 2, int32s(factors)
 
