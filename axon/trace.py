@@ -76,12 +76,12 @@ _COMPOSED: dict[Any, Callable[..., Symbol]] = {
     np.sinh: lambda x: 0.5 * (np.expm1(x) - np.expm1(-x)),
     np.power: lambda x, y: _power(x, y),
     np.float_power: lambda x, y: _power(x, y),
-    np.greater: lambda x, y: np.less(y, x),
-    np.greater_equal: lambda x, y: np.less_equal(y, x),
-    np.not_equal: lambda x, y: 1.0 - np.equal(x, y),
-    np.logical_and: lambda x, y: np.not_equal(x, 0.0) * np.not_equal(y, 0.0),
-    np.logical_or: lambda x, y: np.maximum(np.not_equal(x, 0.0), np.not_equal(y, 0.0)),
-    np.logical_not: lambda x: np.equal(x, 0.0),
+    np.greater: lambda x, y: x > y,
+    np.greater_equal: lambda x, y: x >= y,
+    np.not_equal: lambda x, y: x != y,
+    np.logical_and: lambda x, y: x & y,
+    np.logical_or: lambda x, y: x | y,
+    np.logical_not: lambda x: ~x,
 }
 
 

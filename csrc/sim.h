@@ -47,10 +47,9 @@ typedef struct {
     int32_t *order, *parent, *edge;
 } ax_topology;
 
-int ax_topology_create(ax_topology *self, const ax_cable *cable);
+/* scale: what every joint is multiplied by. */
+int ax_topology_create(ax_topology *self, const ax_cable *cable, double scale);
 void ax_topology_free(ax_topology *self);
-/* Multiply all joints. */
-void ax_topology_scale(ax_topology *self, double factor);
 
 /* A program that has been checked: every slot is in range, nothing is read before it is written. */
 typedef struct {

@@ -56,21 +56,9 @@ static void gather(const ax_sim *self, const double *from, double *to) {
         to[i] = from[self->topology.slot[i]];
 }
 
-static int64_t step_of(const double *values, int64_t n) {
-    for (int64_t i = 1; i < n; i++)
-        if (values[i] != values[0])
-            return AX_LANES;
-    return 0;
-}
-
 static void lay_out_cable(ax_sim *self, const ax_cable *cable) {
-    ax_topology *t = &self->topology;
+    const ax_topology *t = &self->topology;
     const double implicit = self->backward_euler ? self->dt : 0.5 * self->dt;
-    self->property_step = (ax_steps){.area = step_of(cable->area, t->n),
-                                     .charge = step_of(cable->capacitance, t->n),
-                                     .axial = step_of(cable->axial, t->n - 1)};
-    self->unit_area = self->property_step.area == 0;
-    self->scale = self->unit_area ? 1.0 / cable->area[0] : 1.0;
     lay_out(self, cable->area, self->area);
     lay_out(self, cable->capacitance, self->charge);
     for (int64_t at = 0; at < t->n_rows * AX_LANES; at++) {
@@ -81,9 +69,6 @@ static void lay_out_cable(ax_sim *self, const ax_cable *cable) {
     for (int64_t i = 0; i + 1 < t->n; i++)
         if (t->slot[i + 1] == t->slot[i] + AX_LANES)
             self->axial[t->slot[i]] = cable->axial[i] * self->scale;
-    ax_topology_scale(t, self->scale);
-    for (int64_t e = 0; e < self->sources.n_entries; e++)
-        self->source_weight[e] *= self->scale;
 }
 
 static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
@@ -155,7 +140,7 @@ static int lay_out_sources(ax_sim *self, const ax_sources *sources) {
         return AX_ERR_MEMORY;
     for (int64_t e = 0; e < entries; e++) {
         source[e] = sources->source[e];
-        self->source_weight[e] = sources->weight[e];
+        self->source_weight[e] = sources->weight[e] * self->scale;
         self->source_slot[e] = self->topology.slot[sources->compartment[e]];
     }
     return AX_OK;
@@ -185,6 +170,13 @@ static int allocate(ax_sim *self) {
     return AX_OK;
 }
 
+static int64_t step_of(const double *values, int64_t n) {
+    for (int64_t i = 1; i < n; i++)
+        if (values[i] != values[0])
+            return AX_LANES;
+    return 0;
+}
+
 int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_sources *sources,
                   const ax_options *options, ax_sim **out) {
     *out = NULL;
@@ -210,7 +202,13 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
     self->record_float = options->record_float;
     self->diverged_compartment = -1;
 
-    status = ax_topology_create(&self->topology, cable);
+    self->property_step = (ax_steps){.area = step_of(cable->area, cable->n),
+                                     .charge = step_of(cable->capacitance, cable->n),
+                                     .axial = step_of(cable->axial, cable->n - 1)};
+    self->unit_area = self->property_step.area == 0;
+    self->scale = self->unit_area ? 1.0 / cable->area[0] : 1.0;
+
+    status = ax_topology_create(&self->topology, cable, self->scale);
     if (status == AX_OK)
         status = ax_program_create(&self->program, membrane, cable->n);
     if (status == AX_OK)

@@ -118,6 +118,18 @@ AX_INLINE void keep(ax_sim *self, int64_t at, v8 back, v8 fill, v8 right) {
     v8_store(self->right + at, right);
 }
 
+/* What the node on the left loses and gains by the rows eliminated, by their first one's fill and
+ * right; and what the row below needs of the last one. */
+AX_INLINE void pass_on(elimination *e, v8 axial, v8 first_fill, v8 first_right, v8 back, v8 fill,
+                       v8 right) {
+    e->sum_diagonal = v8_fma(e->joint, first_fill, e->sum_diagonal);
+    e->sum_right = v8_fma(e->joint, first_right, e->sum_right);
+    e->joint = v8_mul(axial, fill);
+    e->eliminated = axial;
+    e->back = back;
+    e->value = right;
+}
+
 AX_INLINE void eliminate_row(ax_sim *self, int64_t at, properties p, const double *g,
                              const double *d, const int source, elimination *e) {
     const equation row = assemble_row(self, at, p, g, d, source, e);
@@ -126,12 +138,7 @@ AX_INLINE void eliminate_row(ax_sim *self, int64_t at, properties p, const doubl
     const v8 right = v8_mul(v8_fma(e->eliminated, e->value, row.right), inverse);
     const v8 back = v8_mul(axial, inverse), fill = v8_mul(e->joint, inverse);
     keep(self, at, back, fill, right);
-    e->sum_diagonal = v8_fma(e->joint, fill, e->sum_diagonal);
-    e->sum_right = v8_fma(e->joint, right, e->sum_right);
-    e->joint = v8_mul(axial, fill);
-    e->eliminated = axial;
-    e->back = back;
-    e->value = right;
+    pass_on(e, axial, fill, right, back, fill, right);
 }
 
 /*
@@ -155,12 +162,7 @@ AX_INLINE void eliminate_pair(ax_sim *self, int64_t at, const properties p[2], c
     const v8 back_b = v8_mul(bb, below);
     keep(self, at, v8_mul(ab, below), fill_a, right_a);
     keep(self, at + AX_LANES, back_b, fill_b, right_b);
-    e->sum_diagonal = v8_fma(e->joint, fill_a, e->sum_diagonal);
-    e->sum_right = v8_fma(e->joint, right_a, e->sum_right);
-    e->joint = v8_mul(below, fill_b);
-    e->eliminated = below;
-    e->back = back_b;
-    e->value = right_b;
+    pass_on(e, below, fill_a, right_a, back_b, fill_b, right_b);
 }
 
 /* The last row of the chunks is what remains of them in the node system. */

@@ -36,7 +36,7 @@ static void order_nodes(ax_topology *self) {
     }
 }
 
-int ax_topology_create(ax_topology *self, const ax_cable *cable) {
+int ax_topology_create(ax_topology *self, const ax_cable *cable, double scale) {
     memset(self, 0, sizeof *self);
     const int64_t n = cable->n;
     if (n < 1 || n > INT32_MAX)
@@ -91,7 +91,8 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable) {
         if (begin > 0) {
             self->left_node[chunk] = chunk - 1;
             self->left_slot[chunk] = self->slot[begin - 1];
-            self->left_axial[chunk] = self->node_axial[chunk - 1] = cable->axial[begin - 1];
+            self->left_axial[chunk] = self->node_axial[chunk - 1] =
+                cable->axial[begin - 1] * scale;
         }
     }
     /* All rows but the last are eliminated: an even number of them in pairs. */
@@ -113,15 +114,6 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable) {
             self->joints[(int64_t)self->start[chunk] * n_chunks + chunk] = self->left_axial[chunk];
     order_nodes(self);
     return AX_OK;
-}
-
-void ax_topology_scale(ax_topology *self, double factor) {
-    for (int32_t chunk = 0; chunk < self->n_chunks; chunk++) {
-        self->left_axial[chunk] *= factor;
-        self->node_axial[chunk] *= factor;
-    }
-    for (int64_t i = 0; i < (int64_t)self->tiles[0].prologue * self->n_chunks; i++)
-        self->joints[i] *= factor;
 }
 
 void ax_topology_free(ax_topology *self) {
