@@ -7,11 +7,23 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from reference import rallpack
 
 import axon
 
 Array = npt.NDArray[np.float64]
 Value = TypeVar("Value", float, Array)
+
+
+def rallpack_axon(compartments: int) -> axon.Axon:
+    """The cable of the Rallpacks, in any cut."""
+    return axon.Axon.cylinder(
+        rallpack.LENGTH,
+        rallpack.DIAMETER,
+        Ra=rallpack.RA,
+        cm=rallpack.CM,
+        compartments=compartments,
+    )
 
 
 def squid(

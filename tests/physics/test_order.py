@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from physics.measure import Array, arrivals, at_faces, orders, squid
+from physics.measure import Array, arrivals, at_faces, orders, rallpack_axon, squid
 from reference import rallpack
 
 import axon
@@ -71,13 +71,7 @@ def test_backward_euler_is_of_first_order() -> None:
 def cable(dt: float, compartments: int, start: float = 0.0) -> axon.Simulation:
     """The passive cable of Rallpack 1, in any cut, with the current from `start` on (ms)."""
     return axon.Simulation(
-        axon.Axon.cylinder(
-            rallpack.LENGTH,
-            rallpack.DIAMETER,
-            Ra=rallpack.RA,
-            cm=rallpack.CM,
-            compartments=compartments,
-        ),
+        rallpack_axon(compartments),
         axon.models.passive(g=rallpack.G_LEAK, e=rallpack.E_LEAK),
         [axon.CurrentClamp(0.0, axon.constant(rallpack.CURRENT, start=start))],
         dt=dt,

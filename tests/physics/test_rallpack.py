@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from physics.measure import Array, extreme
+from physics.measure import Array, extreme, rallpack_axon
 from reference import rallpack
 
 import axon
@@ -26,13 +26,7 @@ ENDS = [0, rallpack.COMPARTMENTS - 1]
 
 def simulation(membrane: axon.Membrane, dt: float, start: float = 0.0) -> axon.Simulation:
     return axon.Simulation(
-        axon.Axon.cylinder(
-            rallpack.LENGTH,
-            rallpack.DIAMETER,
-            Ra=rallpack.RA,
-            cm=rallpack.CM,
-            compartments=rallpack.COMPARTMENTS,
-        ),
+        rallpack_axon(rallpack.COMPARTMENTS),
         membrane,
         [axon.CurrentClamp(0.0, axon.constant(rallpack.CURRENT, start=start))],
         celsius=6.3,
