@@ -47,8 +47,7 @@ cdef extern from "axon.h" nogil:
         int32_t n_gates, n_bins
         double table_min, table_step
         const int32_t *gate_state
-        const double *table_value
-        const float *table_slope
+        const double *table
         int32_t n_code
         const int32_t *code
         int32_t current_slot, conductance_slot
@@ -172,11 +171,6 @@ cdef const int64_t *int64s(array) except? NULL:
     return &view[0] if view.shape[0] else NULL
 
 
-cdef const float *floats(array) except? NULL:
-    cdef const float[::1] view = array
-    return &view[0] if view.shape[0] else NULL
-
-
 def flat(array, dtype, size, name):
     """A contiguous one-dimensional array of the given type, its size checked."""
     try:
@@ -257,10 +251,9 @@ cdef class Kernel:
         membrane.table_min, membrane.table_step = table.v_min, table.v_step
         blocks = -(-membrane.n_gates // 4) * membrane.n_bins
         gate_state = flat(table.gates, np.int32, membrane.n_gates, "gates")
-        value = flat(table.value, np.float64, 8 * blocks, "table values")
-        slope = flat(table.slope, np.float32, 24 * blocks, "table slopes")
+        cubics = flat(table.cubics, np.float64, 32 * blocks, "table")
         membrane.gate_state = int32s(gate_state)
-        membrane.table_value, membrane.table_slope = doubles(value), floats(slope)
+        membrane.table = doubles(cubics)
         membrane.n_code, membrane.code = len(program.code), int32s(code)
         membrane.current_slot = whole(program.current_slot, "current_slot")
         membrane.conductance_slot = whole(program.conductance_slot, "conductance_slot")

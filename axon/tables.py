@@ -34,10 +34,9 @@ class GateTable:
         State that each tabulated gate is.
     v_min, v_step : float
         Centre of the first bin and bin width, mV.
-    value : array (n_bins, n_blocks, 8)
-        Constant terms: for each block of four gates four steady states, then four factors.
-    slope : float32 array (n_bins, n_blocks, 3, 8)
-        First to third order in (v - centre) / v_step.
+    cubics : array (n_bins, n_blocks, 4, 8)
+        Coefficients, constant first, in (v - centre) / v_step: for each block of four gates
+        those of four steady states, then of four factors.
     error : float
         Largest error found between the nodes: absolute for steady states, relative for
         the factors.
@@ -47,12 +46,11 @@ class GateTable:
     v_min: float
     v_step: float
     n_bins: int
-    value: np.ndarray
-    slope: np.ndarray
+    cubics: np.ndarray
     error: float
 
 
-EMPTY = GateTable((), V_MIN, STEPS[0], 0, np.zeros((0, 0, 8)), np.zeros((0, 0, 3, 8), "f4"), 0.0)
+EMPTY = GateTable((), V_MIN, STEPS[0], 0, np.zeros((0, 0, 4, 8)), 0.0)
 
 
 def _factor(rate: np.ndarray, dt: float) -> np.ndarray:
@@ -68,11 +66,8 @@ def _columns(gate: Gate, v: np.ndarray, celsius: float, dt: float) -> np.ndarray
 def gate_error(gate: Gate, celsius: float, dt: float, v_step: float) -> float:
     """Largest error of one gate's table with bins of `v_step` mV."""
     coefficients, centres = _cubics(gate, celsius, dt, v_step)
-    low = coefficients.astype(np.float32)
-    s = _PROBES.astype(np.float32)
-    # As the kernel evaluates it: the small terms in float, the sum in double.
-    small = ((low[..., 3:4] * s + low[..., 2:3]) * s + low[..., 1:2]) * s
-    found = coefficients[..., 0:1] + small
+    c0, c1, c2, c3 = np.moveaxis(coefficients, -1, 0)[..., None]
+    found = ((c3 * _PROBES + c2) * _PROBES + c1) * _PROBES + c0
     exact = _columns(gate, centres[:, None] + v_step * _PROBES, celsius, dt)
     difference = np.abs(found - exact)
     difference[1] /= np.maximum(exact[1], np.finfo(float).tiny)
@@ -126,11 +121,11 @@ def build_table(
         return EMPTY, steep
     blocks = -(-len(smooth) // 4)
     n_bins = round((V_MAX - V_MIN) / v_step) + 1
-    cubics = np.zeros((n_bins, blocks, 8, 4))
+    cubics = np.zeros((n_bins, blocks, 4, 8))
     for k, (_, gate) in enumerate(smooth):
         (inf, factor), _ = _cubics(gate, celsius, dt, v_step)
-        cubics[:, k // 4, k % 4] = inf
-        cubics[:, k // 4, 4 + k % 4] = factor
+        cubics[:, k // 4, :, k % 4] = inf
+        cubics[:, k // 4, :, 4 + k % 4] = factor
         error = max(error, gate_error(gate, celsius, dt, v_step))
     return (
         GateTable(
@@ -138,8 +133,7 @@ def build_table(
             v_min=V_MIN,
             v_step=v_step,
             n_bins=n_bins,
-            value=np.ascontiguousarray(cubics[..., 0]),
-            slope=np.ascontiguousarray(np.moveaxis(cubics[..., 1:], -1, -2), dtype=np.float32),
+            cubics=cubics,
             error=error,
         ),
         steep,

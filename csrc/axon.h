@@ -99,14 +99,12 @@ typedef struct {
     /*
      * Gates whose rates depend on V alone. Row b holds, for each block of four
      * gates, eight cubics in s = (V - table_min) / table_step - b, |s| <= 1/2:
-     * four steady states, then four values of 1 - exp(-dt/tau). The constant
-     * term is double; the others, small beside it, are float.
+     * four steady states, then four values of 1 - exp(-dt/tau).
      */
     int32_t n_gates, n_bins;
     double table_min, table_step; /* mV */
     const int32_t *gate_state;    /* [n_gates] state that each gate is */
-    const double *table_value;    /* [n_bins][n_blocks][8] */
-    const float *table_slope;     /* [n_bins][n_blocks][3][8] first, second, third order */
+    const double *table;          /* [n_bins][n_blocks][4][8] constants, then first to third order */
 
     /* Instructions, run in order once a step after the tabulated gates have moved. */
     int32_t n_code;

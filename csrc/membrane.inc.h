@@ -3,10 +3,10 @@
  * currents. Leaves the block's linearised current, i(V) = g V - d, behind.
  */
 
-/* Where in the table the rows of a block look: bytes to the bin, and the place within it. */
+/* Where in the table the rows of a block look: doubles to the bin, and the place within it. */
 typedef struct {
     double bin[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* in its low 32 bits */
-    float within[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* -1/2 to 1/2 */
+    double within[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* -1/2 to 1/2 */
     unsigned together[AX_BLOCK_ROWS_MAX]; /* lanes that look where the first one does, as bits */
 } places;
 
@@ -16,47 +16,43 @@ AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, const 
     const ax_membrane *m = &self->program.m;
     const v8 scale = v8_set1(self->program.bins_per_mv), shift = v8_set1(self->program.bin_at_zero);
     const v8 last = v8_set1(m->n_bins - 1), zero = v8_set1(0.0), magic = v8_set1(AX_ROUND_MAGIC);
-    const v8 bin_bytes = v8_set1((double)self->program.bin_bytes);
+    const v8 bin_size = v8_set1((double)self->program.bin);
     const double *v = self->v + row * AX_LANES;
     for (int32_t r = 0; r < rows; r++) {
         const int32_t at = r * AX_LANES;
         v8 y = v8_fma(v8_load(v + at), scale, shift);
         if (clamped)
             y = v8_max(v8_min(y, last), zero); /* a NaN becomes a bound: no look-up leaves the table */
-        const v8 bin = v8_sub(v8_add(y, magic), magic), place = v8_fma(bin, bin_bytes, magic);
+        const v8 bin = v8_sub(v8_add(y, magic), magic), place = v8_fma(bin, bin_size, magic);
         v8_store(out->bin + at, place);
-        v8_store_float(out->within + at, v8_sub(y, bin));
+        v8_store(out->within + at, v8_sub(y, bin));
         out->together[r] = m8_bits(v8_eq(place, v8_first(place)));
     }
 }
 
-AX_INLINE f8 cubic(f8 third, f8 second, f8 first, f8 s) {
-    return f8_mul(f8_fma(f8_fma(third, s, second), s, first), s);
+/* A cubic from its four coefficients, constant first. */
+AX_INLINE v8 cubic(v8 c0, v8 c1, v8 c2, v8 c3, v8 s) {
+    return v8_fma(v8_fma(v8_fma(c3, s, c2), s, c1), s, c0);
 }
 
 /* Eight lanes that look into one bin, as all do in an axon at rest: nothing to transpose. */
-AX_INLINE void look_up_together(const char *bin, const float *within, const int count,
+AX_INLINE void look_up_together(const double *bin, const double *within, const int count,
                                 v8 value[AX_LANES]) {
-    const double *constant = (const double *)bin;
-    const float *slope = (const float *)(constant + 8);
-    const f8 s = f8_load(within);
+    const v8 s = v8_load(within);
     for (int half = 0; half < AX_LANES; half += AX_GATES_PER_BLOCK)
-        for (int k = half; k < half + count; k++) {
-            const f8 p = cubic(f8_set1(slope[16 + k]), f8_set1(slope[8 + k]), f8_set1(slope[k]), s);
-            value[k] = v8_add(v8_set1(constant[k]), f8_to_v8(p));
-        }
+        for (int k = half; k < half + count; k++)
+            value[k] = cubic(v8_set1(bin[k]), v8_set1(bin[8 + k]), v8_set1(bin[16 + k]),
+                             v8_set1(bin[24 + k]), s);
 }
 
-AX_INLINE void look_up(const char *table, const double *place, const float *within,
+AX_INLINE void look_up(const double *table, const double *place, const double *within,
                        v8 value[AX_LANES]) {
     for (int lane = 0; lane < AX_LANES; lane++) {
         int32_t offset;
         memcpy(&offset, &place[lane], sizeof offset);
-        const double *constant = (const double *)(table + offset);
-        const float *slope = (const float *)(constant + 8);
-        const f8 p = cubic(f8_load(slope + 16), f8_load(slope + 8), f8_load(slope),
-                           f8_set1(within[lane]));
-        value[lane] = v8_add(v8_load(constant), f8_to_v8(p));
+        const double *bin = table + offset;
+        value[lane] = cubic(v8_load(bin), v8_load(bin + 8), v8_load(bin + 16), v8_load(bin + 24),
+                            v8_set1(within[lane]));
     }
     v8_transpose(value);
 }
@@ -71,7 +67,7 @@ AX_INLINE void look_up(const char *table, const double *place, const float *with
  *
  * halved: advance by dt/2 instead, 1 - sqrt(1 - p) = p / (1 + sqrt(1 - p)).
  */
-AX_INLINE void advance_block(const char *table, const places *at, int32_t rows, double *const x[],
+AX_INLINE void advance_block(const double *table, const places *at, int32_t rows, double *const x[],
                              const int count, const int halved) {
     const v8 one = v8_set1(1.0);
     for (int32_t r = 0; r < rows; r++) {
@@ -103,9 +99,9 @@ AX_INLINE void advance_gates(ax_sim *self, int64_t row, int32_t rows, const int 
         find_places(self, row, rows, 0, &at);
     else
         find_places(self, row, rows, 1, &at);
-    const int64_t plane = self->topology.n_rows * AX_LANES;
+    const int64_t plane = self->plane;
     for (int32_t first = 0; first < m->n_gates; first += AX_GATES_PER_BLOCK) {
-        const char *table = self->program.table + first / AX_GATES_PER_BLOCK * AX_TABLE_BLOCK;
+        const double *table = m->table + first / AX_GATES_PER_BLOCK * AX_TABLE_BLOCK;
         double *x[AX_GATES_PER_BLOCK];
         const int count =
             m->n_gates - first < AX_GATES_PER_BLOCK ? m->n_gates - first : AX_GATES_PER_BLOCK;
@@ -198,117 +194,87 @@ static void run_program(ax_sim *self, int64_t row, int32_t rows) {
 
 AX_INLINE v8 square(v8 x) { return v8_mul(x, x); }
 
-AX_INLINE v8 power_of(v8 x, int64_t power) {
+/* Multiply each of `width` rows by a factor's power. */
+AX_INLINE void multiply(v8 each[], const double *x, int64_t step, int64_t power, const int width) {
+#define AX_POWER(expression)                        \
+    for (int r = 0; r < width; r++) {               \
+        const v8 y = v8_load(x + r * step);         \
+        each[r] = v8_mul(each[r], expression);      \
+    }                                               \
+    break
     switch (power) {
-    case 1: return x;
-    case 2: return square(x);
-    case 3: return v8_mul(square(x), x);
-    case 4: return square(square(x));
-    case 5: return v8_mul(square(square(x)), x);
-    case 6: return square(v8_mul(square(x), x));
-    case 7: return v8_mul(square(v8_mul(square(x), x)), x);
-    default: return square(square(square(x)));
+    case 1: AX_POWER(y);
+    case 2: AX_POWER(square(y));
+    case 3: AX_POWER(v8_mul(square(y), y));
+    case 4: AX_POWER(square(square(y)));
+    case 5: AX_POWER(v8_mul(square(square(y)), y));
+    case 6: AX_POWER(square(v8_mul(square(y), y)));
+    case 7: AX_POWER(v8_mul(square(v8_mul(square(y), y)), y));
+    default: AX_POWER(square(square(square(y))));
     }
-}
-
-AX_INLINE ax_operand locate(const ax_sim *self, int32_t slot, int64_t row, int64_t count) {
-    return (ax_operand){operand_at(self, slot, row), self->operand_step[slot], count};
-}
-
-/* The ohmic terms of a block: uniform leaks summed, the others' operands. */
-typedef struct {
-    double conductance, drive;
-    const ax_operand *term, *end;
-} ohmic;
-
-AX_INLINE ohmic collect_terms(ax_sim *self, int64_t row) {
-    const ax_membrane *m = &self->program.m;
-    ohmic o = {0.0, 0.0, self->ohmic, self->ohmic};
-    ax_operand *term = self->ohmic;
-    for (int32_t t = 0; t < m->n_terms; t++) {
-        const int32_t *from = m->terms + 4 * t;
-        const ax_operand gbar = locate(self, from[0], row, from[3]);
-        const ax_operand reversal = locate(self, from[1], row, 0);
-        if (gbar.count == 0 && gbar.step == 0 && reversal.step == 0) {
-            o.conductance += *gbar.at;
-            o.drive = ax_fma(*gbar.at, *reversal.at, o.drive);
-            continue;
-        }
-        *term++ = gbar;
-        *term++ = reversal;
-        for (int32_t f = from[2]; f < from[2] + from[3]; f++)
-            *term++ = locate(self, m->factors[2 * f], row, m->factors[2 * f + 1]);
-    }
-    o.end = term;
-    return o;
+#undef AX_POWER
 }
 
 /*
  * i(V) = g V - d of `width` rows, summed in registers: what the program computed, if it has a
  * current, and the ohmic terms.
  */
-AX_INLINE void linearise_rows(const ax_sim *self, ohmic o, int64_t row, int64_t in_block,
-                              double *conductance, double *drive, const int width) {
-    const ax_membrane *m = &self->program.m;
+AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block, const int width) {
     v8 g[AX_ROWS_TOGETHER], d[AX_ROWS_TOGETHER], each[AX_ROWS_TOGETHER];
-    if (m->current_slot >= 0) {
-        const ax_operand i = locate(self, m->current_slot, row, 0);
-        const ax_operand slope = locate(self, m->conductance_slot, row, 0);
-        for (int r = 0; r < width; r++) {
-            const double *v = self->v + (row + in_block + r) * AX_LANES;
-            g[r] = v8_load(slope.at + (in_block + r) * slope.step);
-            d[r] = v8_fms(g[r], v8_load(v), v8_load(i.at + (in_block + r) * i.step));
-        }
-        for (int r = 0; r < width; r++) {
-            g[r] = v8_add(g[r], v8_set1(o.conductance));
-            d[r] = v8_add(d[r], v8_set1(o.drive));
-        }
-    } else {
-        for (int r = 0; r < width; r++) {
-            g[r] = v8_set1(o.conductance);
-            d[r] = v8_set1(o.drive);
-        }
+    for (int r = 0; r < width; r++) {
+        g[r] = v8_set1(self->leak_conductance);
+        d[r] = v8_set1(self->leak_drive);
     }
-    const ax_operand *term = o.term;
-    while (term < o.end) {
+    const ax_operand *term = self->ohmic, *end = term + self->n_ohmic;
+    if (self->program.m.current_slot >= 0) {
+        const double *current = term[0].at + in_block * term[0].step;
+        const double *slope = term[1].at + in_block * term[1].step;
+        const double *v = self->v + (row + in_block) * AX_LANES;
+        for (int r = 0; r < width; r++) {
+            const v8 own = v8_load(slope + r * term[1].step);
+            g[r] = v8_add(g[r], own);
+            d[r] = v8_add(d[r], v8_fms(own, v8_load(v + r * AX_LANES),
+                                       v8_load(current + r * term[0].step)));
+        }
+        term += 2;
+    }
+    while (term < end) {
         const double *gbar = term[0].at + in_block * term[0].step;
         const double *reversal = term[1].at + in_block * term[1].step;
         const int64_t gbar_step = term[0].step, reversal_step = term[1].step;
         const ax_operand *last = term + 2 + term[0].count;
         for (int r = 0; r < width; r++)
             each[r] = v8_load(gbar + r * gbar_step);
-        for (term += 2; term < last; term++) {
-            const double *x = term->at + in_block * term->step;
-            for (int r = 0; r < width; r++)
-                each[r] = v8_mul(each[r], power_of(v8_load(x + r * term->step), term->count));
-        }
+        for (term += 2; term < last; term++)
+            multiply(each, term[0].at + in_block * term[0].step, term->step, term->count, width);
         for (int r = 0; r < width; r++) {
             g[r] = v8_add(g[r], each[r]);
             d[r] = v8_fma(each[r], v8_load(reversal + r * reversal_step), d[r]);
         }
     }
     for (int r = 0; r < width; r++) {
-        v8_store(conductance + (in_block + r) * 8, g[r]);
-        v8_store(drive + (in_block + r) * 8, d[r]);
+        v8_store(self->conductance + (in_block + r) * AX_LANES, g[r]);
+        v8_store(self->drive + (in_block + r) * AX_LANES, d[r]);
     }
 }
 
-static void linearise(ax_sim *self, int64_t row, int32_t rows, double *conductance,
-                      double *drive) {
-    const ohmic o = collect_terms(self, row);
+static void linearise(ax_sim *self, int64_t row, int32_t rows) {
+    for (int32_t i = 0; i < self->n_ohmic; i++) {
+        ax_operand *x = self->ohmic + i;
+        x->at = x->origin + (x->temporary ? 0 : row * x->step);
+    }
     int32_t r = 0;
     for (; r + AX_ROWS_TOGETHER <= rows; r += AX_ROWS_TOGETHER)
-        linearise_rows(self, o, row, r, conductance, drive, AX_ROWS_TOGETHER);
+        linearise_rows(self, row, r, AX_ROWS_TOGETHER);
     for (; r < rows; r++)
-        linearise_rows(self, o, row, r, conductance, drive, 1);
+        linearise_rows(self, row, r, 1);
 }
 
-static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved,
-                             double *conductance, double *drive) {
+static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved) {
     if (halved)
         advance_gates(self, row, rows, 1);
     else
         advance_gates(self, row, rows, 0);
     run_program(self, row, rows);
-    linearise(self, row, rows, conductance, drive);
+    linearise(self, row, rows);
 }

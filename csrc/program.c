@@ -18,7 +18,7 @@ int ax_op_operands(int op) { return op >= 0 && op < AX_OP_COUNT ? operations[op]
 
 /* More than any membrane has; keeps all products of counts far from overflow. */
 #define AX_COUNT_LIMIT (1 << 20)
-#define AX_TABLE_BYTES_LIMIT ((int64_t)1 << 30)
+#define AX_TABLE_LIMIT ((int64_t)1 << 27) /* doubles */
 /* Temporaries of a block should stay in the first-level cache. */
 #define AX_BLOCK_BYTES 16384
 #define AX_BLOCK_ROWS_MIN 2
@@ -44,7 +44,7 @@ static int check_table(const ax_membrane *m) {
     if (m->n_gates == 0)
         return AX_OK;
     const int64_t blocks = (m->n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
-    if (m->n_bins < 2 || m->n_bins > AX_TABLE_BYTES_LIMIT / (blocks * AX_TABLE_BLOCK))
+    if (m->n_bins < 2 || m->n_bins > AX_TABLE_LIMIT / (blocks * AX_TABLE_BLOCK))
         return AX_ERR_TABLE;
     if (!isfinite(m->table_min) || !(m->table_step > 0.0) || !isfinite(m->table_step))
         return AX_ERR_TABLE;
@@ -53,11 +53,9 @@ static int check_table(const ax_membrane *m) {
     for (int32_t k = 0; k < m->n_gates; k++)
         if (!in_range(m->gate_state[k], 0, m->n_states))
             return AX_ERR_TABLE;
-    for (int64_t i = 0; i < (int64_t)m->n_bins * blocks * 8; i++)
-        if (!isfinite(m->table_value[i]))
-            return AX_ERR_TABLE;
-    for (int64_t i = 0; i < (int64_t)m->n_bins * blocks * 24; i++)
-        if (!isfinite(m->table_slope[i]))
+    const int64_t values = (int64_t)m->n_bins * blocks * AX_TABLE_BLOCK;
+    for (int64_t i = 0; i < values; i++)
+        if (!isfinite(m->table[i]))
             return AX_ERR_TABLE;
     return AX_OK;
 }
@@ -91,13 +89,14 @@ static int check_code(ax_program *self, char *written) {
         if (!check_read(self, written, m->current_slot) ||
             !check_read(self, written, m->conductance_slot))
             return AX_ERR_PROGRAM;
+    self->n_ohmic = 2;
     for (int32_t t = 0; t < m->n_terms; t++) {
         const int32_t *term = m->terms + 4 * t;
         if (!check_read(self, written, term[0]) || !check_read(self, written, term[1]))
             return AX_ERR_PROGRAM;
         if (term[3] < 0 || term[2] < 0 || term[2] > m->n_factors - term[3])
             return AX_ERR_PROGRAM;
-        if (term[3] > AX_COUNT_LIMIT - 2 - self->n_ohmic) /* terms may share factors */
+        if (term[3] > AX_COUNT_LIMIT - 4 - self->n_ohmic) /* terms may share factors */
             return AX_ERR_PROGRAM;
         self->n_ohmic += 2 + term[3];
     }
@@ -116,23 +115,15 @@ static void *copy_of(const void *from, int64_t count, size_t size) {
     return to;
 }
 
-/* Interleave the table, so that one look-up touches one run of cache lines. */
-static int build_table(ax_program *self, const ax_membrane *m) {
-    self->n_blocks = (m->n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
-    self->bin_bytes = (int64_t)self->n_blocks * AX_TABLE_BLOCK;
+static int copy_table(ax_program *self, const ax_membrane *m) {
     if (m->n_gates == 0)
         return AX_OK;
+    self->n_blocks = (m->n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
+    self->bin = (int64_t)self->n_blocks * AX_TABLE_BLOCK;
     self->bins_per_mv = 1.0 / m->table_step;
     self->bin_at_zero = -m->table_min / m->table_step;
-    self->table = ax_alloc(m->n_bins, (size_t)self->bin_bytes);
-    if (self->table == NULL)
-        return AX_ERR_MEMORY;
-    for (int64_t b = 0; b < (int64_t)m->n_bins * self->n_blocks; b++) {
-        char *to = self->table + b * AX_TABLE_BLOCK;
-        memcpy(to, m->table_value + b * 8, 8 * sizeof(double));
-        memcpy(to + 8 * sizeof(double), m->table_slope + b * 24, 24 * sizeof(float));
-    }
-    return AX_OK;
+    self->m.table = copy_of(m->table, m->n_bins * self->bin, sizeof *m->table);
+    return self->m.table != NULL ? AX_OK : AX_ERR_MEMORY;
 }
 
 int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
@@ -150,12 +141,11 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
     self->n_slots = self->first_temp + m->n_temps;
 
     self->m = *m;
+    self->m.table = NULL;
     self->m.param_length = copy_of(m->param_length, m->n_params, sizeof *m->param_length);
     self->m.params = NULL; /* the simulation lays them out */
     self->m.consts = copy_of(m->consts, m->n_consts, sizeof *m->consts);
     self->m.gate_state = copy_of(m->gate_state, m->n_gates, sizeof *m->gate_state);
-    self->m.table_value = NULL;
-    self->m.table_slope = NULL;
     self->m.code = copy_of(m->code, m->n_code * (int64_t)5, sizeof *m->code);
     self->m.terms = copy_of(m->terms, m->n_terms * (int64_t)4, sizeof *m->terms);
     self->m.factors = copy_of(m->factors, m->n_factors * (int64_t)2, sizeof *m->factors);
@@ -166,7 +156,7 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
     if (status == AX_OK)
         status = check_code(self, written);
     if (status == AX_OK)
-        status = build_table(self, m);
+        status = copy_table(self, m);
     ax_release(written);
 
     const int64_t row_bytes = (int64_t)m->n_temps * AX_LANES * (int64_t)sizeof(double);
@@ -188,6 +178,6 @@ void ax_program_free(ax_program *self) {
     ax_release((void *)self->m.code);
     ax_release((void *)self->m.terms);
     ax_release((void *)self->m.factors);
-    ax_release(self->table);
+    ax_release((void *)self->m.table);
     memset(self, 0, sizeof *self);
 }

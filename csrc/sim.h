@@ -2,10 +2,9 @@
  * Inside a simulation. Shared by the files of csrc/, never by anyone else.
  *
  * The cable is cut into chunks of consecutive compartments, one a SIMD lane;
- * eight lanes are a group, one or two groups a tile. Element (row, lane) of a
- * per-compartment array lies at [row * 8 + lane]; the groups of a tile follow
- * one another. Chunks shorter than their tile have padding rows at the top:
- * isolated compartments that nobody sees.
+ * eight of them are a tile. Element (row, lane) of a per-compartment array lies
+ * at [row * 8 + lane]. Chunks shorter than their tile have padding rows at the
+ * top: isolated compartments that nobody sees.
  *
  * The last compartment of each chunk is an interface node. Eliminating a
  * chunk's other rows from the top down leaves a small system on the nodes
@@ -16,13 +15,11 @@
 
 #include "axon.h"
 
-#define AX_MAX_GROUPS 2
 #define AX_BLOCK_ROWS_MAX 32 /* rows at work together, membrane and elimination */
 
 typedef struct {
-    int64_t row0;     /* first row of its first group */
-    int32_t rows;     /* of each group */
-    int32_t groups;   /* 1 or 2 */
+    int64_t row0;     /* its first row */
+    int32_t rows;
     int32_t prologue; /* rows that hold a chunk's first compartment are above this one */
     int32_t singles;  /* rows above this one are eliminated one by one, the others in pairs */
     int32_t chunk0;   /* number of its first chunk */
@@ -30,7 +27,7 @@ typedef struct {
 } ax_tile;
 
 typedef struct {
-    int64_t n, n_rows; /* compartments; rows over all groups */
+    int64_t n, n_rows; /* compartments; rows of all tiles */
     int32_t n_tiles, n_chunks;
     ax_tile *tiles;
     int64_t *slot;        /* [n] where a compartment lies */
@@ -40,7 +37,7 @@ typedef struct {
     int64_t *left_node; /* node its first compartment is joined to, n_chunks for none */
     int64_t *left_slot; /* where that node lies */
     double *left_axial; /* uS of that joint, 0 for none */
-    double *joints;     /* the same by tile, prologue row, group and lane: 0 but where a chunk begins */
+    double *joints;     /* the same by tile, prologue row and lane: 0 but where a chunk begins */
     double *node_axial; /* uS of all joints that end on its own node from other chunks */
     /* elimination order of the nodes: order[i] goes into its parent by the joint of chunk edge[i] */
     int32_t n_nodes;
@@ -56,18 +53,17 @@ typedef struct {
     ax_membrane m;      /* its pointers lie in memory of our own */
     int32_t n_slots, first_state, first_param, first_const, first_temp;
     int32_t n_blocks;   /* of four gates */
-    int64_t bin_bytes;  /* of a table row: n_blocks times {8 double, 3 * 8 float, padding} */
+    int64_t bin;        /* doubles of one bin of the table: n_blocks times AX_TABLE_BLOCK */
     double bins_per_mv, bin_at_zero;
-    char *table;
-    int32_t n_ohmic;    /* operands of all ohmic terms */
+    int32_t n_ohmic;    /* operands of the membrane's current */
     int32_t block_rows; /* rows the program runs over at a time */
 } ax_program;
 
 int ax_program_create(ax_program *self, const ax_membrane *membrane, int64_t n);
 void ax_program_free(ax_program *self);
 
-/* Bytes of one table block: 8 doubles, 3 * 8 floats, padded to whole cache lines. */
-#define AX_TABLE_BLOCK 192
+/* Doubles of four gates in one bin: four coefficients each of eight cubics. */
+#define AX_TABLE_BLOCK 32
 
 typedef struct ax_kernel ax_kernel;
 
@@ -77,11 +73,13 @@ typedef struct {
     int64_t area, charge, axial;
 } ax_steps;
 
-/* Where an operand is at a block's first row. */
+/* Where an operand of the membrane's current lies. */
 typedef struct {
-    const double *at;
-    int64_t step;  /* doubles a row */
-    int64_t count; /* of a factor, its power; of a conductance, the number of its factors */
+    const double *origin; /* its first row */
+    const double *at;     /* the first row of the block at work */
+    int64_t step;     /* doubles a row */
+    int32_t temporary;
+    int32_t count; /* of a factor, its power; of a conductance, the number of its factors */
 } ax_operand;
 
 struct ax_sim {
@@ -93,6 +91,8 @@ struct ax_sim {
     int inside; /* at the last look every |V|, padding included, was within v_inside */
     int backward_euler;
 
+    double *planes; /* what has a value per compartment, one array after the other */
+    int64_t plane;  /* doubles from one to the next */
     /* [n_rows * 8] each */
     double *v, *area, *charge, *axial; /* charge: capacitance over the implicit step, uS */
     ax_steps property_step;
@@ -109,8 +109,12 @@ struct ax_sim {
     double **operand;
     int32_t *operand_step;
     double *uniform; /* dt, scalar parameters, constants, temporaries */
-    double *conductance, *drive; /* [groups][block_rows * 8] of the block at work */
-    ax_operand *ohmic;           /* the ohmic terms' operands there, [program.n_ohmic] */
+    double *conductance, *drive; /* [block_rows * 8] of the block at work */
+    /* What the membrane's current is made of: the program's current and slope, if it has them;
+     * then of each ohmic term conductance, reversal and factors. Uniform leaks are summed here. */
+    double leak_conductance, leak_drive;
+    ax_operand *ohmic;
+    int32_t n_ohmic;
 
     /* per chunk: the node system; node_value has a zero at its end */
     double *node_diagonal, *node_right, *node_joint, *node_value;

@@ -3,7 +3,7 @@
  *
  * A translation unit defines AX_ISA before it includes this file. `v8` is one
  * zmm register, two ymm registers, or a plain array the compiler may vectorise;
- * `f8` is eight floats; `m8` is the outcome of a comparison. Every operation is
+ * `m8` is the outcome of a comparison. Every operation is
  * the IEEE one, lane by lane, so that instruction sets that have a fused
  * multiply-add agree to the last bit. The x86-64 baseline has none: there
  * v8_fma rounds twice and results differ in the last place.
@@ -32,7 +32,6 @@
 #include <immintrin.h>
 
 typedef __m512d v8;
-typedef __m256 f8;
 typedef __mmask8 m8;
 
 AX_INLINE v8 v8_load(const double *p) { return _mm512_load_pd(p); }
@@ -68,19 +67,15 @@ AX_INLINE v8 v8_shift_right_52(v8 a) {
 AX_INLINE v8 v8_add_bits(v8 a, int64_t b) {
     return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), _mm512_set1_epi64(b)));
 }
+AX_INLINE v8 v8_bits_from(int64_t b, v8 a) {
+    return _mm512_castsi512_pd(_mm512_sub_epi64(_mm512_set1_epi64(b), _mm512_castpd_si512(a)));
+}
 AX_INLINE v8 v8_and_bits(v8 a, int64_t b) {
     return _mm512_castsi512_pd(_mm512_and_si512(_mm512_castpd_si512(a), _mm512_set1_epi64(b)));
 }
 AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
     return _mm512_castsi512_pd(_mm512_or_si512(_mm512_castpd_si512(a), _mm512_set1_epi64(b)));
 }
-
-AX_INLINE f8 f8_load(const float *p) { return _mm256_load_ps(p); }
-AX_INLINE f8 f8_set1(float a) { return _mm256_set1_ps(a); }
-AX_INLINE f8 f8_mul(f8 a, f8 b) { return _mm256_mul_ps(a, b); }
-AX_INLINE f8 f8_fma(f8 a, f8 b, f8 c) { return _mm256_fmadd_ps(a, b, c); }
-AX_INLINE v8 f8_to_v8(f8 a) { return _mm512_cvtps_pd(a); }
-AX_INLINE void v8_store_float(float *p, v8 a) { _mm256_store_ps(p, _mm512_cvtpd_ps(a)); }
 
 /* a[l] holds lane l's eight values; afterwards a[k] holds value k of all lanes. */
 AX_INLINE void v8_transpose(v8 a[8]) {
@@ -105,7 +100,6 @@ AX_INLINE void v8_transpose(v8 a[8]) {
 #include <immintrin.h>
 
 typedef struct { __m256d lo, hi; } v8;
-typedef __m256 f8;
 typedef struct { __m256d lo, hi; } m8;
 
 #define AX_BOTH(expr_lo, expr_hi) ((v8){(expr_lo), (expr_hi)})
@@ -191,6 +185,11 @@ AX_INLINE v8 v8_add_bits(v8 a, int64_t b) {
     return AX_INTEGER(a, OP);
 #undef OP
 }
+AX_INLINE v8 v8_bits_from(int64_t b, v8 a) {
+#define OP(x) _mm256_sub_epi64(_mm256_set1_epi64x(b), x)
+    return AX_INTEGER(a, OP);
+#undef OP
+}
 AX_INLINE v8 v8_and_bits(v8 a, int64_t b) {
 #define OP(x) _mm256_and_si256(x, _mm256_set1_epi64x(b))
     return AX_INTEGER(a, OP);
@@ -202,19 +201,6 @@ AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
 #undef OP
 }
 #undef AX_INTEGER
-
-AX_INLINE f8 f8_load(const float *p) { return _mm256_load_ps(p); }
-AX_INLINE f8 f8_set1(float a) { return _mm256_set1_ps(a); }
-AX_INLINE f8 f8_mul(f8 a, f8 b) { return _mm256_mul_ps(a, b); }
-AX_INLINE f8 f8_fma(f8 a, f8 b, f8 c) { return _mm256_fmadd_ps(a, b, c); }
-AX_INLINE v8 f8_to_v8(f8 a) {
-    return AX_BOTH(_mm256_cvtps_pd(_mm256_castps256_ps128(a)),
-                   _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)));
-}
-AX_INLINE void v8_store_float(float *p, v8 a) {
-    _mm_store_ps(p, _mm256_cvtpd_ps(a.lo));
-    _mm_store_ps(p + 4, _mm256_cvtpd_ps(a.hi));
-}
 
 AX_INLINE void ax_transpose4(__m256d *a, __m256d *b, __m256d *c, __m256d *d) {
     const __m256d ab0 = _mm256_unpacklo_pd(*a, *b), ab1 = _mm256_unpackhi_pd(*a, *b);
@@ -239,15 +225,12 @@ AX_INLINE void v8_transpose(v8 a[8]) {
 #else /* AX_ISA_GENERIC */
 
 typedef struct { double x[8]; } v8;
-typedef struct { float x[8]; } f8;
 typedef struct { uint64_t x[8]; } m8;
 
 #ifdef __FP_FAST_FMA /* fused where the machine has it, as on 64-bit Arm */
 #define AX_FMA(a, b, c) __builtin_fma(a, b, c)
-#define AX_FMAF(a, b, c) __builtin_fmaf(a, b, c)
 #else
 #define AX_FMA(a, b, c) ((a) * (b) + (c))
-#define AX_FMAF(a, b, c) ((a) * (b) + (c))
 #endif
 
 #define AX_EACH(type, expression)       \
@@ -299,6 +282,9 @@ AX_INLINE v8 v8_shift_right_52(v8 a) { AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) 
 AX_INLINE v8 v8_add_bits(v8 a, int64_t b) {
     AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) + (uint64_t)b));
 }
+AX_INLINE v8 v8_bits_from(int64_t b, v8 a) {
+    AX_EACH(v8, ax_from_bits((uint64_t)b - ax_bits(a.x[i])));
+}
 AX_INLINE v8 v8_and_bits(v8 a, int64_t b) {
     AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) & (uint64_t)b));
 }
@@ -306,15 +292,6 @@ AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
     AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) | (uint64_t)b));
 }
 
-AX_INLINE f8 f8_load(const float *p) { AX_EACH(f8, p[i]); }
-AX_INLINE f8 f8_set1(float a) { AX_EACH(f8, a); }
-AX_INLINE f8 f8_mul(f8 a, f8 b) { AX_EACH(f8, a.x[i] * b.x[i]); }
-AX_INLINE f8 f8_fma(f8 a, f8 b, f8 c) { AX_EACH(f8, AX_FMAF(a.x[i], b.x[i], c.x[i])); }
-AX_INLINE v8 f8_to_v8(f8 a) { AX_EACH(v8, a.x[i]); }
-AX_INLINE void v8_store_float(float *p, v8 a) {
-    for (int i = 0; i < 8; i++)
-        p[i] = (float)a.x[i];
-}
 AX_INLINE void v8_transpose(v8 a[8]) {
     for (int i = 0; i < 8; i++)
         for (int k = 0; k < i; k++) {
@@ -337,5 +314,10 @@ AX_INLINE double ax_fma(double a, double b, double c) {
 
 /* Adding 1.5 * 2^52 rounds to an integer and leaves it in the low bits. */
 #define AX_ROUND_MAGIC 6755399441055744.0
+
+/* 2^-e for a normal positive number between 2^e and 2^(e+1). */
+AX_INLINE v8 v8_reciprocal_exponent(v8 a) {
+    return v8_bits_from(0x7fe0000000000000, v8_and_bits(a, 0x7ff0000000000000));
+}
 
 #endif

@@ -35,15 +35,14 @@ static void lay_out(const ax_sim *self, const double *from, double *to) {
     const ax_topology *t = &self->topology;
     for (int32_t i = 0; i < t->n_tiles; i++) {
         const ax_tile *tile = &t->tiles[i];
-        for (int32_t k = 0; k < tile->groups * AX_LANES; k++) {
-            const int64_t row0 = tile->row0 + (int64_t)(k / AX_LANES) * tile->rows;
-            const int32_t start = t->start[tile->chunk0 + k];
-            double *column = to + row0 * AX_LANES + k % AX_LANES;
+        for (int32_t lane = 0; lane < AX_LANES; lane++) {
+            const int32_t start = t->start[tile->chunk0 + lane];
+            double *column = to + tile->row0 * AX_LANES + lane;
             for (int32_t row = 0; row < tile->rows; row++) {
                 const int32_t shown = row < start ? start : row;
                 const int64_t who =
                     shown < tile->rows
-                        ? t->compartment[(row0 + shown) * AX_LANES + k % AX_LANES]
+                        ? t->compartment[(tile->row0 + shown) * AX_LANES + lane]
                         : 0;
                 column[(int64_t)row * AX_LANES] = from[who];
             }
@@ -73,7 +72,7 @@ static void lay_out_cable(ax_sim *self, const ax_cable *cable) {
 
 static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
     ax_program *p = &self->program;
-    const int64_t plane = self->topology.n_rows * AX_LANES;
+    const int64_t plane = self->plane;
     int64_t arrays = 0, uniforms = 1 + p->m.n_consts;
     for (int32_t i = 0; i < p->m.n_params; i++) {
         if (p->m.param_length[i] == 1)
@@ -128,6 +127,37 @@ static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
     return AX_OK;
 }
 
+static ax_operand locate(const ax_sim *self, int32_t slot, int32_t count) {
+    return (ax_operand){.origin = self->operand[slot],
+                        .step = self->operand_step[slot],
+                        .temporary = slot >= self->program.first_temp,
+                        .count = count};
+}
+
+static void lay_out_currents(ax_sim *self) {
+    const ax_membrane *m = &self->program.m;
+    ax_operand *to = self->ohmic;
+    if (m->current_slot >= 0) {
+        *to++ = locate(self, m->current_slot, 0);
+        *to++ = locate(self, m->conductance_slot, 0);
+    }
+    for (int32_t t = 0; t < m->n_terms; t++) {
+        const int32_t *term = m->terms + 4 * t;
+        const ax_operand gbar = locate(self, term[0], term[3]);
+        const ax_operand reversal = locate(self, term[1], 0);
+        if (gbar.count == 0 && gbar.step == 0 && reversal.step == 0) {
+            self->leak_conductance += *gbar.origin;
+            self->leak_drive += *gbar.origin * *reversal.origin;
+            continue;
+        }
+        *to++ = gbar;
+        *to++ = reversal;
+        for (int32_t f = term[2]; f < term[2] + term[3]; f++)
+            *to++ = locate(self, m->factors[2 * f], m->factors[2 * f + 1]);
+    }
+    self->n_ohmic = (int32_t)(to - self->ohmic);
+}
+
 static int lay_out_sources(ax_sim *self, const ax_sources *sources) {
     const int64_t entries = sources->n_entries;
     int32_t *source = ax_alloc(entries, sizeof *source);
@@ -146,26 +176,39 @@ static int lay_out_sources(ax_sim *self, const ax_sources *sources) {
     return AX_OK;
 }
 
+/*
+ * Doubles from one per-compartment array to the next. One row of all arrays is at work at a time:
+ * at a distance of whole pages these would all fall into one set of the first-level cache, and a
+ * store would hold up loads from the same place of other pages. Five cache lines more spread them.
+ */
+static int64_t plane_of(int64_t n_rows) {
+    const int64_t page = 4096 / sizeof(double), apart = 5 * AX_LANES;
+    return (n_rows * AX_LANES + page - 1) / page * page + apart;
+}
+
 static int allocate(ax_sim *self) {
-    const int64_t plane = self->topology.n_rows * AX_LANES, chunks = self->topology.n_chunks;
-    const int64_t block = (int64_t)AX_MAX_GROUPS * self->program.block_rows * AX_LANES;
+    const int64_t chunks = self->topology.n_chunks;
+    const int64_t block = (int64_t)self->program.block_rows * AX_LANES;
     double **const planes[] = {&self->v,        &self->area,  &self->charge, &self->axial,
                                &self->injected, &self->diagonal, &self->delta, &self->back,
                                &self->fill,     &self->right};
     double **const nodes[] = {&self->node_diagonal, &self->node_right,   &self->node_joint,
                               &self->node_value,    &self->sum_diagonal, &self->sum_right};
-    for (size_t i = 0; i < sizeof planes / sizeof planes[0]; i++)
-        if ((*planes[i] = ax_alloc(plane, sizeof(double))) == NULL)
-            return AX_ERR_MEMORY;
+    const int64_t n_planes = sizeof planes / sizeof planes[0];
+    self->planes = ax_alloc(n_planes + self->program.m.n_states, (size_t)self->plane * sizeof(double));
+    if (self->planes == NULL)
+        return AX_ERR_MEMORY;
+    for (int64_t i = 0; i < n_planes; i++)
+        *planes[i] = self->planes + i * self->plane;
+    self->states = self->planes + n_planes * self->plane;
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
         if ((*nodes[i] = ax_alloc(chunks + 1, sizeof(double))) == NULL)
             return AX_ERR_MEMORY;
-    self->states = ax_alloc(self->program.m.n_states * plane, sizeof(double));
     self->conductance = ax_alloc(block, sizeof(double));
     self->drive = ax_alloc(block, sizeof(double));
     self->ohmic = ax_alloc(self->program.n_ohmic, sizeof *self->ohmic);
     self->recorded_slot = ax_alloc(self->n_recorded, sizeof *self->recorded_slot);
-    if (!self->ohmic || !self->states || !self->conductance || !self->drive || !self->recorded_slot)
+    if (!self->ohmic || !self->conductance || !self->drive || !self->recorded_slot)
         return AX_ERR_MEMORY;
     return AX_OK;
 }
@@ -211,8 +254,10 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
     status = ax_topology_create(&self->topology, cable, self->scale);
     if (status == AX_OK)
         status = ax_program_create(&self->program, membrane, cable->n);
-    if (status == AX_OK)
+    if (status == AX_OK) {
+        self->plane = plane_of(self->topology.n_rows);
         status = allocate(self);
+    }
     if (status == AX_OK)
         status = lay_out_operands(self, membrane);
     if (status == AX_OK)
@@ -222,6 +267,7 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
         return status;
     }
     lay_out_cable(self, cable);
+    lay_out_currents(self);
     for (int64_t i = 0; i < self->n_recorded; i++)
         self->recorded_slot[i] = self->topology.slot[options->recorded[i]];
     self->v_inside = AX_V_LIMIT;
@@ -238,9 +284,7 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
 void ax_sim_free(ax_sim *self) {
     if (self == NULL)
         return;
-    void *const owned[] = {self->v, self->area, self->charge, self->axial, self->injected,
-                           self->diagonal, self->delta, self->back, self->fill, self->right,
-                           self->states, self->params, self->operand, self->operand_step,
+    void *const owned[] = {self->planes, self->params, self->operand, self->operand_step,
                            self->uniform, self->ohmic, self->conductance, self->drive, self->node_diagonal,
                            self->node_right, self->node_joint, self->node_value,
                            self->sum_diagonal, self->sum_right, (void *)self->sources.source,
@@ -278,7 +322,7 @@ int64_t ax_sim_field_size(const ax_sim *self, int field) {
 }
 
 int ax_sim_get_field(const ax_sim *self, int field, double *out) {
-    const int64_t plane = self->topology.n_rows * AX_LANES;
+    const int64_t plane = self->plane;
     switch (field) {
     case FIELD_V: gather(self, self->v, out); return AX_OK;
     case FIELD_STATE:
@@ -292,7 +336,7 @@ int ax_sim_get_field(const ax_sim *self, int field, double *out) {
 }
 
 int ax_sim_set_field(ax_sim *self, int field, const double *in) {
-    const int64_t plane = self->topology.n_rows * AX_LANES, size = ax_sim_field_size(self, field);
+    const int64_t plane = self->plane, size = ax_sim_field_size(self, field);
     for (int64_t i = 0; i < size; i++)
         if (!isfinite(in[i]))
             return AX_ERR_ARGUMENT;

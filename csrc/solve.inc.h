@@ -13,8 +13,7 @@
  *   b_left  -= F^2/b     rhs_left  += F rhs/b
  *
  * and x_j = back x_{j+1} + fill x_left + right, with back = G/b, fill = F/b,
- * right = rhs/b. The two groups of a tile are interleaved: each hides the
- * latency of the other's division.
+ * right = rhs/b.
  *
  * Source: the partition method of H. H. Wang, ACM Trans. Math. Softw. 7,
  * 170-183 (1981), on a symmetric matrix.
@@ -24,8 +23,9 @@ typedef struct {
     v8 v;      /* of the coming row */
     v8 flux;   /* nA from the coming row into the one above it */
     v8 axial;  /* uS of that joint, as the coming diagonal has it */
-    v8 eliminated; /* the same; 0 where nothing above was eliminated */
-    v8 back, value; /* of the row above */
+    v8 lost, per;  /* lost / per: what eliminating the row above takes from the coming diagonal */
+    v8 eliminated; /* the joint with that row; 0 where nothing above was eliminated */
+    v8 value;      /* of that row */
     v8 joint;  /* F of the coming row */
     v8 sum_diagonal, sum_right; /* what the node on the left loses and gains */
 } elimination;
@@ -43,7 +43,7 @@ enum {
 AX_INLINE elimination elimination_begin(const ax_sim *self, int64_t first) {
     const v8 zero = v8_set1(0.0);
     return (elimination){
-        v8_load(self->v + first), zero, zero, zero, zero, zero, zero, zero, zero};
+        v8_load(self->v + first), zero, zero, zero, v8_set1(1.0), zero, zero, zero, zero, zero};
 }
 
 /* Join the lanes whose chunk begins in this row to the node on their left. */
@@ -58,14 +58,10 @@ AX_INLINE void join_left(const double *joints, v8 v_left, const int source, elim
     }
 }
 
-/* The three properties of the cable at a row; uniform ones have one row only. */
+/* The cable's properties at a row; uniform ones have one row only. */
 typedef struct {
     const double *area, *charge, *axial;
 } properties;
-
-AX_INLINE properties properties_at(const ax_sim *self, int64_t at) {
-    return (properties){self->area + at, self->charge + at, self->axial + at};
-}
 
 AX_INLINE properties property_rows(properties first, ax_steps step, int32_t row) {
     return (properties){first.area + row * step.area, first.charge + row * step.charge,
@@ -120,13 +116,11 @@ AX_INLINE void keep(ax_sim *self, int64_t at, v8 back, v8 fill, v8 right) {
 
 /* What the node on the left loses and gains by the rows eliminated, by their first one's fill and
  * right; and what the row below needs of the last one. */
-AX_INLINE void pass_on(elimination *e, v8 axial, v8 first_fill, v8 first_right, v8 back, v8 fill,
-                       v8 right) {
+AX_INLINE void pass_on(elimination *e, v8 axial, v8 first_fill, v8 first_right, v8 fill, v8 right) {
     e->sum_diagonal = v8_fma(e->joint, first_fill, e->sum_diagonal);
     e->sum_right = v8_fma(e->joint, first_right, e->sum_right);
     e->joint = v8_mul(axial, fill);
     e->eliminated = axial;
-    e->back = back;
     e->value = right;
 }
 
@@ -134,35 +128,52 @@ AX_INLINE void eliminate_row(ax_sim *self, int64_t at, properties p, const doubl
                              const double *d, const int source, elimination *e) {
     const equation row = assemble_row(self, at, p, g, d, source, e);
     const v8 axial = v8_load(p.axial);
-    const v8 inverse = v8_div(v8_set1(1.0), v8_fnma(e->eliminated, e->back, row.diagonal));
+    const v8 inverse = v8_div(e->per, v8_fms(row.diagonal, e->per, e->lost));
     const v8 right = v8_mul(v8_fma(e->eliminated, e->value, row.right), inverse);
     const v8 back = v8_mul(axial, inverse), fill = v8_mul(e->joint, inverse);
     keep(self, at, back, fill, right);
-    pass_on(e, axial, fill, right, back, fill, right);
+    pass_on(e, axial, fill, right, fill, right);
+    e->lost = v8_mul(axial, back);
+    e->per = v8_set1(1.0);
 }
 
 /*
- * Two rows at once, by the inverse of their 2 x 2 block: one division and one link of the
- * serial chain instead of two. Both rows then refer to the row below the pair.
+ * Two rows at once, by the inverse of their 2 x 2 block: one division instead of two. Both rows
+ * then refer to the row below the pair. What a pair takes from the diagonal below it is handed on
+ * as a fraction, lost / per, so that no division waits for another.
  */
 AX_INLINE void eliminate_pair(ax_sim *self, int64_t at, const properties p[2], const double *g,
                               const double *d, const int source, elimination *e) {
     const equation a = assemble_row(self, at, p[0], g, d, source, e);
     const equation b = assemble_row(self, at + AX_LANES, p[1], g + AX_LANES, d + AX_LANES, source, e);
     const v8 between = v8_load(p[0].axial), below = v8_load(p[1].axial);
-    const v8 a_diagonal = v8_fnma(e->eliminated, e->back, a.diagonal);
+    /* per times the first row's diagonal, and times the block's determinant */
+    const v8 pivot = v8_fms(a.diagonal, e->per, e->lost);
+    const v8 determinant = v8_fms(pivot, b.diagonal, v8_mul(v8_mul(between, between), e->per));
+    const v8 reciprocal = v8_div(v8_set1(1.0), determinant);
+    const v8 inverse = v8_mul(e->per, reciprocal);
     const v8 a_right = v8_fma(e->eliminated, e->value, a.right);
-    const v8 inverse = v8_div(v8_set1(1.0), v8_fms(a_diagonal, b.diagonal, v8_mul(between, between)));
     /* the block's inverse is [aa ab; ab bb] */
     const v8 aa = v8_mul(b.diagonal, inverse), ab = v8_mul(between, inverse);
-    const v8 bb = v8_mul(a_diagonal, inverse);
+    const v8 bb = v8_mul(pivot, reciprocal);
     const v8 right_a = v8_fma(aa, a_right, v8_mul(ab, b.right));
-    const v8 right_b = v8_fma(bb, b.right, v8_mul(ab, a_right));
+    const v8 right_b = v8_fma(ab, a_right, v8_mul(bb, b.right));
     const v8 fill_a = v8_mul(aa, e->joint), fill_b = v8_mul(ab, e->joint);
-    const v8 back_b = v8_mul(bb, below);
     keep(self, at, v8_mul(ab, below), fill_a, right_a);
-    keep(self, at + AX_LANES, back_b, fill_b, right_b);
-    pass_on(e, below, fill_a, right_a, back_b, fill_b, right_b);
+    keep(self, at + AX_LANES, v8_mul(bb, below), fill_b, right_b);
+    pass_on(e, below, fill_a, right_a, fill_b, right_b);
+    e->lost = v8_mul(v8_mul(below, below), pivot);
+    e->per = determinant;
+}
+
+/* Both grow or shrink from pair to pair: every now and then they are multiplied, exactly, by the
+ * power of two that brings `per` to between 1 and 2. */
+#define AX_RESCALE_EVERY 8 /* rows */
+
+AX_INLINE void rescale(elimination *e) {
+    const v8 scale = v8_reciprocal_exponent(e->per);
+    e->lost = v8_mul(e->lost, scale);
+    e->per = v8_mul(e->per, scale);
 }
 
 /* The last row of the chunks is what remains of them in the node system. */
@@ -185,7 +196,7 @@ AX_INLINE void hand_over_nodes(ax_sim *self, int64_t at, int32_t chunk, const do
         if (source == FROM_MEMBRANE_KEPT)
             v8_store(self->diagonal + at, diagonal);
     }
-    v8_store(self->node_diagonal + chunk, v8_fnma(e->eliminated, e->back, diagonal));
+    v8_store(self->node_diagonal + chunk, v8_sub(diagonal, v8_div(e->lost, e->per)));
     v8_store(self->node_right + chunk, v8_fma(e->eliminated, e->value, right));
     v8_store(self->node_joint + chunk, e->joint);
     v8_store(self->sum_diagonal + chunk, e->sum_diagonal);
@@ -193,62 +204,47 @@ AX_INLINE void hand_over_nodes(ax_sim *self, int64_t at, int32_t chunk, const do
 }
 
 /* All rows of a tile, membrane and elimination block by block while both are in cache. */
-AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int groups, const int source,
-                          int halved) {
+AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int source, int halved) {
     const int32_t rows = tile->rows, block_rows = self->program.block_rows;
-    const ax_steps step = self->property_step;
-    elimination e[AX_MAX_GROUPS];
+    const int64_t first = tile->row0 * AX_LANES;
+    const ax_steps step = self->property_step, every_row = {AX_LANES, AX_LANES, AX_LANES};
     const double *joints = self->topology.joints + tile->joint0;
-    v8 v_left[AX_MAX_GROUPS];
-    properties below[AX_MAX_GROUPS]; /* the prologue; of a uniform property any row will do */
-    int64_t first[AX_MAX_GROUPS];
-    for (int k = 0; k < groups; k++) {
-        first[k] = (tile->row0 + (int64_t)k * rows) * AX_LANES;
-        e[k] = elimination_begin(self, first[k]);
-        v_left[k] = v8_gather(self->v, self->topology.left_slot + tile->chunk0 + k * AX_LANES);
-        below[k] = properties_at(self, first[k]);
-        if (step.axial == 0)
-            below[k].axial += tile->prologue * AX_LANES;
-    }
+    const v8 v_left = v8_gather(self->v, self->topology.left_slot + tile->chunk0);
+    const double *g = self->conductance, *d = self->drive;
+    const properties top = {self->area + first, self->charge + first, self->axial + first};
+    properties below = top; /* the prologue */
+    if (self->property_step.axial == 0)
+        below.axial += tile->prologue * AX_LANES; /* there, joints differ from lane to lane */
+    elimination e = elimination_begin(self, first);
     for (int32_t begin = 0, end; begin < rows; begin = end) {
         end = begin + block_rows < rows ? begin + block_rows : rows;
         if (end < rows && end > tile->singles && (end - tile->singles) % 2)
             end--; /* no pair lies across two blocks */
-        double *g[AX_MAX_GROUPS], *d[AX_MAX_GROUPS];
-        for (int k = 0; k < groups; k++) {
-            g[k] = self->conductance + k * block_rows * AX_LANES;
-            d[k] = self->drive + k * block_rows * AX_LANES;
-            if (source < FROM_KEPT)
-                advance_membrane(self, first[k] / AX_LANES + begin, end - begin, halved, g[k], d[k]);
-        }
+        if (source < FROM_KEPT)
+            advance_membrane(self, tile->row0 + begin, end - begin, halved);
         const int32_t last = end < rows ? end : rows - 1;
         int32_t row = begin;
-        for (; row < last && row < tile->singles; row++)
-            for (int k = 0; k < groups; k++) {
-                const int64_t at = first[k] + (int64_t)row * AX_LANES;
-                const int32_t in_block = (row - begin) * AX_LANES;
-                if (row < tile->prologue)
-                    join_left(joints + (row * groups + k) * AX_LANES, v_left[k], source, &e[k]);
-                eliminate_row(self, at, properties_at(self, at), g[k] + in_block,
-                              d[k] + in_block, source, &e[k]);
-            }
-        for (; row < last; row += 2)
-            for (int k = 0; k < groups; k++) {
-                const int64_t at = first[k] + (int64_t)row * AX_LANES;
-                const int32_t in_block = (row - begin) * AX_LANES;
-                const properties here[2] = {property_rows(below[k], step, row),
-                                            property_rows(below[k], step, row + 1)};
-                eliminate_pair(self, at, here, g[k] + in_block, d[k] + in_block, source, &e[k]);
-            }
-        if (end == rows)
-            for (int k = 0; k < groups; k++) {
-                if (last < tile->prologue)
-                    join_left(joints + (last * groups + k) * AX_LANES, v_left[k], source, &e[k]);
-                const int32_t in_block = (last - begin) * AX_LANES;
-                hand_over_nodes(self, first[k] + (int64_t)last * AX_LANES,
-                                tile->chunk0 + k * AX_LANES, g[k] + in_block, d[k] + in_block,
-                                source, &e[k]);
-            }
+        for (; row < last && row < tile->singles; row++) {
+            const int64_t at = first + (int64_t)row * AX_LANES, in_block = (row - begin) * AX_LANES;
+            if (row < tile->prologue)
+                join_left(joints + row * AX_LANES, v_left, source, &e);
+            const properties here = property_rows(top, every_row, row);
+            eliminate_row(self, at, here, g + in_block, d + in_block, source, &e);
+        }
+        for (; row < last; row += 2) {
+            const int64_t at = first + (int64_t)row * AX_LANES, in_block = (row - begin) * AX_LANES;
+            const properties here[2] = {property_rows(below, step, row),
+                                        property_rows(below, step, row + 1)};
+            eliminate_pair(self, at, here, g + in_block, d + in_block, source, &e);
+            if (row % AX_RESCALE_EVERY < 2)
+                rescale(&e);
+        }
+        if (end == rows) {
+            const int64_t at = first + (int64_t)last * AX_LANES, in_block = (last - begin) * AX_LANES;
+            if (last < tile->prologue)
+                join_left(joints + last * AX_LANES, v_left, source, &e);
+            hand_over_nodes(self, at, tile->chunk0, g + in_block, d + in_block, source, &e);
+        }
     }
 }
 
@@ -372,34 +368,25 @@ AX_INLINE v8 substitute(const ax_sim *self, int64_t at, v8 below, v8 left) {
 }
 
 /* Substitute back up; returns whether every |V| stayed within v_inside. */
-AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int groups, const int into,
-                       ax_drive *drive) {
+AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int into, ax_drive *drive) {
     const int32_t rows = tile->rows;
-    v8 x[AX_MAX_GROUPS], left[AX_MAX_GROUPS];
-    int64_t first[AX_MAX_GROUPS];
-    watch w = {v8_set1(self->spike_threshold), v8_set1(self->v_inside),
-               0xff};
-    for (int k = 0; k < groups; k++) {
-        const int32_t chunk = tile->chunk0 + k * AX_LANES;
-        left[k] = v8_gather(self->node_value, self->topology.left_node + chunk);
-        x[k] = v8_load(self->node_value + chunk);
-        first[k] = (tile->row0 + (int64_t)k * rows) * AX_LANES;
-        settle_one(self, first[k] + (int64_t)(rows - 1) * AX_LANES, x[k], into, drive, &w);
-    }
+    const int64_t first = tile->row0 * AX_LANES;
+    const v8 left = v8_gather(self->node_value, self->topology.left_node + tile->chunk0);
+    watch w = {v8_set1(self->spike_threshold), v8_set1(self->v_inside), 0xff};
+    v8 x = v8_load(self->node_value + tile->chunk0);
+    settle_one(self, first + (int64_t)(rows - 1) * AX_LANES, x, into, drive, &w);
     int32_t row = rows - 3;
-    for (; row >= tile->singles; row -= 2)
-        for (int k = 0; k < groups; k++) {
-            const int64_t a = first[k] + (int64_t)row * AX_LANES, b = a + AX_LANES;
-            const v8 x_b = substitute(self, b, x[k], left[k]);
-            x[k] = substitute(self, a, x[k], left[k]);
-            settle_pair(self, a, x[k], x_b, into, drive, &w);
-        }
-    for (row = (tile->singles < rows - 1 ? tile->singles : rows - 1) - 1; row >= 0; row--)
-        for (int k = 0; k < groups; k++) {
-            const int64_t at = first[k] + (int64_t)row * AX_LANES;
-            x[k] = substitute(self, at, x[k], left[k]);
-            settle_one(self, at, x[k], into, drive, &w);
-        }
+    for (; row >= tile->singles; row -= 2) {
+        const int64_t a = first + (int64_t)row * AX_LANES, b = a + AX_LANES;
+        const v8 x_b = substitute(self, b, x, left);
+        x = substitute(self, a, x, left);
+        settle_pair(self, a, x, x_b, into, drive, &w);
+    }
+    for (row = (tile->singles < rows - 1 ? tile->singles : rows - 1) - 1; row >= 0; row--) {
+        const int64_t at = first + (int64_t)row * AX_LANES;
+        x = substitute(self, at, x, left);
+        settle_one(self, at, x, into, drive, &w);
+    }
     return w.inside == 0xff;
 }
 
@@ -407,20 +394,10 @@ AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int groups, cons
 AX_INLINE int solve_all(ax_sim *self, const int source, const int into, int halved,
                         ax_drive *drive) {
     int inside = 1;
-    for (int32_t i = 0; i < self->topology.n_tiles; i++) {
-        const ax_tile *tile = &self->topology.tiles[i];
-        if (tile->groups == 2)
-            sweep_down(self, tile, 2, source, halved);
-        else
-            sweep_down(self, tile, 1, source, halved);
-    }
+    for (int32_t i = 0; i < self->topology.n_tiles; i++)
+        sweep_down(self, &self->topology.tiles[i], source, halved);
     solve_nodes(self);
-    for (int32_t i = 0; i < self->topology.n_tiles; i++) {
-        const ax_tile *tile = &self->topology.tiles[i];
-        if (tile->groups == 2)
-            inside &= sweep_up(self, tile, 2, into, drive);
-        else
-            inside &= sweep_up(self, tile, 1, into, drive);
-    }
+    for (int32_t i = 0; i < self->topology.n_tiles; i++)
+        inside &= sweep_up(self, &self->topology.tiles[i], into, drive);
     return inside;
 }

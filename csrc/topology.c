@@ -4,13 +4,6 @@
 #include "sim.h"
 
 /*
- * Compartments from which a cable is cut into sixteen chunks rather than eight.
- * Results depend on the cut in the last digits, so it depends on the cable's
- * size alone, never on the machine.
- */
-#define AX_TWO_GROUPS_FROM 256
-
-/*
  * A path of nodes is eliminated from both ends towards its middle: two chains
  * of divisions side by side.
  */
@@ -41,13 +34,12 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable, double scale) {
     const int64_t n = cable->n;
     if (n < 1 || n > INT32_MAX)
         return AX_ERR_ARGUMENT;
-    const int32_t groups = n < AX_TWO_GROUPS_FROM ? 1 : 2;
-    const int32_t n_chunks = groups * AX_LANES;
+    const int32_t n_chunks = AX_LANES;
     const int32_t active = n < n_chunks ? (int32_t)n : n_chunks; /* each has a compartment */
     const int32_t rows = (int32_t)((n + n_chunks - 1) / n_chunks);
 
     self->n = n;
-    self->n_rows = (int64_t)groups * rows;
+    self->n_rows = rows;
     self->n_tiles = 1;
     self->n_chunks = n_chunks;
     self->n_nodes = active;
@@ -75,15 +67,13 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable, double scale) {
     for (int32_t chunk = 0; chunk < n_chunks; chunk++) {
         const int64_t begin = chunk < active ? chunk * n / active : n;
         const int64_t end = chunk < active ? (chunk + 1) * n / active : n;
-        const int32_t lane = chunk % AX_LANES, group = chunk / AX_LANES;
         const int32_t start = rows - (int32_t)(end - begin);
         self->start[chunk] = start;
         self->left_node[chunk] = n_chunks;
         if (begin == end)
             continue; /* its start lies past the last row */
         for (int64_t i = begin; i < end; i++) {
-            const int64_t row = (int64_t)group * rows + start + (i - begin);
-            self->slot[i] = row * AX_LANES + lane;
+            self->slot[i] = (start + (i - begin)) * AX_LANES + chunk;
             self->compartment[self->slot[i]] = i;
         }
         if (start + 1 > prologue)
@@ -99,7 +89,6 @@ int ax_topology_create(ax_topology *self, const ax_cable *cable, double scale) {
     const int32_t singles = prologue + ((rows - 1 - prologue) & 1);
     self->tiles[0] = (ax_tile){.row0 = 0,
                                .rows = rows,
-                               .groups = groups,
                                .prologue = prologue,
                                .singles = singles,
                                .chunk0 = 0,

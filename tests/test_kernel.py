@@ -232,10 +232,12 @@ def test_solver_agrees_with_a_dense_solve(n: int) -> None:
     scale = np.abs(a) @ np.abs(exact) + np.abs(b)
     found = {isa: solver(axial, isa).solve(d, b) for isa in ISAS}
     for x in found.values():
-        # Elimination of a diagonally dominant matrix: a few roundings of each row's terms.
-        assert np.all(np.abs(a @ x - b) <= 20 * EPS * scale)
-        # Both solutions are off by the rounding of the matrix times its condition.
-        assert np.abs(x - exact).max() <= 4 * EPS * condition * np.abs(exact).max()
+        # Elimination of a diagonally dominant matrix: a few roundings of the largest terms. Row by
+        # row there is no such bound: where x is small, it is the sum of larger parts, those of
+        # the row below and of the node on the left.
+        assert np.abs(a @ x - b).max() <= 4 * EPS * scale.max()
+        # Both solutions are off by the rounding of the matrix times its condition, at the most.
+        assert np.abs(x - exact).max() <= EPS * condition * np.abs(exact).max()
     assert len({found[isa].tobytes() for isa in FUSED}) <= 1
 
 
@@ -859,7 +861,7 @@ def test_tables_that_do_not_hold_zero(v_min: float, isa: str) -> None:
     shifted = replace(program, terms=(), table=replace(program.table, v_min=v_min))
     self = kernel(n, shifted, isa=isa)
     self.set("v", np.zeros(n))
-    inf = program.table.value[0 if v_min > 0 else -1, 0, :3]
+    inf = program.table.cubics[0 if v_min > 0 else -1, 0, 0, :3]
     self.set("state", np.repeat(inf, n))
     assert advance_once(self, 0.0) == ("done", 20)
     # Gates in balance with the nearer end stay as they are.
@@ -1042,9 +1044,9 @@ END = 7 + every_operation(9).n_temps
         tabulated(v_step=np.inf),
         tabulated(v_step=5e-324),
         tabulated(v_min=1e308, v_step=1e-3),
-        tabulated(value=spoilt(squid(9).table.value, np.nan)),
-        tabulated(slope=spoilt(squid(9).table.slope, np.inf)),
-        tabulated(slope=np.zeros(24)),
+        tabulated(cubics=spoilt(squid(9).table.cubics, np.nan)),
+        tabulated(cubics=spoilt(squid(9).table.cubics, np.inf)),
+        tabulated(cubics=np.zeros(24)),
     ],
     ids=lambda changes: ", ".join(changes) if len(changes) == 1 else "table",
 )
@@ -1061,7 +1063,7 @@ KINDS = (
     "code", "op", "drop code", "repeat code", "swap code", "term", "factor", "drop factors",
     "many factors", "state", "drop state", "param size", "drop param", "drop const", "const",
     "n_temps", "current_slot", "conductance_slot", "gate", "drop gate", "n_bins", "v_min",
-    "v_step", "value", "slope", "cut table",
+    "v_step", "cubics", "cut table",
 )  # fmt: skip
 
 
@@ -1079,14 +1081,14 @@ def mutated(p: Program, kind: str, i: int, j: int, integer: int, real: float) ->
         return replace(p, **{kind: integer})
     if kind in ("v_min", "v_step", "n_bins"):
         return replace(p, table=replace(table, **{kind: integer if kind == "n_bins" else real}))
-    if kind in ("value", "slope"):
-        values = getattr(table, kind).copy()
+    if kind == "cubics":
+        values = table.cubics.copy()
         if values.size:
             with np.errstate(over="ignore"):
                 values.flat[(i * 61 + j) % values.size] = real
-        return replace(p, table=replace(table, **{kind: values}))
+        return replace(p, table=replace(table, cubics=values))
     if kind == "cut table":
-        return replace(p, table=replace(table, value=table.value[: max(0, integer)]))
+        return replace(p, table=replace(table, cubics=table.cubics[: max(0, integer)]))
     if kind == "gate":
         return replace(p, table=replace(table, gates=replaced(table.gates, i, integer)))
     if kind == "drop gate":

@@ -102,8 +102,7 @@ static void free_membrane(ax_membrane *m) {
     free((void *)m->params);
     free((void *)m->consts);
     free((void *)m->gate_state);
-    free((void *)m->table_value);
-    free((void *)m->table_slope);
+    free((void *)m->table);
     free((void *)m->code);
     free((void *)m->terms);
     free((void *)m->factors);
@@ -132,8 +131,7 @@ static ax_membrane passive(int32_t n) {
     OWNED(&m, terms, (const int32_t[]){2, 3, 0, 0});
     m.consts = block(0, 1);
     m.gate_state = block(0, 1);
-    m.table_value = block(0, 1);
-    m.table_slope = block(0, 1);
+    m.table = block(0, 1);
     m.code = block(0, 1);
     m.factors = block(0, 1);
     return m;
@@ -161,10 +159,8 @@ static ax_membrane squid(int32_t n) {
     OWNED(&m, terms, (const int32_t[]){7, 8, 0, 2, 9, 10, 2, 1, 11, 12, 3, 0});
     OWNED(&m, factors, (const int32_t[]){2, 3, 3, 1, 4, 4});
     OWNED(&m, gate_state, (const int32_t[]){0, 1, 2, 4, 3});
-    double *value = block(BINS * BLOCKS * 8, sizeof *value);
-    float *slope = block(BINS * BLOCKS * 24, sizeof *slope);
-    memset(value, 0, BINS * BLOCKS * 8 * sizeof *value);
-    memset(slope, 0, BINS * BLOCKS * 24 * sizeof *slope);
+    double *table = block(BINS * BLOCKS * 32, sizeof *table);
+    memset(table, 0, BINS * BLOCKS * 32 * sizeof *table);
     for (int b = 0; b < BINS; b++)
         for (int gate = 0; gate < GATES; gate++) {
             double at[3][2]; /* at the bin's left end, centre, right end */
@@ -175,15 +171,13 @@ static ax_membrane squid(int32_t n) {
                 at[k][1] = -expm1(-0.02 * (alpha + beta));
             }
             for (int which = 0; which < 2; which++) {
-                const int64_t row = b * BLOCKS + gate / 4, column = 4 * which + gate % 4;
-                value[row * 8 + column] = at[1][which];
-                slope[row * 24 + column] = (float)(at[2][which] - at[0][which]);
-                slope[row * 24 + 8 + column] =
-                    (float)(2.0 * (at[2][which] - 2.0 * at[1][which] + at[0][which]));
+                double *cubic = table + (b * BLOCKS + gate / 4) * 32 + 4 * which + gate % 4;
+                cubic[0] = at[1][which];
+                cubic[8] = at[2][which] - at[0][which];
+                cubic[16] = 2.0 * (at[2][which] - 2.0 * at[1][which] + at[0][which]);
             }
         }
-    m.table_value = value;
-    m.table_slope = slope;
+    m.table = table;
     m.consts = block(0, 1);
     m.code = block(0, 1);
     return m;
@@ -222,8 +216,7 @@ static ax_membrane every_operation(int32_t n) {
     OWNED(&m, terms, (const int32_t[]){GBAR, E, 0, 2});
     OWNED(&m, factors, (const int32_t[]){X, 2, X, 7});
     m.gate_state = block(0, 1);
-    m.table_value = block(0, 1);
-    m.table_slope = block(0, 1);
+    m.table = block(0, 1);
     return m;
 }
 
@@ -636,8 +629,8 @@ static void check_malformed(void) {
     REFUSED(in.membrane.table_step, 5e-324, AX_ERR_TABLE);
     REFUSED(AT(in.membrane.gate_state, 4), 5, AX_ERR_TABLE);
     REFUSED(AT(in.membrane.gate_state, 0), -1, AX_ERR_TABLE);
-    REFUSED(AT(in.membrane.table_value, 241 * 16 - 1), NAN, AX_ERR_TABLE);
-    REFUSED(AT(in.membrane.table_slope, 241 * 48 - 1), INFINITY, AX_ERR_TABLE);
+    REFUSED(AT(in.membrane.table, 0), NAN, AX_ERR_TABLE);
+    REFUSED(AT(in.membrane.table, 241 * 64 - 1), INFINITY, AX_ERR_TABLE);
     REFUSED(in.membrane.current_slot, 5, AX_ERR_PROGRAM);
     REFUSED(in.membrane.conductance_slot, 5, AX_ERR_PROGRAM);
     for (int i = 0; i < 2; i++) {
