@@ -20,7 +20,7 @@ _HOMES = {
     name: home
     for home, names in {
         "analysis": ("Arrivals", "Velocity", "arrival_times", "conduction_velocity"),
-        "channels": ("Channel", "Gate", "Membrane"),
+        "channels": ("Channel", "Gate", "Markov", "Pump"),
         "config": ("show_config",),
         "errors": (
             "AxonError",
@@ -38,6 +38,8 @@ _HOMES = {
             "WriteError",
         ),
         "geometry": ("Axon",),
+        "ions": ("Buffer", "Ion", "Pool", "ghk", "nernst"),
+        "membranes": ("Membrane",),
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation",),
         "stimuli": ("CurrentClamp",),
@@ -88,7 +90,8 @@ if TYPE_CHECKING:
     from axon.analysis import conduction_velocity as conduction_velocity
     from axon.channels import Channel as Channel
     from axon.channels import Gate as Gate
-    from axon.channels import Membrane as Membrane
+    from axon.channels import Markov as Markov
+    from axon.channels import Pump as Pump
     from axon.config import show_config as show_config
     from axon.errors import AxonError as AxonError
     from axon.errors import DivergedError as DivergedError
@@ -104,6 +107,12 @@ if TYPE_CHECKING:
     from axon.errors import UnitError as UnitError
     from axon.errors import WriteError as WriteError
     from axon.geometry import Axon as Axon
+    from axon.ions import Buffer as Buffer
+    from axon.ions import Ion as Ion
+    from axon.ions import Pool as Pool
+    from axon.ions import ghk as ghk
+    from axon.ions import nernst as nernst
+    from axon.membranes import Membrane as Membrane
     from axon.runs import Run as Run
     from axon.runs import open_run as open_run
     from axon.simulation import Simulation as Simulation

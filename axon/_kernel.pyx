@@ -38,22 +38,32 @@ cdef extern from "axon.h" nogil:
     int AX_OP_COUNT
     double AX_V_LIMIT
 
+    enum:
+        AX_MAX_TABLES
+
+    ctypedef struct ax_table:
+        int32_t n_gates, n_values, n_bins
+        double min, step
+        const int32_t *gate_state
+        const int32_t *value_slot
+        const double *cubics
+
     ctypedef struct ax_membrane:
         int32_t n_states, n_params, n_consts, n_temps
         const int32_t *param_length
         const double *params
         int64_t n_param_values
         const double *consts
-        int32_t n_gates, n_bins
-        double table_min, table_step
-        const int32_t *gate_state
-        const double *table
+        int32_t n_tables
+        const ax_table *tables
         int32_t n_code
         const int32_t *code
+        int32_t middle_state
         int32_t current_slot, conductance_slot
-        int32_t n_terms, n_factors
+        int32_t n_terms, n_factors, n_ions
         const int32_t *terms
         const int32_t *factors
+        const int32_t *ions
 
     ctypedef struct ax_cable:
         int64_t n
@@ -218,6 +228,7 @@ cdef class Kernel:
         cdef ax_membrane membrane
         cdef ax_sources source
         cdef ax_options options
+        cdef ax_table tables[AX_MAX_TABLES]
 
         area = np.ascontiguousarray(area, dtype=np.float64)
         cable.n = self.n = area.size
@@ -233,10 +244,11 @@ cdef class Kernel:
             raise MembraneError("the membrane program names an unknown operation") from None
         code = flat(code, np.int32, 5 * len(program.code), "code")
         terms, factors = [], []
-        for gbar, reversal, powers in program.terms:
-            terms.append((gbar, reversal, len(factors), len(powers)))
+        for gbar, reversal, powers, ion in program.terms:
+            terms.append((gbar, reversal, len(factors), len(powers), ion))
             factors.extend(powers)
-        terms = flat(terms, np.int32, 4 * len(terms), "terms")
+        terms = flat(terms, np.int32, 5 * len(terms), "terms")
+        ions = flat(program.ions, np.int32, 2 * len(program.ions), "ions")
         factors = flat(factors, np.int32, 2 * len(factors), "factors")
         membrane.n_states = len(program.states)
         membrane.n_temps = whole(program.n_temps, "n_temps")
@@ -246,18 +258,28 @@ cdef class Kernel:
         consts = flat(program.consts, np.float64, membrane.n_consts, "consts")
         membrane.param_length, membrane.params = int32s(param_length), doubles(params)
         membrane.n_param_values, membrane.consts = params.size, doubles(consts)
-        table = program.table
-        membrane.n_gates, membrane.n_bins = len(table.gates), whole(table.n_bins, "n_bins")
-        membrane.table_min, membrane.table_step = table.v_min, table.v_step
-        blocks = -(-membrane.n_gates // 4) * membrane.n_bins
-        gate_state = flat(table.gates, np.int32, membrane.n_gates, "gates")
-        cubics = flat(table.cubics, np.float64, 32 * blocks, "table")
-        membrane.gate_state = int32s(gate_state)
-        membrane.table = doubles(cubics)
+        membrane.n_tables, membrane.tables = len(program.tables), tables
+        if len(program.tables) > AX_MAX_TABLES:
+            raise MembraneError(f"{len(program.tables)} tables where {AX_MAX_TABLES} fit")
+        kept = []  # arrays that C reads live until it has copied them
+        for i, table in enumerate(program.tables):
+            n_gates, n_values = len(table.gates), len(table.values)
+            tables[i].n_gates, tables[i].n_values = n_gates, n_values
+            tables[i].n_bins = whole(table.n_bins, "n_bins")
+            tables[i].min, tables[i].step = table.v_min, table.v_step
+            gate_state = flat(table.gates, np.int32, n_gates, "gates")
+            value_slot = flat(table.values, np.int32, n_values, "values")
+            blocks = (-(-n_gates // 4) + -(-n_values // 8)) * table.n_bins
+            cubics = flat(table.cubics, np.float64, 32 * blocks, "table")
+            kept.append((gate_state, value_slot, cubics))
+            tables[i].gate_state, tables[i].value_slot = int32s(gate_state), int32s(value_slot)
+            tables[i].cubics = doubles(cubics)
         membrane.n_code, membrane.code = len(program.code), int32s(code)
+        membrane.middle_state = whole(program.middle_state, "middle_state")
         membrane.current_slot = whole(program.current_slot, "current_slot")
         membrane.conductance_slot = whole(program.conductance_slot, "conductance_slot")
-        membrane.n_terms, membrane.terms = terms.size // 4, int32s(terms)
+        membrane.n_terms, membrane.terms = terms.size // 5, int32s(terms)
+        membrane.n_ions, membrane.ions = ions.size // 2, int32s(ions)
         membrane.n_factors, membrane.factors = factors.size // 2, int32s(factors)
 
         source.n_sources = self.n_sources = sources[0]

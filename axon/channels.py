@@ -1,85 +1,44 @@
-"""Membrane biophysics: gates, channels, membranes. Shape and stimulation know nothing of it."""
+"""Gates, channels and pumps: what carries current through a membrane."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from axon.errors import MembraneError, NoRestError
+from axon.errors import MembraneError
+from axon.rates import (
+    Profile,
+    Quantities,
+    Rate,
+    all_are,
+    arguments,
+    call,
+    check_function,
+    check_name,
+    in_words,
+    resolve,
+    warmth,
+)
 from axon.units import quantity
 
-Rate = Callable[..., Any]
-"""A rate function: NumPy arithmetic on ``v`` (mV), and on ``celsius`` if it names it."""
-
-Profile = float | Sequence[float] | np.ndarray | Callable[[np.ndarray], Any]
-"""A number, one value per compartment, or a function of position (µm)."""
-
-REST_RANGE = (-150.0, 100.0)
-"""Where a resting potential is looked for, mV."""
+MAX_POWER = 8
 
 
-def resolve(profile: Profile, x: np.ndarray, name: str) -> np.ndarray:
-    """Values of a parameter at the compartments' centres `x`, µm.
+def _check_power(power: object, what: str) -> None:
+    if type(power) is not int or not 1 <= power <= MAX_POWER:
+        raise MembraneError(f"{what}power={power!r}; give a whole number from 1 to {MAX_POWER}")
 
-    Returns
-    -------
-    array
-        One value if the parameter is uniform, else one per compartment.
-    """
-    try:
-        value = profile(x) if callable(profile) else profile
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise MembraneError(f"{name} could not be computed along the axon: {error}") from error
-    if callable(profile):
-        array = np.broadcast_to(array, x.shape).copy() if array.ndim == 0 else array
-    if array.ndim > 1 or (array.ndim == 1 and array.size != x.size):
-        raise MembraneError(
-            f"{name} has shape {array.shape}; give a number, one value for each of the "
-            f"{x.size} compartments, or a function of position in µm"
+
+def _set_temperature(self: Any, what: str) -> None:
+    """Check q10 and celsius of a gate, scheme or channel."""
+    for name, unit in (("q10", ""), ("celsius", "degC")):
+        value = quantity(
+            getattr(self, name), unit, what + name, error=MembraneError, positive=name == "q10"
         )
-    if not np.all(np.isfinite(array)):
-        raise MembraneError(f"{name} is not finite: {array[~np.isfinite(array)].flat[0]}")
-    if array.ndim == 1 and np.all(array == array[0]):
-        array = array[0]
-    return np.atleast_1d(array)
-
-
-def _check_name(name: object, what: str) -> None:
-    if not isinstance(name, str) or not name.isidentifier():
-        raise MembraneError(f"{what} name {name!r}: a name is letters, digits and underscores")
-
-
-def _all_are(items: object, kind: type) -> bool:
-    return isinstance(items, Sequence) and all(isinstance(item, kind) for item in items)
-
-
-def _check_rate(function: object, gate: str, role: str) -> None:
-    if not callable(function):
-        raise MembraneError(f"gate {gate!r}: {role}={function!r} is no function of v")
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return  # a built-in or ufunc: takes v
-    names = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
-    if not names or any(name != "celsius" for name in names[1:]):
-        raise MembraneError(
-            f"gate {gate!r}: {role} takes ({', '.join(names)}); a rate function takes v and, "
-            "if it needs it, celsius"
-        )
-
-
-def call_rate(function: Rate, v: Any, celsius: Any) -> Any:
-    """Evaluate a rate function, handing it the temperature if it asks."""
-    try:
-        wants = "celsius" in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        wants = False
-    return function(v, celsius=celsius) if wants else function(v)
+        object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
@@ -93,18 +52,23 @@ class Gate:
     power : int, optional
         Exponent in the channel's conductance, 1 to 8.
     alpha, beta : callable, optional
-        Opening and closing rates, 1/ms, functions of ``v`` in mV.
+        Opening and closing rates, 1/ms.
     inf, tau : callable, optional
-        Instead of them: steady state, and time constant in ms.
+        Instead of them: steady state, and time constant in ms. Without `tau` the gate is
+        instantaneous, always at its steady state.
     q10 : float, optional
         Factor by which the rates grow for every 10 °C.
     celsius : float, optional
         Temperature for which the rates are written, °C.
+    tau_min : float or quantity, optional
+        Lower bound of the time constant, ms, at every temperature.
 
     Notes
     -----
-    Rate functions are plain NumPy, called once with an array of potentials when a
-    simulation is built. Points such as v / (1 - exp(-v)) at zero take their limit.
+    Functions are plain NumPy and take their arguments by name: ``v`` (mV), and if they need
+    them ``celsius`` (°C), concentrations such as ``cai`` (mM) and reversal potentials such as
+    ``eca`` (mV). They are called when a simulation is built, never while it runs. Points such
+    as v / (1 - exp(-v)) at zero take their limit.
     """
 
     name: str
@@ -115,63 +79,68 @@ class Gate:
     tau: Rate | None = field(default=None, repr=False)
     q10: float = 1.0
     celsius: float = 6.3
+    tau_min: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_name(self.name, "gate")
-        if type(self.power) is not int or not 1 <= self.power <= 8:
-            raise MembraneError(
-                f"gate {self.name!r}: power={self.power!r}; give a whole number from 1 to 8"
-            )
-        given = {
-            role for role in ("alpha", "beta", "inf", "tau") if getattr(self, role) is not None
-        }
-        if given not in ({"alpha", "beta"}, {"inf", "tau"}):
+        check_name(self.name, "gate")
+        what = f"gate {self.name!r}: "
+        _check_power(self.power, what)
+        given = set(self.functions)
+        if given not in ({"alpha", "beta"}, {"inf", "tau"}, {"inf"}):
             raise MembraneError(
                 f"gate {self.name!r} has {sorted(given) or 'no rates'}; "
-                "give alpha and beta, or inf and tau"
+                "give alpha and beta, or inf and tau, or inf alone if it is instantaneous"
             )
-        for role in given:
-            _check_rate(getattr(self, role), self.name, role)
-        object.__setattr__(
-            self,
-            "q10",
-            quantity(self.q10, "", f"gate {self.name!r}: q10", error=MembraneError, positive=True),
-        )
-        object.__setattr__(
-            self,
-            "celsius",
-            quantity(self.celsius, "degC", f"gate {self.name!r}: celsius", error=MembraneError),
-        )
+        for role, function in self.functions.items():
+            check_function(function, what + role)
+        _set_temperature(self, what)
+        value = quantity(self.tau_min, "ms", what + "tau_min", error=MembraneError, minimum=0.0)
+        object.__setattr__(self, "tau_min", value)
 
-    def kinetics(self, v: Any, celsius: Any) -> tuple[Any, Any]:
-        """Steady state and rate 1/tau (1/ms) at `v` (mV), as the functions are written.
+    @property
+    def functions(self) -> dict[str, Rate]:
+        """The functions given, by role."""
+        roles = {role: getattr(self, role) for role in ("alpha", "beta", "inf", "tau")}
+        return {role: function for role, function in roles.items() if function is not None}
 
-        `v` and `celsius` may be numbers, arrays, or symbols that record expressions.
+    @property
+    def instantaneous(self) -> bool:
+        """Whether it is always at its steady state."""
+        return self.alpha is None and self.tau is None
+
+    @property
+    def depends_on(self) -> set[str]:
+        """Names of the quantities that its rates ask for."""
+        names = {name for function in self.functions.values() for name in arguments(function)}
+        return names | ({"celsius"} if self.q10 != 1.0 else set())
+
+    def kinetics(self, quantities: Quantities) -> tuple[Any, Any]:
+        """Steady state and rate 1/tau (1/ms), as the functions are written.
+
+        Quantities may be numbers, arrays, or symbols that record expressions. The rate of an
+        instantaneous gate is infinite.
         """
-        warmth = 1.0 if self.q10 == 1.0 else self.q10 ** ((celsius - self.celsius) / 10.0)
-        try:
+        with in_words(f"gate {self.name!r}", "its rates"):
+            faster = warmth(self.q10, quantities["celsius"], self.celsius)
             if self.alpha is not None:
-                opening = call_rate(self.alpha, v, celsius)
-                rate = opening + call_rate(self.beta, v, celsius)  # type: ignore[arg-type]
-                return opening / rate, rate * warmth
-            inf = call_rate(self.inf, v, celsius)  # type: ignore[arg-type]
-            return inf, warmth / call_rate(self.tau, v, celsius)  # type: ignore[arg-type]
-        except MembraneError as error:
-            raise MembraneError(f"gate {self.name!r}: {error}") from error
-        except (TypeError, ValueError) as error:
-            raise MembraneError(
-                f"gate {self.name!r}: its rates could not be computed for many potentials at "
-                f"once ({error}); use numpy.exp, not math.exp, and numpy.where, not if"
-            ) from error
+                opening = call(self.alpha, quantities)
+                rate = opening + call(self.beta, quantities)  # type: ignore[arg-type]
+                inf, rate = opening / rate, rate * faster
+            else:
+                inf = call(self.inf, quantities)  # type: ignore[arg-type]
+                rate = np.inf if self.tau is None else faster / call(self.tau, quantities)
+            if self.tau_min > 0.0 and not self.instantaneous:
+                rate = np.minimum(rate, 1.0 / self.tau_min)
+            return inf, rate
 
-    def at(self, v: np.ndarray, celsius: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Steady state and rate 1/tau (1/ms) at `v` (mV), singular points by their limits."""
-        v = np.asarray(v, dtype=np.float64)
+    def at(self, quantities: Quantities) -> tuple[np.ndarray, np.ndarray]:
+        """Steady state and rate 1/tau (1/ms) of arrays, singular points in v by their limits."""
+        v = np.asarray(quantities["v"], dtype=np.float64)
 
         def values(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             points = points.view()
             points.flags.writeable = False  # a rate function may not change its argument
-            both = self.kinetics(points, celsius)
+            both = self.kinetics({**quantities, "v": points})
             try:
                 inf, rate = (np.broadcast_to(np.asarray(a, np.float64), v.shape) for a in both)
             except (TypeError, ValueError) as error:
@@ -180,15 +149,19 @@ class Gate:
                 ) from error
             return inf.copy(), rate.copy()
 
+        def sane(inf: np.ndarray, rate: np.ndarray) -> np.ndarray:
+            finite = np.isfinite(inf) & (self.instantaneous | np.isfinite(rate))
+            return np.asarray(finite)
+
         with np.errstate(all="ignore"):
             inf, rate = values(v)
-            bad = ~(np.isfinite(inf) & np.isfinite(rate))
+            bad = ~sane(inf, rate)
             if bad.any():
                 # A removable singularity: the mean of both sides is off by its curvature, 1e-9.
                 below, above = values(v - 1e-4), values(v + 1e-4)
                 inf[bad] = 0.5 * (below[0] + above[0])[bad]
                 rate[bad] = 0.5 * (below[1] + above[1])[bad]
-        bad = ~(np.isfinite(inf) & np.isfinite(rate) & (rate >= 0.0))
+        bad = ~(sane(inf, rate) & (rate >= 0.0))
         if bad.any():
             where = np.argmax(bad)
             raise MembraneError(
@@ -200,8 +173,114 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Markov:
+    """A scheme of states with rates between them; their occupancies add up to 1.
+
+    Parameters
+    ----------
+    name : str
+        Unique within its channel, among its gates.
+    rates : mapping of (str, str) to callable
+        Rate from the first state to the second, 1/ms, functions as those of a gate.
+    open : str or mapping of str to float
+        The open state, or how far each state is open.
+    power : int, optional
+        Exponent in the channel's conductance.
+    q10, celsius : float, optional
+        As a gate's.
+    """
+
+    name: str
+    rates: Mapping[tuple[str, str], Rate] = field(repr=False)
+    open: str | Mapping[str, float]
+    power: int = 1
+    q10: float = 1.0
+    celsius: float = 6.3
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "scheme")
+        what = f"scheme {self.name!r}: "
+        _check_power(self.power, what)
+        if not isinstance(self.rates, Mapping) or not self.rates:
+            raise MembraneError(f"{what}rates={self.rates!r}; give {{(from, to): function}}")
+        for pair, function in self.rates.items():
+            if not isinstance(pair, tuple) or len(pair) != 2 or pair[0] == pair[1]:
+                raise MembraneError(f"{what}{pair!r} is no pair of states")
+            for state in pair:
+                check_name(state, "state")
+            check_function(function, f"{what}the rate {pair[0]} to {pair[1]}")
+        conducting = {self.open: 1.0} if isinstance(self.open, str) else dict(self.open)
+        for state, weight in conducting.items():
+            if state not in self.states:
+                raise MembraneError(
+                    f"{what}open={state!r} is none of its states {', '.join(self.states)}"
+                )
+            conducting[state] = quantity(weight, "", what + "open", error=MembraneError)
+        object.__setattr__(self, "open", conducting)
+        object.__setattr__(self, "rates", dict(self.rates))
+        _set_temperature(self, what)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The states, in the order in which the rates name them."""
+        return tuple(dict.fromkeys(state for pair in self.rates for state in pair))
+
+    @property
+    def depends_on(self) -> set[str]:
+        """Names of the quantities that its rates ask for."""
+        names = {name for function in self.rates.values() for name in arguments(function)}
+        return names | ({"celsius"} if self.q10 != 1.0 else set())
+
+    def matrix(self, quantities: Quantities) -> list[list[Any]]:
+        """A of dp/dt = A p, 1/ms, as nested lists; 0.0 where there is no rate."""
+        states = self.states
+        a: list[list[Any]] = [[0.0] * len(states) for _ in states]
+        with in_words(f"scheme {self.name!r}", "its rates"):
+            faster = warmth(self.q10, quantities["celsius"], self.celsius)
+            for (start, end), function in self.rates.items():
+                i, j = states.index(start), states.index(end)
+                rate = call(function, quantities) * faster
+                a[j][i] = a[j][i] + rate
+                a[i][i] = a[i][i] - rate
+        return a
+
+    def at(self, quantities: Quantities) -> np.ndarray:
+        """Steady occupancies for arrays of quantities, (states, *shape of v)."""
+        v = np.asarray(quantities["v"], dtype=np.float64)
+        n = len(self.states)
+        a = np.empty((*v.shape, n, n))
+        for i, row in enumerate(self.matrix(quantities)):
+            for j, value in enumerate(row):
+                a[..., i, j] = value
+        if not np.all(np.isfinite(a)):
+            raise MembraneError(f"scheme {self.name!r}: a rate is not finite")
+        if np.any(a[..., ~np.eye(n, dtype=bool)] < 0.0):
+            raise MembraneError(f"scheme {self.name!r}: a rate is negative")
+        a[..., -1, :] = 1.0  # in place of one equation, which the others imply: the sum
+        right = np.zeros((*v.shape, n, 1))
+        right[..., -1, 0] = 1.0
+        try:
+            found = np.moveaxis(np.linalg.solve(a, right)[..., 0], -1, 0)
+            return np.asarray(found / found.sum(axis=0))
+        except np.linalg.LinAlgError as error:
+            raise MembraneError(
+                f"scheme {self.name!r} has no single steady state: some states are never left "
+                "or never reached"
+            ) from error
+
+    def conducting(self, occupancies: Sequence[Any]) -> Any:
+        """How far it is open."""
+        total: Any = 0.0
+        for state, occupancy in zip(self.states, occupancies, strict=True):
+            weight = self.open.get(state, 0.0)  # type: ignore[union-attr]
+            if weight:
+                total = total + weight * occupancy
+        return total
+
+
+@dataclass(frozen=True)
 class Channel:
-    """An ohmic conductance, i = gbar * prod(gate^power) * (v - reversal).
+    """A conductance that gates open, i = gbar * open * (v - reversal).
 
     Parameters
     ----------
@@ -210,49 +289,85 @@ class Channel:
     gbar : float, array or callable
         Maximal conductance, S/cm²: a number, one value per compartment, or a function
         of position in µm.
-    reversal : float, array or callable
-        Reversal potential, mV.
-    gates : sequence of Gate, optional
+    reversal : float, array or callable, optional
+        Reversal potential, mV. If not given, that of the channel's ion.
+    gates : sequence of Gate or Markov, optional
         None for a leak.
-    ion : str, optional
-        The ion that carries the current.
+    ion : str or mapping, optional
+        The ion that carries the current, by the name it has in the membrane. Or several:
+        ``{"na": 0.5, "k": 0.5}`` gives each a share of the conductance, with its own reversal
+        potential; functions in place of the shares give the current of each (mA/cm²) from the
+        open conductance ``g`` and named quantities: ``{"ca": lambda g, v, cai, cao, celsius:
+        g * axon.ghk(v, cai, cao, 2, celsius)}``.
+    open : callable, optional
+        How far the channel is open, a function of its gates by name (and of quantities). If
+        not given, the product of all gates, each to its power.
+    q10, celsius : float, optional
+        Factor by which the conductance grows for every 10 °C, and the temperature that `gbar`
+        is given for.
     """
 
     name: str
     gbar: Profile
-    reversal: Profile
-    gates: Sequence[Gate] = ()
-    ion: str | None = None
+    reversal: Profile | None = None
+    gates: Sequence[Gate | Markov] = ()
+    ion: str | Mapping[str, float | Rate] | None = None
+    open: Rate | None = field(default=None, repr=False)
+    q10: float = 1.0
+    celsius: float = 6.3
     scales: tuple[Profile, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        _check_name(self.name, "channel")
+        check_name(self.name, "channel")
+        what = f"channel {self.name!r}: "
         if self.ion is not None:
-            _check_name(self.ion, "ion")
-        if not _all_are(self.gates, Gate):
-            raise MembraneError(
-                f"channel {self.name!r}: gates={self.gates!r}; give a sequence of Gate"
-            )
+            several = isinstance(self.ion, Mapping)
+            if several and not self.ion:
+                raise MembraneError(f"{what}ion names none; give None if no ion carries it")
+            for ion in self.ion if several else (self.ion,):
+                check_name(ion, "ion")
+        if isinstance(self.ion, Mapping):
+            if self.reversal is not None:
+                raise MembraneError(f"{what}several ions have their own reversal potentials")
+            shares = {
+                ion: share
+                if callable(share)
+                else quantity(share, "", f"{what}share of {ion}", error=MembraneError)
+                for ion, share in self.ion.items()
+            }
+            object.__setattr__(self, "ion", shares)
+        elif self.reversal is None and self.ion is None:
+            raise MembraneError(f"{what}reversal is missing; give it in mV, or the ion")
+        if not all_are(self.gates, (Gate, Markov)):
+            raise MembraneError(f"{what}gates={self.gates!r}; give a sequence of Gate or Markov")
         gates = tuple(self.gates)
         names = [gate.name for gate in gates]
         if len(set(names)) < len(names):
             raise MembraneError(f"channel {self.name!r} names a gate twice: {', '.join(names)}")
         object.__setattr__(self, "gates", gates)
+        if self.open is not None:
+            check_function(self.open, what + "open")
+        _set_temperature(self, what)
         for name, unit in (("gbar", "S/cm^2"), ("reversal", "mV")):
             value = getattr(self, name)
             if isinstance(value, (int, float, str)) or hasattr(value, "magnitude"):
-                value = quantity(
-                    value,
-                    unit,
-                    f"channel {self.name!r}: {name}",
-                    error=MembraneError,
-                    minimum=0.0 if name == "gbar" else None,
-                )
+                minimum = 0.0 if name == "gbar" else None
+                value = quantity(value, unit, what + name, error=MembraneError, minimum=minimum)
                 object.__setattr__(self, name, value)
-            elif value is None:
-                raise MembraneError(f"channel {self.name!r}: {name} is missing")
+            elif value is None and name == "gbar":
+                raise MembraneError(f"{what}gbar is missing")
 
-    def conductance(self, x: np.ndarray) -> np.ndarray:
+    @property
+    def carriers(self) -> tuple[str | None, ...]:
+        """The ions that carry its current; None for no particular one."""
+        return tuple(self.ion) if isinstance(self.ion, Mapping) else (self.ion,)
+
+    @property
+    def ohmic(self) -> bool:
+        """Whether it has one conductance and one reversal potential of its own or its ion's."""
+        return not isinstance(self.ion, Mapping)
+
+    def conductance(self, x: np.ndarray, celsius: np.ndarray | float) -> np.ndarray:
         """Maximal conductance along the axon, S/cm²; one value if uniform."""
         value = resolve(self.gbar, x, f"channel {self.name!r}: gbar")
         for scale in self.scales:
@@ -262,190 +377,95 @@ class Channel:
                 f"channel {self.name!r}: gbar = {value.min():g} S/cm² is negative; "
                 "a conductance is zero or more"
             )
-        return value
+        return np.atleast_1d(value * warmth(self.q10, celsius, self.celsius))
+
+    def opening(self, gates: Mapping[str, Any], quantities: Quantities) -> Any:
+        """How far it is open, from the values of its gates (a scheme's: how far that is open)."""
+        if self.open is not None:
+            with in_words(f"channel {self.name!r}", "open"):
+                return call(self.open, {**quantities, **gates})
+        product: Any = 1.0
+        for gate in self.gates:
+            for _ in range(gate.power):
+                product = product * gates[gate.name]
+        return product
+
+    def currents(self, g: Any, reversal: Any, quantities: Quantities) -> dict[str | None, Any]:
+        """Current of each ion, mA/cm², from the open conductance.
+
+        Parameters
+        ----------
+        g : number, array or symbol
+            S/cm².
+        reversal : number, array or symbol
+            mV; None if the ion's is meant.
+        """
+        v = quantities["v"]
+        if not isinstance(self.ion, Mapping):
+            e = quantities[f"e{self.ion}"] if reversal is None else reversal
+            return {self.ion: g * (v - e)}
+        currents: dict[str | None, Any] = {}
+        for ion, share in self.ion.items():
+            with in_words(f"channel {self.name!r}", f"the current of {ion}"):
+                if callable(share):
+                    currents[ion] = call(share, {**quantities, "g": g})
+                else:
+                    currents[ion] = share * g * (v - quantities[f"e{ion}"])
+        return currents
 
 
 @dataclass(frozen=True)
-class Rest:
-    """A membrane's resting state: `v` in mV, and each gate's value by (channel, gate)."""
-
-    v: float
-    gates: dict[tuple[str, str], float]
-
-
-@dataclass(frozen=True)
-class Membrane:
-    """The channels that an axon's membrane is made of.
+class Pump:
+    """A current that is given outright: of a pump, an exchanger, or a constant one.
 
     Parameters
     ----------
-    channels : sequence of Channel
-    celsius : float, optional
-        Temperature that the model is meant for, °C; a simulation may ask for another.
-    name, reference : str, optional
-        What it is called, and where it was published.
+    name : str
+        Unique within its membrane, among channels too.
+    current : callable
+        mA/cm², a function of named quantities: ``lambda nai, ko: ...``.
+    carries : mapping of str to float
+        Multiple of `current` that each ion carries, outward positive: 3 sodium out for 2
+        potassium in are ``{"na": 3, "k": -2}``. Their sum is the current of the membrane.
+    density : float, array or callable, optional
+        Factor: a number, one value per compartment, or a function of position in µm.
     """
 
-    channels: Sequence[Channel]
-    celsius: float = 6.3
-    name: str = ""
-    reference: str = field(default="", repr=False)
+    name: str
+    current: Rate = field(repr=False)
+    carries: Mapping[str, float]
+    density: Profile = 1.0
+    scales: tuple[Profile, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        if not _all_are(self.channels, Channel) or not self.channels:
+        check_name(self.name, "pump")
+        what = f"pump {self.name!r}: "
+        check_function(self.current, what + "current")
+        if not isinstance(self.carries, Mapping) or not self.carries:
             raise MembraneError(
-                f"channels={self.channels!r}: give a sequence of one or more Channel"
+                f'{what}carries={self.carries!r}; give {{"na": 3, "k": -2}}, say, '
+                "for 3 sodium out and 2 potassium in"
             )
-        channels = tuple(self.channels)
-        names = [channel.name for channel in channels]
-        if len(set(names)) < len(names):
-            raise MembraneError(f"two channels have one name: {', '.join(names)}")
-        object.__setattr__(self, "channels", channels)
-        celsius = quantity(self.celsius, "degC", "celsius", error=MembraneError)
-        object.__setattr__(self, "celsius", celsius)
-
-    def scaled(self, **factors: Profile) -> Membrane:
-        """The same membrane with conductances multiplied, by channel name.
-
-        Parameters
-        ----------
-        **factors : float, array or callable
-            ``na=0.5`` halves the conductance of channel ``na``; an array (one value per
-            compartment) or a function of position (µm) does it along the axon.
-        """
-        names = [channel.name for channel in self.channels]
-        for name, factor in factors.items():
-            if name not in names:
-                raise MembraneError(
-                    f"scaled({name}=...): no such channel; there are {', '.join(names)}"
-                )
-            if isinstance(factor, (bool, str)) or (
-                isinstance(factor, (int, float)) and not (np.isfinite(factor) and factor >= 0)
-            ):
-                raise MembraneError(f"scaled({name}={factor!r}): give a factor of zero or more")
-        channels = tuple(
-            replace(channel, scales=(*channel.scales, factors[channel.name]))
-            if channel.name in factors
-            else channel
-            for channel in self.channels
-        )
-        return replace(self, channels=channels)
+        carries = {}
+        for ion, multiple in self.carries.items():
+            check_name(ion, "ion")
+            carries[ion] = quantity(multiple, "", f"{what}carries {ion}", error=MembraneError)
+        object.__setattr__(self, "carries", carries)
 
     @property
-    def gates(self) -> list[tuple[Channel, Gate]]:
-        """Every gate with its channel, in the order of the state."""
-        return [(channel, gate) for channel in self.channels for gate in channel.gates]
+    def carriers(self) -> tuple[str, ...]:
+        """The ions that carry its current."""
+        return tuple(self.carries)
 
-    def uniform(self, x: np.ndarray) -> Membrane:
-        """The same membrane with every parameter a number, if all are uniform along `x` (µm).
+    def factor(self, x: np.ndarray) -> np.ndarray:
+        """Density times scales along the axon; one value if uniform."""
+        value = resolve(self.density, x, f"pump {self.name!r}: density")
+        for scale in self.scales:
+            value = value * resolve(scale, x, f"scale of pump {self.name!r}")
+        return np.atleast_1d(value)
 
-        Raises
-        ------
-        MembraneError
-            If one varies.
-        """
-
-        def number(values: np.ndarray, name: str) -> float:
-            if values.size > 1:
-                raise MembraneError(f"{name} varies along the axon")
-            return float(values[0])
-
-        channels = []
-        for channel in self.channels:
-            what = f"channel {channel.name!r}: "
-            reversal = resolve(channel.reversal, x, what + "reversal")
-            channels.append(
-                replace(
-                    channel,
-                    gbar=number(channel.conductance(x), what + "gbar"),
-                    reversal=number(reversal, what + "reversal"),
-                    scales=(),
-                )
-            )
-        return replace(self, channels=tuple(channels))
-
-    def steady_current(
-        self, v: np.ndarray, celsius: float | np.ndarray, x: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Ionic current density with all gates at their steady state, mA/cm².
-
-        Parameters
-        ----------
-        v : array
-            Potential, mV; one per compartment if `x` is given.
-        x : array, optional
-            Positions (µm), for parameters that vary along the axon.
-        """
-        v = np.asarray(v, dtype=np.float64)
-        x = np.zeros(1) if x is None else x
-        current = np.zeros_like(v)
-        for channel in self.channels:
-            g = np.broadcast_to(channel.conductance(x), v.shape).copy()
-            for gate in channel.gates:
-                g *= gate.at(v, celsius)[0] ** gate.power
-            current += g * (v - resolve(channel.reversal, x, f"{channel.name!r}: reversal"))
-        return current
-
-    def rest(self, celsius: float | None = None) -> Rest:
-        """The resting state of a patch of this membrane.
-
-        The potential at which the steady-state current vanishes with rising slope, so
-        that a small departure is pulled back; the most negative one if there are several.
-
-        Raises
-        ------
-        NoRestError
-            If there is none between -150 and 100 mV.
-        """
-        warmth = self.celsius if celsius is None else celsius
-        v = np.linspace(*REST_RANGE, 2501)
-        current = self.steady_current(v, warmth)
-        rising = np.flatnonzero((current[:-1] <= 0.0) & (current[1:] > 0.0))
-        if rising.size == 0:
-            raise NoRestError(
-                f"this membrane has no resting potential between {REST_RANGE[0]:g} and "
-                f"{REST_RANGE[1]:g} mV: its steady current nowhere rises through zero; "
-                "give v_init"
-            )
-        low, high = v[rising[0]], v[rising[0] + 1]
-        while True:  # bisection to the last bit
-            middle = 0.5 * (low + high)
-            if middle in (low, high):
-                break
-            if self.steady_current(np.array([middle]), warmth)[0] <= 0.0:
-                low = middle
-            else:
-                high = middle
-        gates = {
-            (channel.name, gate.name): float(gate.at(np.array([low]), warmth)[0][0])
-            for channel, gate in self.gates
-        }
-        return Rest(float(low), gates)
-
-    def to_dict(self) -> dict[str, Any]:
-        """What a run file says of the membrane: names, constants and sources, no code."""
-
-        def shown(profile: Profile) -> Any:
-            if callable(profile):
-                return f"function {getattr(profile, '__name__', 'of position')}"
-            return np.asarray(profile, dtype=np.float64).tolist()
-
-        return {
-            "name": self.name,
-            "reference": self.reference,
-            "celsius": self.celsius,
-            "channels": [
-                {
-                    "name": channel.name,
-                    "ion": channel.ion,
-                    "gbar": shown(channel.gbar),
-                    "reversal": shown(channel.reversal),
-                    "scales": [shown(scale) for scale in channel.scales],
-                    "gates": [
-                        {"name": g.name, "power": g.power, "q10": g.q10, "celsius": g.celsius}
-                        for g in channel.gates
-                    ],
-                }
-                for channel in self.channels
-            ],
-        }
+    def currents(self, factor: Any, quantities: Quantities) -> dict[str | None, Any]:
+        """Current of each ion, mA/cm²."""
+        with in_words(f"pump {self.name!r}", "its current"):
+            whole = factor * call(self.current, quantities)
+        return {ion: multiple * whole for ion, multiple in self.carries.items()}

@@ -81,6 +81,8 @@ class Axon:
     area : ndarray of float64, shape (n,)
         Membrane of each compartment: lateral surface of its frusta, in µm². The annulus at
         a step is no membrane.
+    volume : ndarray of float64, shape (n,)
+        Volume of each compartment: that of its frusta, in µm³.
     diameter : ndarray of float64, shape (n,)
         Diameter of the cylinder of the compartment's length and area, in µm.
     axial_conductance : ndarray of float64, shape (n - 1,)
@@ -119,6 +121,7 @@ class Axon:
     edges: FloatArray = field(init=False)
     x: FloatArray = field(init=False)
     area: FloatArray = field(init=False)
+    volume: FloatArray = field(init=False)
     diameter: FloatArray = field(init=False)
     axial_conductance: FloatArray = field(init=False)
     parent: IntArray = field(init=False)
@@ -139,11 +142,17 @@ class Axon:
             slant = np.sqrt(part**2 + (pieces.rise / width) ** 2)  # in halves of a compartment
             diameter = pieces.sum((a + b) / 2 * slant).reshape(n, 2).mean(axis=1)
             area = math.pi * diameter * width
+            volume = math.pi / 12 * pieces.sum((a**2 + a * b + b**2) * part)
+            volume = volume.reshape(n, 2).sum(axis=1) * (width / 2)
             # From the centre to the left and to the right edge: ∫ dx/d², in 1/µm.
             left, right = pieces.sum(part / (a * b)).reshape(n, 2).T * (width / 2)
             # Ω·cm is 1e4 Ω·µm, S is 1e6 µS.
             conductance = 100 * math.pi / 4 / (Ra[:-1] * right[:-1] + Ra[1:] * left[1:])
-        for name, values in (("area", area), ("axial_conductance", conductance)):
+        for name, values in (
+            ("area", area),
+            ("axial_conductance", conductance),
+            ("volume", volume),
+        ):
             if not ((values > 0) & np.isfinite(values)).all():
                 raise GeometryError(
                     f"the {name} of some compartment is too small or too large to be computed; "
@@ -157,6 +166,7 @@ class Axon:
             "edges": edges,
             "x": x,
             "area": area,
+            "volume": volume,
             "diameter": diameter,
             "axial_conductance": conductance,
             "parent": np.arange(-1, n - 1, dtype=np.int64),

@@ -11,7 +11,7 @@ import threading
 import weakref
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from operator import index
 from pathlib import Path
@@ -86,6 +86,9 @@ class Run:
         Membrane potential in mV, ``(rows, m)``.
     complete : bool
         Whether these are all rows that there will be.
+    final : dict
+        Of a run in memory: every state of the membrane at the end, ``(n,)`` by name. Gates are
+        ``na.m``, concentrations ``cai``; both are half a time step older than the last ``v``.
     """
 
     def __init__(self, source: _Source) -> None:
@@ -94,6 +97,7 @@ class Run:
     def _show(self, source: _Source) -> None:
         self._source = source
         self._spikes: Array | None = None
+        self.final: dict[str, Array] = {}
         self.header = source.recording.header
         self.x = source.recording.x
         self.compartments = source.recording.compartments
@@ -114,6 +118,7 @@ class Run:
         spike_time: npt.ArrayLike,
         *,
         axon_x: npt.ArrayLike,
+        final: Mapping[str, Array] | None = None,
     ) -> Run:
         """A finished run that is nowhere on disk.
 
@@ -135,6 +140,8 @@ class Run:
             When they did, in ms, ``(k,)``.
         axon_x : array_like
             Positions of all compartments in µm, ``(n,)``.
+        final : mapping, optional
+            Every state of the membrane at the end, by name, ``(n,)`` each.
         """
         recording = Recording(
             header=header,
@@ -149,7 +156,9 @@ class Run:
         spikes = np.empty(len(np.atleast_1d(spike_time)), runfile.SPIKE)
         spikes["time"] = spike_time
         spikes["compartment"] = spike_compartment
-        return cls(_Memory(recording, v, spikes))
+        run = cls(_Memory(recording, v, spikes))
+        run.final = dict(final or {})
+        return run
 
     @property
     def time(self) -> npt.NDArray[np.float64]:

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from axon._kernel import Kernel
-from axon.channels import REST_RANGE, Membrane, Profile, resolve
 from axon.config import instruction_set
 from axon.errors import DivergedError, MembraneError, NoRestError, SimulationError
 from axon.geometry import Axon
-from axon.program import Program, lower
+from axon.membranes import Membrane
+from axon.program import Program, initial_states, lower
+from axon.rates import Profile, resolve
+from axon.rest import REST_RANGE, Rest
 from axon.runs import Run, open_run
 from axon.stimuli import CurrentClamp
 from axon.storage import RunWriter
@@ -153,7 +155,12 @@ class Simulation:
 
     @cached_property
     def _program(self) -> Program:
-        return lower(self.membrane, self.axon.x, self.celsius, self.dt)
+        return lower(self.membrane, self.axon.x, self.celsius, self.dt, self._per_current)
+
+    @cached_property
+    def _per_current(self) -> dict[str, npt.NDArray[np.float64]]:
+        """What each pool gains from 1 mA/cm², mM/ms."""
+        return self.membrane.per_current(self.axon.diameter, self.axon.area / self.axon.volume)
 
     @cached_property
     def v_init(self) -> npt.NDArray[np.float64]:
@@ -163,10 +170,45 @@ class Simulation:
         return np.broadcast_to(self._v_init, (self.axon.n,)).astype(np.float64)
 
     @cached_property
-    def _gates_init(self) -> npt.NDArray[np.float64]:
-        """Every gate at its steady state for `v_init`, one gate after the other."""
-        states = [gate.at(self.v_init, self.celsius)[0] for _, gate in self.membrane.gates]
-        return np.concatenate([np.zeros(0), *states])
+    def _states_init(self) -> npt.NDArray[np.float64]:
+        """Every state at time zero, one after the other: gates steady for `v_init`."""
+        concentrations = None
+        if self._v_init is None and self._uniform:
+            concentrations = self._patch_rest.concentrations
+        return initial_states(
+            self.membrane,
+            self.axon.x,
+            self.celsius,
+            self.v_init,
+            self._per_current,
+            concentrations,
+        ).ravel()
+
+    @cached_property
+    def _uniform(self) -> bool:
+        """Whether every patch of the axon's membrane rests at the same potential."""
+        varying = {
+            name
+            for name, p in zip(self._program.param_names, self._program.params, strict=True)
+            if p.size > 1
+        }
+        # How fast a pool fills varies with the diameter, but as a rule not where it rests.
+        geometric = {f"{name}:per_current" for name in self._per_current}
+        if self.celsius.size > 1 or varying - geometric:
+            return False
+        if not varying:
+            return True
+        ends = self.axon.diameter.min(), self.axon.diameter.max()
+        membrane = self.membrane.uniform(self.axon.x)
+        thin, thick = (membrane.rest(float(self.celsius[0]), diameter=float(d)) for d in ends)
+        return abs(thin.v - thick.v) < 1e-6
+
+    @cached_property
+    def _patch_rest(self) -> Rest:
+        """Rest of a patch of a uniform axon."""
+        return self.membrane.uniform(self.axon.x).rest(
+            float(self.celsius[0]), diameter=float(self.axon.diameter[0])
+        )
 
     def _build(self, recording: Recording | None = None) -> Kernel:
         """The kernel, its state not set yet; without a recording it is a solver only."""
@@ -195,9 +237,8 @@ class Simulation:
         solves for the potentials at which membrane and axial currents balance.
         """
         x = self.axon.x
-        if self.celsius.size == 1 and all(p.size == 1 for p in self._program.params):
-            rest = self.membrane.uniform(x).rest(float(self.celsius[0]))
-            return np.full(self.axon.n, rest.v)
+        if self._uniform:
+            return np.full(self.axon.n, self._patch_rest.v)
 
         def current(v: np.ndarray) -> np.ndarray:
             return self.membrane.steady_current(v, self.celsius, x) * area
@@ -334,7 +375,7 @@ class Simulation:
             header["study"] = dict(study)
         kernel = self._build(recording)
         kernel.set("v", self.v_init)
-        kernel.set("state", self._gates_init)
+        kernel.set("state", self._states_init)
         kept = recording.compartments
         interval = recording.every_steps * self.dt
         if output is None:
@@ -350,6 +391,13 @@ class Simulation:
                 compartment,
                 when,
                 axon_x=self.axon.x,
+                final=dict(
+                    zip(
+                        self._program.states,
+                        kernel.get("state").reshape(-1, self.axon.n),
+                        strict=True,
+                    )
+                ),
             )
         writer = RunWriter(
             output,
@@ -438,7 +486,7 @@ class Simulation:
         """All that a run file says of where its numbers come from, in JSON's types."""
         from axon import __version__
 
-        table = self._program.table
+        tables = self._program.tables
         return {
             "axon_version": __version__,
             "axon": self.axon.to_dict(),
@@ -452,8 +500,8 @@ class Simulation:
                 "v_init": _brief(self.v_init),
                 "method": self.method,
                 "spike_threshold": self.spike_threshold,
-                "table_step": table.v_step,
-                "table_error": table.error,
+                "table_steps": [table.v_step for table in tables],
+                "table_error": max((table.error for table in tables), default=0.0),
             },
             "recording": {
                 "every": recording.every_steps * self.dt,

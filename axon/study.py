@@ -34,7 +34,7 @@ from axon.simulation import Simulation
 from axon.stimuli import CurrentClamp
 
 if TYPE_CHECKING:
-    from axon.channels import Membrane
+    from axon.membranes import Membrane
     from axon.runs import Run
     from axon.timecourses import Waveform
 

@@ -1,16 +1,17 @@
-"""Tables of gates whose rates depend on the potential alone."""
+"""Tables of what depends on the potential alone: gates, and parts of expressions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from axon.channels import Gate
+from axon.rates import Quantities
 
 V_MIN, V_MAX = -300.0, 300.0
-"""Range of the tables, mV; beyond it a gate keeps the rates of the nearer end."""
+"""Range of the tables, mV; beyond it everything keeps the value of the nearer end."""
 
 TOLERANCE = 1e-8
 """Bins are halved until no table value is off by more than this."""
@@ -18,31 +19,40 @@ TOLERANCE = 1e-8
 STEPS = (0.5, 0.25, 0.125, 0.0625, 0.03125)
 """Bin widths that are tried, mV."""
 
-# Cubics through the ends and two inner points of a bin: neighbours meet.
-_NODES = np.array([-1 / 2, -1 / 6, 1 / 6, 1 / 2])
+# Cubics through four points of a bin, the outer ones so near its ends that neighbours meet where
+# a function is smooth, and that one which jumps at an end, as many do at a whole number of mV,
+# has all four on its own side.
+_NODES = np.array([-0.4999, -1 / 6, 1 / 6, 0.4999])
 _TO_POWERS = np.linalg.inv(np.vander(_NODES, increasing=True))
 _PROBES = np.array([-0.43, -0.25, 0.0, 0.25, 0.43])
 
+Curve = Callable[[np.ndarray], np.ndarray]
+"""Values at potentials (mV), as rows of an array (curves, n)."""
+
 
 @dataclass(frozen=True)
-class GateTable:
-    """Cubics of steady state and of 1 - exp(-dt/tau), as the kernel reads them.
+class Table:
+    """Cubics in bins of one width, as the kernel reads them.
 
     Attributes
     ----------
     gates : tuple of int
         State that each tabulated gate is.
+    values : tuple of int
+        Slot of each other value.
     v_min, v_step : float
         Centre of the first bin and bin width, mV.
+    n_bins : int
     cubics : array (n_bins, n_blocks, 4, 8)
-        Coefficients, constant first, in (v - centre) / v_step: for each block of four gates
-        those of four steady states, then of four factors.
+        Coefficients, constant first, in (v - centre) / v_step. A block is four gates' steady
+        states and four factors 1 - exp(-dt/tau), or eight values; the gates' blocks come first.
     error : float
-        Largest error found between the nodes: absolute for steady states, relative for
-        the factors.
+        Largest error found between the nodes: absolute for steady states, relative for the
+        factors, and of a value relative to the largest in its bin.
     """
 
     gates: tuple[int, ...]
+    values: tuple[int, ...]
     v_min: float
     v_step: float
     n_bins: int
@@ -50,91 +60,113 @@ class GateTable:
     error: float
 
 
-EMPTY = GateTable((), V_MIN, STEPS[0], 0, np.zeros((0, 0, 4, 8)), 0.0)
+@dataclass(frozen=True)
+class _Fit:
+    """Cubics of the curves of one gate or value, (curves, n_bins, 4), and their error."""
+
+    coefficients: np.ndarray
+    v_step: float
+    error: float
 
 
-def _factor(rate: np.ndarray, dt: float) -> np.ndarray:
-    return -np.expm1(-dt * rate)
+def _centres(v_step: float) -> np.ndarray:
+    """Of bins that meet at multiples of their width; the outer ones lie outside the range."""
+    return V_MIN + v_step * (np.arange(round((V_MAX - V_MIN) / v_step) + 2) - 0.5)
 
 
-def _columns(gate: Gate, v: np.ndarray, celsius: float, dt: float) -> np.ndarray:
-    """Steady state and factor, (2, *v.shape)."""
-    inf, rate = gate.at(v.ravel(), celsius)
-    return np.stack([inf, _factor(rate, dt)]).reshape(2, *v.shape)
-
-
-def gate_error(gate: Gate, celsius: float, dt: float, v_step: float) -> float:
-    """Largest error of one gate's table with bins of `v_step` mV."""
-    coefficients, centres = _cubics(gate, celsius, dt, v_step)
+def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], v_step: float) -> _Fit:
+    centres = _centres(v_step)
+    nodes = centres[:, None] + v_step * _NODES
+    coefficients = curve(nodes.ravel()).reshape(-1, *nodes.shape) @ _TO_POWERS.T
     c0, c1, c2, c3 = np.moveaxis(coefficients, -1, 0)[..., None]
     found = ((c3 * _PROBES + c2) * _PROBES + c1) * _PROBES + c0
-    exact = _columns(gate, centres[:, None] + v_step * _PROBES, celsius, dt)
+    probes = centres[:, None] + v_step * _PROBES
+    exact = curve(probes.ravel()).reshape(-1, *probes.shape)
+    return _Fit(coefficients, v_step, error(found, exact))
+
+
+def _widest(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float]) -> _Fit | None:
+    """The fit with the widest bins that is good enough."""
+    for v_step in STEPS:
+        fit = _fit(curve, error, v_step)
+        if fit.error <= TOLERANCE:
+            return fit
+    return None
+
+
+def _gate_curve(gate: Gate, fixed: Quantities, dt: float) -> Curve:
+    """Steady state and factor."""
+
+    def curve(v: np.ndarray) -> np.ndarray:
+        inf, rate = gate.at({**fixed, "v": v})
+        return np.stack([inf, -np.expm1(-dt * rate)])
+
+    return curve
+
+
+def _gate_error(found: np.ndarray, exact: np.ndarray) -> float:
     difference = np.abs(found - exact)
     difference[1] /= np.maximum(exact[1], np.finfo(float).tiny)
     return float(difference.max())
 
 
-def _cubics(gate: Gate, celsius: float, dt: float, v_step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (2, n_bins, 4) and bin centres, mV."""
-    n_bins = round((V_MAX - V_MIN) / v_step) + 1
-    centres = V_MIN + v_step * np.arange(n_bins)
-    # Neighbours share their ends, so each point is evaluated once.
-    inner = centres[:, None] + v_step * _NODES[:3]
-    points = np.append(inner.ravel(), centres[-1] + v_step * _NODES[3])
-    at_points = _columns(gate, points, celsius, dt)
-    index = 3 * np.arange(n_bins)[:, None] + np.arange(4)
-    return at_points[:, index] @ _TO_POWERS.T, centres
+def _value_error(found: np.ndarray, exact: np.ndarray) -> float:
+    if not (np.all(np.isfinite(exact)) and np.all(np.isfinite(found))):
+        return np.inf
+    largest = np.abs(exact).max(axis=-1, keepdims=True)
+    return float((np.abs(found - exact) / np.maximum(largest, np.finfo(float).tiny)).max())
 
 
-def build_table(
-    gates: Sequence[tuple[int, Gate]], celsius: float, dt: float
-) -> tuple[GateTable, list[int]]:
-    """Tabulate gates at one temperature and time step.
+def fit_gate(gate: Gate, fixed: Quantities, dt: float, v_step: float | None = None) -> _Fit | None:
+    """A gate's table, with bins as wide as may be, or `v_step` mV; None if it is too steep."""
+    curve = _gate_curve(gate, fixed, dt)
+    return _widest(curve, _gate_error) if v_step is None else _fit(curve, _gate_error, v_step)
+
+
+def fit_value(function: Callable[[np.ndarray], np.ndarray]) -> _Fit | None:
+    """The table of a function of the potential; None if it is too steep or not finite."""
+
+    def curve(v: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return np.broadcast_to(function(v), v.shape)[None]
+
+    return _widest(curve, _value_error)
+
+
+def build_tables(
+    gates: Sequence[tuple[int, _Fit]], values: Sequence[tuple[int, _Fit]]
+) -> tuple[Table, ...]:
+    """Put what has bins of one width into one table, the widest first.
 
     Parameters
     ----------
-    gates : sequence of (state, Gate)
-    celsius : float
-        °C.
-    dt : float
-        Time step, ms.
-
-    Returns
-    -------
-    table : GateTable
-        With the widest bins that keep its error within `TOLERANCE`.
-    steep : list of int
-        States of gates that change too fast for any table; they go into the program.
+    gates : sequence of (state, fit)
+    values : sequence of (slot, fit)
     """
-    smooth, steep, v_step, error = [], [], STEPS[0], 0.0
-    for state, gate in gates:
-        errors = {}
-        for step in STEPS:
-            errors[step] = gate_error(gate, celsius, dt, step)
-            if errors[step] <= TOLERANCE:
-                smooth.append((state, gate))
-                v_step = min(v_step, step)
-                break
-        else:
-            steep.append(state)
-    if not smooth:
-        return EMPTY, steep
-    blocks = -(-len(smooth) // 4)
-    n_bins = round((V_MAX - V_MIN) / v_step) + 1
-    cubics = np.zeros((n_bins, blocks, 4, 8))
-    for k, (_, gate) in enumerate(smooth):
-        (inf, factor), _ = _cubics(gate, celsius, dt, v_step)
-        cubics[:, k // 4, :, k % 4] = inf
-        cubics[:, k // 4, :, 4 + k % 4] = factor
-        error = max(error, gate_error(gate, celsius, dt, v_step))
-    return (
-        GateTable(
-            gates=tuple(state for state, _ in smooth),
-            v_min=V_MIN,
-            v_step=v_step,
-            n_bins=n_bins,
-            cubics=cubics,
-            error=error,
-        ),
-        steep,
-    )
+    tables = []
+    for v_step in STEPS:
+        own_gates = [(state, fit) for state, fit in gates if fit.v_step == v_step]
+        own_values = [(slot, fit) for slot, fit in values if fit.v_step == v_step]
+        if not own_gates and not own_values:
+            continue
+        first = -(-len(own_gates) // 4)
+        blocks = first - (-len(own_values) // 8)
+        n_bins = _centres(v_step).size
+        cubics = np.zeros((n_bins, blocks, 4, 8))
+        for k, (_, fit) in enumerate(own_gates):
+            cubics[:, k // 4, :, k % 4] = fit.coefficients[0]
+            cubics[:, k // 4, :, 4 + k % 4] = fit.coefficients[1]
+        for k, (_, fit) in enumerate(own_values):
+            cubics[:, first + k // 8, :, k % 8] = fit.coefficients[0]
+        tables.append(
+            Table(
+                gates=tuple(state for state, _ in own_gates),
+                values=tuple(slot for slot, _ in own_values),
+                v_min=V_MIN - 0.5 * v_step,
+                v_step=v_step,
+                n_bins=n_bins,
+                cubics=cubics,
+                error=max(fit.error for _, fit in (*own_gates, *own_values)),
+            )
+        )
+    return tuple(tables)

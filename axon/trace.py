@@ -8,7 +8,7 @@ last reader is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,14 @@ from axon.errors import MembraneError
 
 Key = tuple[Any, ...]
 
-# What each operation means on plain numbers, for folding constants.
-_MEANING: dict[str, Callable[..., float]] = {
+
+def _exprel(x: Any) -> Any:
+    safe = np.where(x == 0.0, 1.0, x)
+    return np.where(x == 0.0, 1.0, safe / np.expm1(safe))
+
+
+# What each operation means, on numbers and arrays.
+_MEANING: dict[str, Callable[..., Any]] = {
     "NEG": np.negative,
     "ABS": np.abs,
     "SQRT": np.sqrt,
@@ -26,19 +32,23 @@ _MEANING: dict[str, Callable[..., float]] = {
     "EXPM1": np.expm1,
     "LOG": np.log,
     "TANH": np.tanh,
-    "EXPREL": lambda x: x / np.expm1(x) if x != 0.0 else 1.0,
+    "EXPREL": _exprel,
     "ADD": np.add,
     "SUB": np.subtract,
     "MUL": np.multiply,
     "DIV": np.divide,
     "MIN": np.minimum,
     "MAX": np.maximum,
-    "LT": lambda x, y: float(x < y),
-    "LE": lambda x, y: float(x <= y),
-    "EQ": lambda x, y: float(x == y),
+    "LT": lambda x, y: np.where(np.less(x, y), 1.0, 0.0),
+    "LE": lambda x, y: np.where(np.less_equal(x, y), 1.0, 0.0),
+    "EQ": lambda x, y: np.where(np.equal(x, y), 1.0, 0.0),
     "FMA": lambda x, y, z: x * y + z,
-    "SELECT": lambda x, y, z: y if x != 0.0 else z,
+    "SELECT": lambda x, y, z: np.where(np.not_equal(x, 0.0), y, z),
 }
+
+_LONG_OPERATIONS = {"SQRT", "EXP", "EXPM1", "LOG", "TANH", "EXPREL", "DIV"}
+_LONG = 10  # multiplications that take as long as one of these
+_WORTH_A_LOOK_UP = 5  # multiplications
 
 _COMMUTE = {"ADD", "MUL", "EQ"}
 
@@ -103,6 +113,32 @@ def _power(x: Symbol, y: Symbol) -> Symbol:
 def _true(x: Symbol) -> Symbol:
     """1 where `x` is not 0, else 0."""
     return 1.0 - x.recorder.node("EQ", x, 0.0)
+
+
+def _exprel_slope(x: Any, y: Any) -> Any:
+    """Derivative of y = x/(exp(x) - 1), y (1 - x - y)/x; its series near 0."""
+    near = np.abs(x) < 1e-2
+    safe = np.where(near, 1.0, x)
+    series = -0.5 + x * (1.0 / 6.0) - x * x * x * (1.0 / 180.0)
+    return np.where(near, series, y * (1.0 - x - y) / safe)
+
+
+# Derivative of each operation with regard to each operand, from the node itself.
+_PARTIALS: dict[str, tuple[Callable[[Any], Any], ...]] = {
+    "NEG": (lambda y: -1.0,),
+    "ABS": (lambda y: np.where(y.args[0] < 0.0, -1.0, 1.0),),
+    "SQRT": (lambda y: 0.5 / y,),
+    "EXP": (lambda y: y,),
+    "EXPM1": (lambda y: np.exp(y.args[0]),),
+    "LOG": (lambda y: 1.0 / y.args[0],),
+    "TANH": (lambda y: 1.0 - y * y,),
+    "EXPREL": (lambda y: _exprel_slope(y.args[0], y),),
+    "ADD": (lambda y: 1.0, lambda y: 1.0),
+    "SUB": (lambda y: 1.0, lambda y: -1.0),
+    "MUL": (lambda y: y.args[1], lambda y: y.args[0]),
+    "DIV": (lambda y: 1.0 / y.args[1], lambda y: -y / y.args[1]),
+    "FMA": (lambda y: y.args[1], lambda y: y.args[0], lambda y: 1.0),
+}
 
 
 class Symbol:
@@ -281,10 +317,13 @@ class Recorder:
             return args[0]
         if op == "MUL" and 1.0 in values:
             return args[1 - values.index(1.0)]
+        if op == "MUL" and -1.0 in values:
+            return self.node("NEG", args[1 - values.index(-1.0)])
         if op == "DIV" and values[1] == 1.0:
             return args[0]
-        if op == "DIV" and values[1] is not None and abs(np.frexp(values[1])[0]) == 0.5:
-            return args[0] * (1.0 / values[1])  # a power of two: its reciprocal is exact
+        if op == "NEG" and args[0].op == "MUL" and args[0].args[1].value is not None:
+            product: Symbol = args[0].args[0] * -args[0].args[1].value
+            return product
         if op == "NEG" and args[0].op == "NEG":
             inner: Symbol = args[0].args[0]
             return inner
@@ -304,48 +343,158 @@ class Recorder:
                 ratio = _proportion(args[0], below.args[0])
                 if ratio is not None:
                     return self.node("MUL", sign * ratio, self.node("EXPREL", below.args[0]))
+            return self._quotient(*args)
         return None
 
+    def _quotient(self, above: Symbol, below: Symbol) -> Symbol | None:
+        """above / below by a reciprocal, which all quotients of one divisor share.
+
+        One rounding more than a division, which takes as long as a dozen multiplications.
+        """
+        if below.value is not None:
+            return above * (1.0 / below.value) if below.value != 0.0 else None
+        if below.op == "DIV" and below.args[0].value == 1.0:
+            return self.node("MUL", above, below.args[1])
+        if below.op == "MUL" and below.args[1].value:  # 1 / (x c)
+            return self.node("DIV", above * (1.0 / below.args[1].value), below.args[0])
+        if above.value == 1.0:
+            return None
+        return above * self.node("DIV", 1.0, below)
+
+    def derivative(self, of: Symbol, by: Symbol) -> Symbol:
+        """d of / d by, as an expression.
+
+        Comparisons count as constant; where `minimum`, `maximum` and `where` change from one
+        operand to the other, the derivative is that of the operand which is taken.
+        """
+        slopes: dict[Symbol, Symbol] = {}
+        for node in self._order([of]):
+            if node is by:
+                slopes[node] = self.symbol(1.0)
+            elif node.op in ("INPUT", "CONST"):
+                slopes[node] = self.symbol(0.0)
+            else:
+                slopes[node] = self._slope(node, [slopes[arg] for arg in node.args])
+        return slopes[of]
+
+    def _slope(self, node: Symbol, slopes: list[Symbol]) -> Symbol:
+        """Derivative of one operation, by the chain rule."""
+        zero = self.symbol(0.0)
+        if all(slope is zero for slope in slopes) or node.op in ("LT", "LE", "EQ"):
+            return zero
+        if node.op == "SELECT":
+            return self.node("SELECT", node.args[0], slopes[1], slopes[2])
+        if node.op in ("MIN", "MAX"):
+            first = self.node("LE", *node.args)  # the first operand is the smaller one
+            smaller, larger = slopes
+            if node.op == "MAX":
+                smaller, larger = larger, smaller
+            return self.node("SELECT", first, smaller, larger)
+        sum_ = zero
+        for k, slope in enumerate(slopes):
+            if slope is not zero:
+                part = _PARTIALS[node.op][k](node) * slope
+                if node.op in ("SQRT", "LOG") and slope.value is None:
+                    # Infinitely steep at 0, where what is clipped doesn't rise at all.
+                    part = np.where(slope == 0.0, 0.0, part)
+                sum_ = sum_ + part
+        return sum_
+
+    def constants(self, results: Iterable[Symbol], known: Container[Symbol]) -> list[Symbol]:
+        """The constants that results need, but for what is known."""
+        return [node for node in self._order(list(results), known) if node.op == "CONST"]
+
+    def of_one_input(self, results: Iterable[Symbol], of: Symbol) -> list[Symbol]:
+        """The largest parts of results that depend on one input and nothing else.
+
+        But for those that are computed in less time than they could be looked up.
+        """
+        order = self._order(list(results))
+        alone: dict[Symbol, bool] = {}
+        work: dict[Symbol, int] = {}
+        for node in order:
+            if node.op in ("INPUT", "CONST"):
+                alone[node], work[node] = node is of or node.op == "CONST", 0
+            else:
+                alone[node] = all(alone[arg] for arg in node.args)
+                own = _LONG if node.op in _LONG_OPERATIONS else 1
+                work[node] = own + sum(work[arg] for arg in node.args)
+        needed = dict.fromkeys(results)
+        for node in order:
+            if not alone[node] and node.op not in ("INPUT", "CONST"):
+                needed.update(dict.fromkeys(node.args))
+        return [node for node in needed if alone[node] and work[node] >= _WORTH_A_LOOK_UP]
+
+    def evaluate(self, result: Symbol, inputs: Mapping[str, Any]) -> Any:
+        """The value of an expression for numbers or arrays."""
+        values: dict[Symbol, Any] = {}
+        for node in self._order([result]):
+            if node.op == "CONST":
+                values[node] = node.value
+            elif node.op == "INPUT":
+                values[node] = inputs[node.args[0]]
+            else:
+                values[node] = _MEANING[node.op](*(values[arg] for arg in node.args))
+        return values[result]
+
     def emit(
-        self, results: dict[Symbol, int], inputs: dict[str, int], first_const: int
-    ) -> tuple[list[Instruction], list[float], int]:
-        """Instructions that leave each result in its slot.
+        self,
+        results: Mapping[int, Symbol],
+        kept: Sequence[Symbol],
+        inputs: Mapping[str, int],
+        known: Mapping[Symbol, int],
+        first_temp: int,
+    ) -> tuple[list[Instruction], int, dict[Symbol, int]]:
+        """Instructions that compute results.
 
         Parameters
         ----------
-        results : dict
-            Symbol to destination slot; -1 leaves it in a temporary that no later
-            instruction touches (see `emitted`).
-        inputs : dict
+        results : mapping
+            Destination slot to symbol; destinations are written last, when all that is
+            read has been read.
+        kept : sequence of Symbol
+            More results, which stay in temporaries that no instruction overwrites.
+        inputs : mapping
             Slot of every input by name.
-        first_const : int
-            Slot of the first constant; temporaries follow the constants.
+        known : mapping
+            Slot of every constant, and of what has been computed already.
+        first_temp : int
+            Temporaries are numbered from here.
 
         Returns
         -------
-        code, constants, n_temps
+        code, n_temps, placed
+            `placed` says in which slot each symbol was left.
         """
-        order = self._order(list(results))
-        consts = [node for node in order if node.op == "CONST"]
-        slots: dict[Symbol, int] = {node: first_const + i for i, node in enumerate(consts)}
-        slots |= {node: inputs[node.args[0]] for node in order if node.op == "INPUT"}
-        first_temp = first_const + len(consts)
-
-        readers: dict[Symbol, int] = dict.fromkeys(order, 0)
+        wanted = [*results.values(), *kept]
+        order = self._order(wanted, known)
+        slots: dict[Symbol, int] = {
+            node: known[node] if node in known else inputs[node.args[0]]
+            for node in order
+            if node in known or node.op == "INPUT"
+        }
+        order = [node for node in order if node not in slots]
+        readers: dict[Symbol, int] = dict.fromkeys([*order, *slots], 0)
         for node in order:
-            for arg in node.args if node.op not in ("INPUT", "CONST") else ():
+            for arg in node.args:
                 readers[arg] += 1
-        for result in results:
+        for result in wanted:
             readers[result] += 1  # stays alive to the end
+        fused = _fused(order, readers)
+        absorbed = set(fused.values())
 
         code: list[Instruction] = []
         free: list[int] = []
         n_temps = 0
         for node in order:
-            if node in slots:
-                continue
-            operands = [slots[arg] for arg in node.args]
-            for arg in node.args:
+            if node in absorbed:
+                continue  # done by the sum that it is part of
+            op, args = node.op, node.args
+            if node in fused:
+                product = fused[node]
+                op, args = "FMA", (*product.args, args[1] if args[0] is product else args[0])
+            operands = [slots[arg] for arg in args]
+            for arg in args:
                 readers[arg] -= 1
                 if readers[arg] == 0 and slots[arg] >= first_temp:
                     free.append(slots[arg])
@@ -355,27 +504,71 @@ class Recorder:
                 slots[node] = first_temp + n_temps
                 n_temps += 1
             padded = operands + [-1] * (3 - len(operands))
-            code.append((node.op, slots[node], padded[0], padded[1], padded[2]))
-        for result, slot in results.items():
-            if slot >= 0:
+            code.append((op, slots[node], padded[0], padded[1], padded[2]))
+        # What is handed on as it was goes first, before what it was is overwritten.
+        handed_on = [slot for slot, result in results.items() if result.op in ("INPUT", "CONST")]
+        for slot in handed_on:
+            code.append(("COPY", slot, slots[results[slot]], -1, -1))
+        for slot, result in results.items():
+            if slot in handed_on:
+                continue
+            alone = sum(other is result for other in results.values()) == 1
+            if not alone or not _redirected(
+                code, slots[result], slot, {slots[node] for node in kept}
+            ):
                 code.append(("COPY", slot, slots[result], -1, -1))
-        self.emitted = {result: slots[result] for result in results}
-        return code, [float(node.value) for node in consts], n_temps  # type: ignore[arg-type]
+        return code, n_temps, slots
 
-    def _order(self, results: list[Symbol]) -> list[Symbol]:
-        """Every node that the results need, operands before their readers."""
+    def _order(self, results: list[Symbol], known: Container[Symbol] = ()) -> list[Symbol]:
+        """Every node that the results need, operands before their readers.
+
+        Nothing is needed for what is known.
+        """
         order: dict[Symbol, None] = {}
         stack: list[tuple[Symbol, bool]] = [(result, False) for result in reversed(results)]
         while stack:
             node, ready = stack.pop()
             if node in order:
                 continue
-            if ready or node.op in ("INPUT", "CONST"):
+            if ready or node.op in ("INPUT", "CONST") or node in known:
                 order[node] = None
                 continue
             stack.append((node, True))
             stack.extend((arg, False) for arg in reversed(node.args) if arg not in order)
         return list(order)
+
+
+def _fused(order: Sequence[Symbol], readers: Mapping[Symbol, int]) -> dict[Symbol, Symbol]:
+    """Sums to the product in them that nothing else reads: both are one multiply-add."""
+    fused: dict[Symbol, Symbol] = {}
+    computed = set(order)
+    for node in order:
+        if node.op == "ADD" and node.args[0] is not node.args[1]:
+            for arg in node.args:
+                if arg.op == "MUL" and readers[arg] == 1 and arg in computed:
+                    fused[node] = arg
+                    break
+    return fused
+
+
+def _redirected(code: list[Instruction], temp: int, slot: int, kept: Container[int]) -> bool:
+    """Let the instruction that computes a result write it where it belongs, if nothing minds.
+
+    Nothing does if what was there is not read from then on, and what is computed only here.
+    """
+    writers = [i for i, (_, out, *_) in enumerate(code) if out == temp]
+    if not writers or temp in kept:
+        return False
+    last = writers[-1]
+    if any(slot in operands or out == slot for _, out, *operands in code[last + 1 :]):
+        return False
+    for i in range(last, len(code)):
+        op, out, *operands = code[i]
+        if i > last:
+            operands = [slot if operand == temp else operand for operand in operands]
+        a, b, c = operands
+        code[i] = (op, slot if i == last else out, a, b, c)
+    return True
 
 
 def _affine(node: Symbol) -> tuple[float, Symbol | None, float]:

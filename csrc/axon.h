@@ -43,6 +43,7 @@ const char *ax_message(int status);
 
 #define AX_LANES 8
 #define AX_GATES_PER_BLOCK 4
+#define AX_MAX_TABLES 8
 
 /* ---- instruction sets ------------------------------------------------------------------- */
 
@@ -86,6 +87,21 @@ const char *ax_op_name(int op);
 int ax_op_operands(int op);
 
 /*
+ * What depends on V alone, in bins of one width. Row b holds a block for every
+ * four gates, then one for every eight values; a block is eight cubics in
+ * s = (V - min) / step - b, |s| <= 1/2. Those of gates are four steady states,
+ * then four values of 1 - exp(-dt/tau). Values go into temporaries that no
+ * instruction writes. Beyond its ends a table goes on as at its ends.
+ */
+typedef struct {
+    int32_t n_gates, n_values, n_bins;
+    double min, step;          /* mV */
+    const int32_t *gate_state; /* [n_gates] state that each gate is */
+    const int32_t *value_slot; /* [n_values] */
+    const double *cubics;      /* [n_bins][blocks][4][8], constants first, then order 1 to 3 */
+} ax_table;
+
+/*
  * A membrane, as data. Every pointer is borrowed during ax_sim_create, which
  * copies what it needs. Nothing in here is trusted.
  */
@@ -96,25 +112,24 @@ typedef struct {
     int64_t n_param_values;
     const double *consts; /* [n_consts] */
 
-    /*
-     * Gates whose rates depend on V alone. Row b holds, for each block of four
-     * gates, eight cubics in s = (V - table_min) / table_step - b, |s| <= 1/2:
-     * four steady states, then four values of 1 - exp(-dt/tau).
-     */
-    int32_t n_gates, n_bins;
-    double table_min, table_step; /* mV */
-    const int32_t *gate_state;    /* [n_gates] state that each gate is */
-    const double *table;          /* [n_bins][n_blocks][4][8] constants, then first to third order */
+    int32_t n_tables; /* at most AX_MAX_TABLES */
+    const ax_table *tables;
 
-    /* Instructions, run in order once a step after the tabulated gates have moved. */
+    /* Instructions, run in order once a step after the tables. */
     int32_t n_code;
     const int32_t *code;                     /* [n_code][5] */
+    int32_t middle_state; /* state that receives V(t + dt/2) of each step, or -1 */
     int32_t current_slot, conductance_slot;  /* mA/cm2 and its derivative, S/cm2; or both -1 */
 
-    /* Ohmic currents: gbar * prod(factor^power) * (V - reversal), added to the above. */
-    int32_t n_terms, n_factors;
-    const int32_t *terms;   /* [n_terms][4] gbar, reversal, first factor, number of factors */
+    /*
+     * Ohmic currents: gbar * prod(factor^power) * (V - reversal), added to the above. Those of
+     * an ion, which must follow one another, are added to two of its states besides, as
+     * slope V - offset.
+     */
+    int32_t n_terms, n_factors, n_ions;
+    const int32_t *terms;   /* [n_terms][5] gbar, reversal, first factor, their number, ion or -1 */
     const int32_t *factors; /* [n_factors][2] slot, power (1 to 8) */
+    const int32_t *ions;    /* [n_ions][2] states: slope, S/cm2, and offset, mA/cm2 */
 } ax_membrane;
 
 /* A cable of n compartments in a row. */

@@ -11,12 +11,11 @@ typedef struct {
 } places;
 
 /* clamped: some V may be outside the table, or not finite. */
-AX_INLINE void find_places(const ax_sim *self, int64_t row, int32_t rows, const int clamped,
-                           places *out) {
-    const ax_membrane *m = &self->program.m;
-    const v8 scale = v8_set1(self->program.bins_per_mv), shift = v8_set1(self->program.bin_at_zero);
-    const v8 last = v8_set1(m->n_bins - 1), zero = v8_set1(0.0), magic = v8_set1(AX_ROUND_MAGIC);
-    const v8 bin_size = v8_set1((double)self->program.bin);
+AX_INLINE void find_places(const ax_sim *self, const ax_lookup *table, int64_t row, int32_t rows,
+                           const int clamped, places *out) {
+    const v8 scale = v8_set1(table->bins_per_mv), shift = v8_set1(table->bin_at_zero);
+    const v8 last = v8_set1(table->t.n_bins - 1), zero = v8_set1(0.0);
+    const v8 magic = v8_set1(AX_ROUND_MAGIC), bin_size = v8_set1((double)table->bin);
     const double *v = self->v + row * AX_LANES;
     for (int32_t r = 0; r < rows; r++) {
         const int32_t at = r * AX_LANES;
@@ -90,34 +89,63 @@ AX_INLINE void advance_block(const double *table, const places *at, int32_t rows
     }
 }
 
-AX_INLINE void advance_gates(ax_sim *self, int64_t row, int32_t rows, const int halved) {
-    const ax_membrane *m = &self->program.m;
-    if (m->n_gates == 0)
-        return;
-    places at;
-    if (self->inside)
-        find_places(self, row, rows, 0, &at);
-    else
-        find_places(self, row, rows, 1, &at);
-    const int64_t plane = self->plane;
-    for (int32_t first = 0; first < m->n_gates; first += AX_GATES_PER_BLOCK) {
-        const double *table = m->table + first / AX_GATES_PER_BLOCK * AX_TABLE_BLOCK;
-        double *x[AX_GATES_PER_BLOCK];
-        const int count =
-            m->n_gates - first < AX_GATES_PER_BLOCK ? m->n_gates - first : AX_GATES_PER_BLOCK;
-        for (int k = 0; k < count; k++)
-            x[k] = self->states + m->gate_state[first + k] * plane + row * AX_LANES;
-        switch (count) {
-        case 1: advance_block(table, &at, rows, x, 1, halved); break;
-        case 2: advance_block(table, &at, rows, x, 2, halved); break;
-        case 3: advance_block(table, &at, rows, x, 3, halved); break;
-        default: advance_block(table, &at, rows, x, 4, halved); break;
+/* Look up `count` values, one block of the table, into as many temporaries. */
+AX_INLINE void look_up_values(const double *table, const places *at, int32_t rows,
+                              double *const to[], const int32_t count) {
+    for (int32_t r = 0; r < rows; r++) {
+        const int32_t i = r * AX_LANES;
+        v8 value[AX_LANES];
+        if (at->together[r] == 0xff) {
+            int32_t offset;
+            memcpy(&offset, &at->bin[i], sizeof offset);
+            look_up_together(table + offset, at->within + i, AX_GATES_PER_BLOCK, value);
+        } else {
+            look_up(table, at->bin + i, at->within + i, value);
         }
+        for (int32_t k = 0; k < count; k++)
+            v8_store(to[k] + i, value[k]);
     }
 }
 
+/* Gates and values of one table. */
+AX_INLINE void run_table(ax_sim *self, const ax_lookup *table, int64_t row, int32_t rows,
+                         const int halved) {
+    const ax_table *t = &table->t;
+    places at;
+    if (self->inside)
+        find_places(self, table, row, rows, 0, &at);
+    else
+        find_places(self, table, row, rows, 1, &at);
+    const double *cubics = t->cubics;
+    for (int32_t first = 0; first < t->n_gates; first += AX_GATES_PER_BLOCK) {
+        double *x[AX_GATES_PER_BLOCK];
+        const int count =
+            t->n_gates - first < AX_GATES_PER_BLOCK ? t->n_gates - first : AX_GATES_PER_BLOCK;
+        for (int k = 0; k < count; k++)
+            x[k] = self->states + t->gate_state[first + k] * self->plane + row * AX_LANES;
+        switch (count) {
+        case 1: advance_block(cubics, &at, rows, x, 1, halved); break;
+        case 2: advance_block(cubics, &at, rows, x, 2, halved); break;
+        case 3: advance_block(cubics, &at, rows, x, 3, halved); break;
+        default: advance_block(cubics, &at, rows, x, 4, halved); break;
+        }
+        cubics += AX_TABLE_BLOCK;
+    }
+    for (int32_t first = 0; first < t->n_values; first += AX_LANES) {
+        double *to[AX_LANES];
+        const int32_t count = t->n_values - first < AX_LANES ? t->n_values - first : AX_LANES;
+        for (int32_t k = 0; k < count; k++)
+            to[k] = self->operand[t->value_slot[first + k]];
+        look_up_values(cubics, &at, rows, to, count);
+        cubics += AX_TABLE_BLOCK;
+    }
+}
+
+#define AX_UNROLL _Pragma("GCC unroll 4")
+
 #define AX_UNARY(NAME, expression)                         \
     case AX_OP_##NAME:                                     \
+        AX_UNROLL                                          \
         for (int32_t r = 0; r < rows; r++, a += sa, d += 8) { \
             const v8 x = v8_load(a);                       \
             v8_store(d, expression);                       \
@@ -125,6 +153,7 @@ AX_INLINE void advance_gates(ax_sim *self, int64_t row, int32_t rows, const int 
         break;
 #define AX_BINARY(NAME, expression)                                   \
     case AX_OP_##NAME:                                                \
+        AX_UNROLL                                                     \
         for (int32_t r = 0; r < rows; r++, a += sa, b += sb, d += 8) { \
             const v8 x = v8_load(a), y = v8_load(b);                  \
             v8_store(d, expression);                                  \
@@ -132,6 +161,7 @@ AX_INLINE void advance_gates(ax_sim *self, int64_t row, int32_t rows, const int 
         break;
 #define AX_TERNARY(NAME, expression)                                           \
     case AX_OP_##NAME:                                                         \
+        AX_UNROLL                                                              \
         for (int32_t r = 0; r < rows; r++, a += sa, b += sb, c += sc, d += 8) { \
             const v8 x = v8_load(a), y = v8_load(b), z = v8_load(c);           \
             v8_store(d, expression);                                           \
@@ -139,8 +169,8 @@ AX_INLINE void advance_gates(ax_sim *self, int64_t row, int32_t rows, const int 
         break;
 
 /* One operation over `rows` rows; operands advance by 8 doubles a row, or 0 where uniform. */
-static void operate(int op, double *d, const double *a, int sa, const double *b, int sb,
-                    const double *c, int sc, int32_t rows) {
+AX_INLINE void operate(int op, double *d, const double *a, int64_t sa, const double *b, int64_t sb,
+                       const double *c, int64_t sc, int32_t rows) {
     const v8 zero = v8_set1(0.0), one = v8_set1(1.0);
     switch (op) {
         AX_UNARY(COPY, x)
@@ -166,29 +196,17 @@ static void operate(int op, double *d, const double *a, int sa, const double *b,
     }
 }
 
+#undef AX_UNROLL
 #undef AX_UNARY
 #undef AX_BINARY
 #undef AX_TERNARY
 
-AX_INLINE const double *operand_at(const ax_sim *self, int32_t slot, int64_t row) {
-    const int temporary = slot >= self->program.first_temp;
-    return self->operand[slot] + (temporary ? 0 : row * self->operand_step[slot]);
-}
-
 static void run_program(ax_sim *self, int64_t row, int32_t rows) {
-    const int32_t *code = self->program.m.code;
-    for (int32_t i = 0; i < self->program.m.n_code; i++, code += 5) {
-        const double *in[3] = {NULL, NULL, NULL};
-        int step[3] = {0, 0, 0};
-        for (int k = 0; k < 3; k++)
-            if (code[2 + k] >= 0) {
-                in[k] = operand_at(self, code[2 + k], row);
-                step[k] = self->operand_step[code[2 + k]];
-            }
-        double *out = self->operand[code[1]];
-        if (code[1] < self->program.first_temp)
-            out += row * AX_LANES;
-        operate(code[0], out, in[0], step[0], in[1], step[1], in[2], step[2], rows);
+    const ax_instruction *code = self->code, *end = code + self->program.m.n_code;
+    for (; code < end; code++) {
+        const ax_place *a = &code->in[0], *b = &code->in[1], *c = &code->in[2];
+        operate(code->op, code->out.at + row * code->out.by_row, a->at + row * a->by_row, a->step,
+                b->at + row * b->by_row, b->step, c->at + row * c->by_row, c->step, rows);
     }
 }
 
@@ -215,29 +233,11 @@ AX_INLINE void multiply(v8 each[], const double *x, int64_t step, int64_t power,
 #undef AX_POWER
 }
 
-/*
- * i(V) = g V - d of `width` rows, summed in registers: what the program computed, if it has a
- * current, and the ohmic terms.
- */
-AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block, const int width) {
-    v8 g[AX_ROWS_TOGETHER], d[AX_ROWS_TOGETHER], each[AX_ROWS_TOGETHER];
-    for (int r = 0; r < width; r++) {
-        g[r] = v8_set1(self->leak_conductance);
-        d[r] = v8_set1(self->leak_drive);
-    }
-    const ax_operand *term = self->ohmic, *end = term + self->n_ohmic;
-    if (self->program.m.current_slot >= 0) {
-        const double *current = term[0].at + in_block * term[0].step;
-        const double *slope = term[1].at + in_block * term[1].step;
-        const double *v = self->v + (row + in_block) * AX_LANES;
-        for (int r = 0; r < width; r++) {
-            const v8 own = v8_load(slope + r * term[1].step);
-            g[r] = v8_add(g[r], own);
-            d[r] = v8_add(d[r], v8_fms(own, v8_load(v + r * AX_LANES),
-                                       v8_load(current + r * term[0].step)));
-        }
-        term += 2;
-    }
+/* Add a group's conductances, and their products with the reversal potentials. */
+AX_INLINE void add_terms(const ax_sim *self, const ax_group *group, int64_t in_block, v8 g[],
+                         v8 d[], const int width) {
+    const ax_operand *term = self->ohmic + group->begin, *end = self->ohmic + group->end;
+    v8 each[AX_ROWS_TOGETHER];
     while (term < end) {
         const double *gbar = term[0].at + in_block * term[0].step;
         const double *reversal = term[1].at + in_block * term[1].step;
@@ -246,10 +246,53 @@ AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block,
         for (int r = 0; r < width; r++)
             each[r] = v8_load(gbar + r * gbar_step);
         for (term += 2; term < last; term++)
-            multiply(each, term[0].at + in_block * term[0].step, term->step, term->count, width);
+            multiply(each, term->at + in_block * term->step, term->step, term->count, width);
         for (int r = 0; r < width; r++) {
             g[r] = v8_add(g[r], each[r]);
             d[r] = v8_fma(each[r], v8_load(reversal + r * reversal_step), d[r]);
+        }
+    }
+}
+
+/*
+ * i(V) = g V - d of `width` rows, summed in registers: what the program computed, if it has a
+ * current, and the ohmic terms.
+ */
+AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block, const int width) {
+    v8 g[AX_ROWS_TOGETHER], d[AX_ROWS_TOGETHER];
+    for (int r = 0; r < width; r++) {
+        g[r] = v8_set1(self->leak_conductance);
+        d[r] = v8_set1(self->leak_drive);
+    }
+    if (self->program.m.current_slot >= 0) {
+        const ax_operand *own = self->ohmic;
+        const double *current = own[0].at + in_block * own[0].step;
+        const double *slope = own[1].at + in_block * own[1].step;
+        const double *v = self->v + (row + in_block) * AX_LANES;
+        for (int r = 0; r < width; r++) {
+            const v8 steepness = v8_load(slope + r * own[1].step);
+            g[r] = v8_add(g[r], steepness);
+            d[r] = v8_add(d[r], v8_fms(steepness, v8_load(v + r * AX_LANES),
+                                       v8_load(current + r * own[0].step)));
+        }
+    }
+    for (const ax_group *group = self->groups; group < self->groups + self->n_groups; group++) {
+        if (group->slope == NULL) {
+            add_terms(self, group, in_block, g, d, width);
+            continue;
+        }
+        v8 own_g[AX_ROWS_TOGETHER], own_d[AX_ROWS_TOGETHER];
+        for (int r = 0; r < width; r++)
+            own_g[r] = own_d[r] = v8_set1(0.0);
+        add_terms(self, group, in_block, own_g, own_d, width);
+        const int64_t at = (row + in_block) * AX_LANES;
+        for (int r = 0; r < width; r++) {
+            double *slope = group->slope + at + r * AX_LANES;
+            double *offset = group->offset + at + r * AX_LANES;
+            v8_store(slope, v8_add(v8_load(slope), own_g[r]));
+            v8_store(offset, v8_add(v8_load(offset), own_d[r]));
+            g[r] = v8_add(g[r], own_g[r]);
+            d[r] = v8_add(d[r], own_d[r]);
         }
     }
     for (int r = 0; r < width; r++) {
@@ -271,10 +314,13 @@ static void linearise(ax_sim *self, int64_t row, int32_t rows) {
 }
 
 static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved) {
-    if (halved)
-        advance_gates(self, row, rows, 1);
-    else
-        advance_gates(self, row, rows, 0);
+    for (int32_t i = 0; i < self->program.m.n_tables; i++) {
+        const ax_lookup *table = &self->program.tables[i];
+        if (halved)
+            run_table(self, table, row, rows, 1);
+        else
+            run_table(self, table, row, rows, 0);
+    }
     run_program(self, row, rows);
     linearise(self, row, rows);
 }

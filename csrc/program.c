@@ -27,10 +27,12 @@ static int in_range(int32_t x, int32_t low, int32_t high) { return x >= low && x
 
 static int check_counts(const ax_membrane *m, int64_t n) {
     const int32_t counts[] = {m->n_states, m->n_params, m->n_consts, m->n_temps,
-                              m->n_gates,  m->n_code,   m->n_terms,  m->n_factors};
+                              m->n_code,   m->n_terms,  m->n_factors, m->n_ions};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (!in_range(counts[i], 0, AX_COUNT_LIMIT))
             return AX_ERR_PROGRAM;
+    if (!in_range(m->n_tables, 0, AX_MAX_TABLES + 1))
+        return AX_ERR_TABLE;
     int64_t values = 0;
     for (int32_t p = 0; p < m->n_params; p++) {
         if (m->param_length[p] != 1 && m->param_length[p] != n)
@@ -40,22 +42,32 @@ static int check_counts(const ax_membrane *m, int64_t n) {
     return values == m->n_param_values ? AX_OK : AX_ERR_PROGRAM;
 }
 
-static int check_table(const ax_membrane *m) {
-    if (m->n_gates == 0)
-        return AX_OK;
-    const int64_t blocks = (m->n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
-    if (m->n_bins < 2 || m->n_bins > AX_TABLE_LIMIT / (blocks * AX_TABLE_BLOCK))
+static int blocks_of(int32_t count, int32_t per_block) {
+    return (count + per_block - 1) / per_block;
+}
+
+static int check_table(const ax_program *self, const ax_table *t, char *written) {
+    if (!in_range(t->n_gates, 0, AX_COUNT_LIMIT) || !in_range(t->n_values, 0, AX_COUNT_LIMIT))
         return AX_ERR_TABLE;
-    if (!isfinite(m->table_min) || !(m->table_step > 0.0) || !isfinite(m->table_step))
+    const int64_t blocks = (int64_t)blocks_of(t->n_gates, AX_GATES_PER_BLOCK) +
+                           blocks_of(t->n_values, AX_LANES);
+    if (blocks == 0 || t->n_bins < 2 || t->n_bins > AX_TABLE_LIMIT / (blocks * AX_TABLE_BLOCK))
         return AX_ERR_TABLE;
-    if (!isfinite(1.0 / m->table_step) || !isfinite(m->table_min / m->table_step))
+    if (!isfinite(t->min) || !(t->step > 0.0) || !isfinite(t->step))
+        return AX_ERR_TABLE;
+    if (!isfinite(1.0 / t->step) || !isfinite(t->min / t->step))
         return AX_ERR_TABLE; /* a place in it could not be computed */
-    for (int32_t k = 0; k < m->n_gates; k++)
-        if (!in_range(m->gate_state[k], 0, m->n_states))
+    for (int32_t k = 0; k < t->n_gates; k++)
+        if (!in_range(t->gate_state[k], 0, self->m.n_states))
             return AX_ERR_TABLE;
-    const int64_t values = (int64_t)m->n_bins * blocks * AX_TABLE_BLOCK;
+    for (int32_t k = 0; k < t->n_values; k++) {
+        if (!in_range(t->value_slot[k], self->first_temp, self->n_slots))
+            return AX_ERR_TABLE;
+        written[t->value_slot[k] - self->first_temp] = 1;
+    }
+    const int64_t values = t->n_bins * blocks * AX_TABLE_BLOCK;
     for (int64_t i = 0; i < values; i++)
-        if (!isfinite(m->table[i]))
+        if (!isfinite(t->cubics[i]))
             return AX_ERR_TABLE;
     return AX_OK;
 }
@@ -69,6 +81,8 @@ static int check_read(const ax_program *self, const char *written, int32_t slot)
 
 static int check_code(ax_program *self, char *written) {
     const ax_membrane *m = &self->m;
+    if (!in_range(m->middle_state, -1, m->n_states))
+        return AX_ERR_PROGRAM;
     for (int32_t i = 0; i < m->n_code; i++) {
         const int32_t *code = m->code + 5 * i;
         const int operands = ax_op_operands(code[0]);
@@ -90,8 +104,13 @@ static int check_code(ax_program *self, char *written) {
             !check_read(self, written, m->conductance_slot))
             return AX_ERR_PROGRAM;
     self->n_ohmic = 2;
+    for (int32_t i = 0; i < 2 * m->n_ions; i++)
+        if (!in_range(m->ions[i], 0, m->n_states))
+            return AX_ERR_PROGRAM;
     for (int32_t t = 0; t < m->n_terms; t++) {
-        const int32_t *term = m->terms + 4 * t;
+        const int32_t *term = m->terms + 5 * t;
+        if (!in_range(term[4], -1, m->n_ions))
+            return AX_ERR_PROGRAM;
         if (!check_read(self, written, term[0]) || !check_read(self, written, term[1]))
             return AX_ERR_PROGRAM;
         if (term[3] < 0 || term[2] < 0 || term[2] > m->n_factors - term[3])
@@ -115,22 +134,22 @@ static void *copy_of(const void *from, int64_t count, size_t size) {
     return to;
 }
 
-static int copy_table(ax_program *self, const ax_membrane *m) {
-    if (m->n_gates == 0)
-        return AX_OK;
-    self->n_blocks = (m->n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
-    self->bin = (int64_t)self->n_blocks * AX_TABLE_BLOCK;
-    self->bins_per_mv = 1.0 / m->table_step;
-    self->bin_at_zero = -m->table_min / m->table_step;
-    self->m.table = copy_of(m->table, m->n_bins * self->bin, sizeof *m->table);
-    return self->m.table != NULL ? AX_OK : AX_ERR_MEMORY;
+static int copy_table(ax_lookup *self, const ax_table *t) {
+    self->t = *t;
+    self->gate_blocks = blocks_of(t->n_gates, AX_GATES_PER_BLOCK);
+    self->blocks = self->gate_blocks + blocks_of(t->n_values, AX_LANES);
+    self->bin = (int64_t)self->blocks * AX_TABLE_BLOCK;
+    self->bins_per_mv = 1.0 / t->step;
+    self->bin_at_zero = -t->min / t->step;
+    self->t.gate_state = copy_of(t->gate_state, t->n_gates, sizeof *t->gate_state);
+    self->t.value_slot = copy_of(t->value_slot, t->n_values, sizeof *t->value_slot);
+    self->t.cubics = copy_of(t->cubics, t->n_bins * self->bin, sizeof *t->cubics);
+    return self->t.gate_state && self->t.value_slot && self->t.cubics ? AX_OK : AX_ERR_MEMORY;
 }
 
 int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
     memset(self, 0, sizeof *self);
     int status = check_counts(m, n);
-    if (status == AX_OK)
-        status = check_table(m);
     if (status != AX_OK)
         return status;
 
@@ -141,22 +160,31 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
     self->n_slots = self->first_temp + m->n_temps;
 
     self->m = *m;
-    self->m.table = NULL;
+    self->m.n_tables = 0; /* those that have been copied */
+    self->m.tables = NULL;
     self->m.param_length = copy_of(m->param_length, m->n_params, sizeof *m->param_length);
     self->m.params = NULL; /* the simulation lays them out */
     self->m.consts = copy_of(m->consts, m->n_consts, sizeof *m->consts);
-    self->m.gate_state = copy_of(m->gate_state, m->n_gates, sizeof *m->gate_state);
     self->m.code = copy_of(m->code, m->n_code * (int64_t)5, sizeof *m->code);
-    self->m.terms = copy_of(m->terms, m->n_terms * (int64_t)4, sizeof *m->terms);
+    self->m.terms = copy_of(m->terms, m->n_terms * (int64_t)5, sizeof *m->terms);
+    self->m.ions = copy_of(m->ions, m->n_ions * (int64_t)2, sizeof *m->ions);
     self->m.factors = copy_of(m->factors, m->n_factors * (int64_t)2, sizeof *m->factors);
     char *written = ax_alloc(m->n_temps, 1);
-    if (!self->m.param_length || !self->m.consts || !self->m.gate_state || !self->m.code ||
-        !self->m.terms || !self->m.factors || !written)
+    if (!self->m.param_length || !self->m.consts || !self->m.code ||
+        !self->m.terms || !self->m.factors || !self->m.ions || !written)
         status = AX_ERR_MEMORY;
+    self->v_inside = AX_V_LIMIT;
+    for (int32_t i = 0; i < m->n_tables && status == AX_OK; i++) {
+        const ax_table *t = &m->tables[i];
+        status = check_table(self, t, written);
+        if (status != AX_OK)
+            break;
+        status = copy_table(&self->tables[self->m.n_tables++], t);
+        /* Negative, and no V ever inside, where the table does not even hold 0 mV. */
+        self->v_inside = fmin(self->v_inside, fmin(-t->min, t->min + t->step * (t->n_bins - 1)));
+    }
     if (status == AX_OK)
         status = check_code(self, written);
-    if (status == AX_OK)
-        status = copy_table(self, m);
     ax_release(written);
 
     const int64_t row_bytes = (int64_t)m->n_temps * AX_LANES * (int64_t)sizeof(double);
@@ -174,10 +202,14 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
 void ax_program_free(ax_program *self) {
     ax_release((void *)self->m.param_length);
     ax_release((void *)self->m.consts);
-    ax_release((void *)self->m.gate_state);
     ax_release((void *)self->m.code);
     ax_release((void *)self->m.terms);
     ax_release((void *)self->m.factors);
-    ax_release((void *)self->m.table);
+    ax_release((void *)self->m.ions);
+    for (int32_t i = 0; i < self->m.n_tables; i++) {
+        ax_release((void *)self->tables[i].t.gate_state);
+        ax_release((void *)self->tables[i].t.value_slot);
+        ax_release((void *)self->tables[i].t.cubics);
+    }
     memset(self, 0, sizeof *self);
 }

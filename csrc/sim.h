@@ -48,13 +48,23 @@ typedef struct {
 int ax_topology_create(ax_topology *self, const ax_cable *cable, double scale);
 void ax_topology_free(ax_topology *self);
 
+/* Doubles of one block in one bin: four coefficients each of eight cubics. */
+#define AX_TABLE_BLOCK 32
+
+/* A table, and how to find a place in it. */
+typedef struct {
+    ax_table t; /* its pointers lie in memory of our own */
+    int32_t gate_blocks, blocks;
+    int64_t bin; /* doubles of one bin */
+    double bins_per_mv, bin_at_zero;
+} ax_lookup;
+
 /* A program that has been checked: every slot is in range, nothing is read before it is written. */
 typedef struct {
     ax_membrane m;      /* its pointers lie in memory of our own */
     int32_t n_slots, first_state, first_param, first_const, first_temp;
-    int32_t n_blocks;   /* of four gates */
-    int64_t bin;        /* doubles of one bin of the table: n_blocks times AX_TABLE_BLOCK */
-    double bins_per_mv, bin_at_zero;
+    ax_lookup tables[AX_MAX_TABLES];
+    double v_inside;    /* every |V| up to here lies inside all tables, and is no blow-up */
     int32_t n_ohmic;    /* operands of the membrane's current */
     int32_t block_rows; /* rows the program runs over at a time */
 } ax_program;
@@ -62,16 +72,32 @@ typedef struct {
 int ax_program_create(ax_program *self, const ax_membrane *membrane, int64_t n);
 void ax_program_free(ax_program *self);
 
-/* Doubles of four gates in one bin: four coefficients each of eight cubics. */
-#define AX_TABLE_BLOCK 32
-
 typedef struct ax_kernel ax_kernel;
+
+/* Ohmic terms that follow one another, and the states that their sums are added to, or NULL. */
+typedef struct {
+    int32_t begin, end; /* operands */
+    double *slope, *offset;
+} ax_group;
 
 /* Doubles from one row of a property to the next: 8, or 0 where it is uniform and one row, read
  * again and again, stays in cache. */
 typedef struct {
     int64_t area, charge, axial;
 } ax_steps;
+
+/* An operand of an instruction. In row r of the block that starts at row R it is at
+ * [R * by_row + r * step]: temporaries hold the block at work only, uniform ones a row. */
+typedef struct {
+    double *at;
+    int64_t by_row, step;
+} ax_place;
+
+/* An instruction with the places of its result and its operands. */
+typedef struct {
+    int32_t op;
+    ax_place out, in[3];
+} ax_instruction;
 
 /* Where an operand of the membrane's current lies. */
 typedef struct {
@@ -103,18 +129,23 @@ struct ax_sim {
     double *diagonal, *delta;          /* kept by damped steps */
     double *back, *fill, *right;       /* of the elimination, for substitution */
     double *states;                    /* n_states of them */
+    double *v_middle;                  /* the state that receives V(t + dt/2), or NULL */
     double *params;                    /* those with a value per compartment */
 
     /* the program's operands: slot s begins at operand[s], step 0 or 8 doubles a row */
     double **operand;
     int32_t *operand_step;
+    ax_instruction *code;
     double *uniform; /* dt, scalar parameters, constants, temporaries */
     double *conductance, *drive; /* [block_rows * 8] of the block at work */
     /* What the membrane's current is made of: the program's current and slope, if it has them;
-     * then of each ohmic term conductance, reversal and factors. Uniform leaks are summed here. */
+     * then of each ohmic term conductance, reversal and factors. Uniform leaks are summed here.
+     * Terms of one ion are a group. */
     double leak_conductance, leak_drive;
     ax_operand *ohmic;
     int32_t n_ohmic;
+    ax_group *groups;
+    int32_t n_groups;
 
     /* per chunk: the node system; node_value has a zero at its end */
     double *node_diagonal, *node_right, *node_joint, *node_value;

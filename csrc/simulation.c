@@ -127,6 +127,29 @@ static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
     return AX_OK;
 }
 
+static ax_place place_of(const ax_sim *self, int32_t slot) {
+    if (slot < 0)
+        return (ax_place){self->uniform, 0, 0}; /* not looked at */
+    const int64_t step = self->operand_step[slot];
+    return (ax_place){self->operand[slot], slot < self->program.first_temp ? step : 0, step};
+}
+
+static int lay_out_code(ax_sim *self) {
+    const ax_membrane *m = &self->program.m;
+    self->code = ax_alloc(m->n_code, sizeof *self->code);
+    if (self->code == NULL)
+        return AX_ERR_MEMORY;
+    for (int32_t i = 0; i < m->n_code; i++) {
+        const int32_t *from = m->code + 5 * (int64_t)i;
+        ax_instruction *to = &self->code[i];
+        to->op = from[0];
+        to->out = place_of(self, from[1]);
+        for (int k = 0; k < 3; k++)
+            to->in[k] = place_of(self, from[2 + k]);
+    }
+    return AX_OK;
+}
+
 static ax_operand locate(const ax_sim *self, int32_t slot, int32_t count) {
     return (ax_operand){.origin = self->operand[slot],
                         .step = self->operand_step[slot],
@@ -141,11 +164,21 @@ static void lay_out_currents(ax_sim *self) {
         *to++ = locate(self, m->current_slot, 0);
         *to++ = locate(self, m->conductance_slot, 0);
     }
+    int32_t ion = -2;
     for (int32_t t = 0; t < m->n_terms; t++) {
-        const int32_t *term = m->terms + 4 * t;
+        const int32_t *term = m->terms + 5 * t;
         const ax_operand gbar = locate(self, term[0], term[3]);
         const ax_operand reversal = locate(self, term[1], 0);
-        if (gbar.count == 0 && gbar.step == 0 && reversal.step == 0) {
+        if (term[4] != ion) {
+            ax_group *group = &self->groups[self->n_groups++];
+            ion = term[4];
+            group->begin = group->end = (int32_t)(to - self->ohmic);
+            if (ion >= 0) {
+                group->slope = self->states + m->ions[2 * ion] * self->plane;
+                group->offset = self->states + m->ions[2 * ion + 1] * self->plane;
+            }
+        }
+        if (gbar.count == 0 && gbar.step == 0 && reversal.step == 0 && ion < 0) {
             self->leak_conductance += *gbar.origin;
             self->leak_drive += *gbar.origin * *reversal.origin;
             continue;
@@ -154,6 +187,7 @@ static void lay_out_currents(ax_sim *self) {
         *to++ = reversal;
         for (int32_t f = term[2]; f < term[2] + term[3]; f++)
             *to++ = locate(self, m->factors[2 * f], m->factors[2 * f + 1]);
+        self->groups[self->n_groups - 1].end = (int32_t)(to - self->ohmic);
     }
     self->n_ohmic = (int32_t)(to - self->ohmic);
 }
@@ -201,14 +235,17 @@ static int allocate(ax_sim *self) {
     for (int64_t i = 0; i < n_planes; i++)
         *planes[i] = self->planes + i * self->plane;
     self->states = self->planes + n_planes * self->plane;
+    if (self->program.m.middle_state >= 0)
+        self->v_middle = self->states + self->program.m.middle_state * self->plane;
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
         if ((*nodes[i] = ax_alloc(chunks + 1, sizeof(double))) == NULL)
             return AX_ERR_MEMORY;
     self->conductance = ax_alloc(block, sizeof(double));
     self->drive = ax_alloc(block, sizeof(double));
     self->ohmic = ax_alloc(self->program.n_ohmic, sizeof *self->ohmic);
+    self->groups = ax_alloc(self->program.m.n_terms, sizeof *self->groups);
     self->recorded_slot = ax_alloc(self->n_recorded, sizeof *self->recorded_slot);
-    if (!self->ohmic || !self->conductance || !self->drive || !self->recorded_slot)
+    if (!self->ohmic || !self->groups || !self->conductance || !self->drive || !self->recorded_slot)
         return AX_ERR_MEMORY;
     return AX_OK;
 }
@@ -261,6 +298,8 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
     if (status == AX_OK)
         status = lay_out_operands(self, membrane);
     if (status == AX_OK)
+        status = lay_out_code(self);
+    if (status == AX_OK)
         status = lay_out_sources(self, sources);
     if (status != AX_OK) {
         ax_sim_free(self);
@@ -270,13 +309,7 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
     lay_out_currents(self);
     for (int64_t i = 0; i < self->n_recorded; i++)
         self->recorded_slot[i] = self->topology.slot[options->recorded[i]];
-    self->v_inside = AX_V_LIMIT;
-    if (self->program.m.n_gates > 0) {
-        const ax_membrane *m = &self->program.m;
-        const double low = -m->table_min, high = m->table_min + m->table_step * (m->n_bins - 1);
-        /* Negative, and no V ever inside, where the table does not even hold 0 mV. */
-        self->v_inside = fmin(AX_V_LIMIT, fmin(low, high));
-    }
+    self->v_inside = self->program.v_inside;
     *out = self;
     return AX_OK;
 }
@@ -285,7 +318,7 @@ void ax_sim_free(ax_sim *self) {
     if (self == NULL)
         return;
     void *const owned[] = {self->planes, self->params, self->operand, self->operand_step,
-                           self->uniform, self->ohmic, self->conductance, self->drive, self->node_diagonal,
+                           self->uniform, self->code, self->ohmic, self->groups, self->conductance, self->drive, self->node_diagonal,
                            self->node_right, self->node_joint, self->node_value,
                            self->sum_diagonal, self->sum_right, (void *)self->sources.source,
                            self->source_weight, self->source_slot, self->recorded_slot};

@@ -310,13 +310,16 @@ typedef struct {
 AX_INLINE v8 settle_row(ax_sim *self, int64_t at, v8 x, const int into, v8 *before) {
     v8 after;
     *before = v8_load(self->v + at);
+    const v8 half = into == ADDED_TO_DELTA ? v8_load(self->delta + at) : x;
     if (into == EXTRAPOLATED)
         after = v8_fma(v8_set1(2.0), x, *before);
     else if (into == ADDED_TO_DELTA)
-        after = v8_add(*before, v8_add(x, v8_load(self->delta + at)));
+        after = v8_add(*before, v8_add(x, half));
     else
         after = v8_add(*before, x);
     v8_store(self->v + at, after);
+    if (self->v_middle != NULL) /* of a whole implicit step its end, where its currents are */
+        v8_store(self->v_middle + at, v8_add(*before, half));
     return after;
 }
 

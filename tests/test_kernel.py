@@ -17,14 +17,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from physics import ionic
 from reference import cable as slow
 from reference import hodgkin_huxley as slow_models
 
 from axon import _kernel, models
-from axon.channels import Channel, Membrane
+from axon.channels import Channel
 from axon.errors import MembraneError, SimulationError
-from axon.program import Program, lower
-from axon.tables import EMPTY
+from axon.membranes import Membrane
+from axon.program import Program, initial_states, lower, state_names
+from axon.tables import Table
 
 SETS = _kernel.instruction_sets()
 ISAS = [name for name, (supported, _) in SETS.items() if supported]
@@ -89,11 +91,13 @@ def every_operation(n: int) -> Program:
         param_names=("gbar", "e"),
         consts=np.array([0.125, 0.03]),
         n_temps=next(temps) - 7,
-        table=EMPTY,
+        tables=(),
         code=tuple(code),
+        middle_state=-1,
         current_slot=current,
         conductance_slot=g,
-        terms=((gbar, e, ((x, 2),)),),
+        terms=((gbar, e, ((x, 2),), -1),),
+        ions=(),
     )
 
 
@@ -101,7 +105,23 @@ def leak(g: float = 1e-3, e: float = -65.0) -> Program:
     return lower(models.passive(g, e), np.zeros(1), np.array([6.3]), 0.02)
 
 
-PROGRAMS = {"tables": squid, "traced": warmer_downwards, "every operation": every_operation}
+# Concentrations that move: of 1 mA/cm², mM/ms, as in the thinnest axon.
+IONIC = ionic.fast()
+GAINS = IONIC.per_current(np.array([0.4]))
+IONIC_STATES = state_names(IONIC)
+
+
+def pools(n: int) -> Program:
+    """Every part that a membrane can have: what currents leave behind moves pools."""
+    return lower(IONIC, np.arange(n) * 100.0, np.array([ionic.CELSIUS]), 0.02, GAINS)
+
+
+PROGRAMS = {
+    "tables": squid,
+    "traced": warmer_downwards,
+    "every operation": every_operation,
+    "pools": pools,
+}
 each_program = pytest.mark.parametrize("program", PROGRAMS)
 
 # Properties that are the same all along: the kernel keeps a single row of such.
@@ -134,8 +154,13 @@ def kernel(
         "record_float": False,
     }
     made = _kernel.Kernel(**(arguments | options))
-    made.set("v", rng.uniform(-75.0, -55.0, n))
-    made.set("state", rng.uniform(0.05, 0.6, made.fields["state"]))
+    v = rng.uniform(-75.0, -55.0, n)
+    made.set("v", v)
+    if program.states == IONIC_STATES:  # concentrations are not any numbers
+        x, celsius = np.arange(n) * 100.0, np.array([ionic.CELSIUS])
+        made.set("state", initial_states(IONIC, x, celsius, v, GAINS))
+    else:
+        made.set("state", rng.uniform(0.05, 0.6, made.fields["state"]))
     return made
 
 
@@ -520,11 +545,13 @@ def test_current_of_the_program_is_as_good_as_an_ohmic_one(n: int, isa: str) -> 
         param_names=("x",),
         consts=np.array([1e-3, -65.0]),
         n_temps=0,
-        table=EMPTY,
+        tables=(),
         code=(),
+        middle_state=-1,
         current_slot=-1,
         conductance_slot=-1,
-        terms=((3, 4, ((2, 1),)),),
+        terms=((3, 4, ((2, 1),), -1),),
+        ions=(),
     )
     # slots: v 0, dt 1, x 2, consts 3 and 4, temporaries from 5
     conductance = ("MUL", 5, 3, 2, -1)
@@ -532,12 +559,16 @@ def test_current_of_the_program_is_as_good_as_an_ohmic_one(n: int, isa: str) -> 
         ohmic,
         n_temps=3,
         code=(conductance, ("SUB", 6, 0, 4, -1), ("MUL", 7, 5, 6, -1)),
+        middle_state=-1,
         current_slot=7,
         conductance_slot=5,
         terms=(),
+        ions=(),
     )
-    mixed = replace(ohmic, n_temps=1, code=(("MUL", 5, 3, 2, -1),), terms=((5, 4, ()),))
-    factor = replace(ohmic, n_temps=1, code=(("COPY", 5, 2, -1, -1),), terms=((3, 4, ((5, 1),)),))
+    mixed = replace(ohmic, n_temps=1, code=(("MUL", 5, 3, 2, -1),), terms=((5, 4, (), -1),))
+    factor = replace(
+        ohmic, n_temps=1, code=(("COPY", 5, 2, -1, -1),), terms=((3, 4, ((5, 1),), -1),)
+    )
     expected = drive(kernel(n, ohmic, isa=isa), *stimulation(60)).rows
     for program in (programmed, mixed, factor):
         found = drive(kernel(n, program, isa=isa), *stimulation(60)).rows
@@ -570,11 +601,13 @@ def test_powers_of_a_gate(power: int, isa: str) -> None:
         param_names=(),
         consts=np.array([1e-3, -65.0]),
         n_temps=0,
-        table=EMPTY,
+        tables=(),
         code=(),
+        middle_state=-1,
         current_slot=-1,
         conductance_slot=-1,
-        terms=((3, 4, ((2, power),)),),
+        terms=((3, 4, ((2, power),), -1),),
+        ions=(),
     )
     n = 20
     self = kernel(
@@ -858,10 +891,11 @@ def test_tables_that_do_not_hold_zero(v_min: float, isa: str) -> None:
     # All at 0 mV, where they stay: outside the table, which begins above or ends below.
     n = 20
     program = squid(n)
-    shifted = replace(program, terms=(), table=replace(program.table, v_min=v_min))
+    table = program.tables[0]
+    shifted = replace(program, terms=(), tables=(replace(table, v_min=v_min),))
     self = kernel(n, shifted, isa=isa)
     self.set("v", np.zeros(n))
-    inf = program.table.cubics[0 if v_min > 0 else -1, 0, 0, :3]
+    inf = table.cubics[0 if v_min > 0 else -1, 0, 0, :3]
     self.set("state", np.repeat(inf, n))
     assert advance_once(self, 0.0) == ("done", 20)
     # Gates in balance with the nearer end stay as they are.
@@ -874,7 +908,7 @@ def test_beyond_the_tables_gates_go_on_as_at_their_end(isa: str) -> None:
     n = 24
     at_end, beyond = (kernel(n, squid(n), isa=isa, capacitance=np.full(n, 1e12)) for _ in "ab")
     for sign in (-1.0, 1.0):
-        at_end.set("v", np.full(n, sign * 300.0))
+        at_end.set("v", np.full(n, sign * 300.25))  # the centre of the outermost bin
         beyond.set("v", np.full(n, sign * 700.0))
         advance_once(at_end, 0.0)
         advance_once(beyond, 0.0)
@@ -984,7 +1018,13 @@ def extended(*instruction: Any) -> dict[str, Any]:
 def tabulated(**changes: Any) -> dict[str, Any]:
     """`squid(9)` with another table."""
     program = squid(9)
-    return {**vars(program), "table": replace(program.table, **changes)}
+    return {**vars(program), "tables": (replace(program.tables[0], **changes),)}
+
+
+def looked_up(slot: int, **changes: Any) -> dict[str, Any]:
+    """`every_operation(9)` with a value of a table in one of its temporaries."""
+    table = Table((), (slot,), -300.0, 0.5, 1202, np.zeros((1202, 1, 4, 8)), 0.0)
+    return {"tables": (replace(table, **changes),)}
 
 
 def spoilt(array: np.ndarray, value: float) -> np.ndarray:
@@ -1026,17 +1066,26 @@ END = 7 + every_operation(9).n_temps
         {"current_slot": END},
         {"conductance_slot": -1},
         {"conductance_slot": END},
-        {"terms": ((END, 4, ()),)},
-        {"terms": ((3, -1, ()),)},
-        {"terms": ((3, 4, ((END, 1),)),)},
-        {"terms": ((3, 4, ((2, 0),)),)},
-        {"terms": ((3, 4, ((2, 9),)),)},
-        {"terms": ((3, 4, ((2, 1),) * (1 << 20)),)},
+        {"terms": ((END, 4, (), -1),)},
+        {"terms": ((3, -1, (), -1),)},
+        {"terms": ((3, 4, ((END, 1),), -1),)},
+        {"terms": ((3, 4, ((2, 0),), -1),)},
+        {"terms": ((3, 4, ((2, 9),), -1),)},
+        {"terms": ((3, 4, ((2, 1),) * (1 << 20), -1),)},
+        {"terms": ((3, 4, (), -2),)},
+        {"terms": ((3, 4, (), 0),)},  # of an ion that there is not
+        {"terms": ((3, 4, (), 1),), "ions": ((0, 0),)},
+        {"ions": ((0, 1),)},  # there is one state
+        {"ions": ((-1, 0),)},
+        {"ions": ((0, 0),) * (1 << 20)},
+        {"middle_state": -2},
+        {"middle_state": 1},
+        {"middle_state": 2**40},
         tabulated(gates=(0, 1, 3)),
         tabulated(gates=(0, 1, -1)),
         tabulated(gates=(0, 1, 2, 0, 1)),
         tabulated(n_bins=1),
-        tabulated(n_bins=1202),
+        tabulated(n_bins=1203),
         tabulated(n_bins=-1),
         tabulated(v_min=np.nan),
         tabulated(v_step=0.0),
@@ -1044,14 +1093,25 @@ END = 7 + every_operation(9).n_temps
         tabulated(v_step=np.inf),
         tabulated(v_step=5e-324),
         tabulated(v_min=1e308, v_step=1e-3),
-        tabulated(cubics=spoilt(squid(9).table.cubics, np.nan)),
-        tabulated(cubics=spoilt(squid(9).table.cubics, np.inf)),
+        tabulated(cubics=spoilt(squid(9).tables[0].cubics, np.nan)),
+        tabulated(cubics=spoilt(squid(9).tables[0].cubics, np.inf)),
         tabulated(cubics=np.zeros(24)),
+        tabulated(gates=(), cubics=np.zeros(0)),
+        looked_up(END),
+        looked_up(6),  # a constant
+        looked_up(-1),
+        looked_up(7, n_bins=1),
+        looked_up(7, cubics=np.full((1202, 1, 4, 8), np.nan)),
+        looked_up(7, cubics=np.zeros((1202, 1, 4, 7))),
+        {"tables": (looked_up(7)["tables"][0],) * 9},
     ],
-    ids=lambda changes: ", ".join(changes) if len(changes) == 1 else "table",
+    ids=lambda changes: ", ".join(changes) if len(changes) < 3 else "table",
 )
 def test_programs_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
-    kernel(9, replace(every_operation(9), **extended("MUL", 7, 0, 6, -1)))  # a good one
+    good = every_operation(9)
+    for fine in (extended("MUL", 7, 0, 6, -1), looked_up(7), {"tables": looked_up(7)["tables"] * 8},
+                 {"middle_state": 0}, {"ions": ((0, 0),)}):  # fmt: skip
+        kernel(9, replace(good, **fine))
     with pytest.raises(MembraneError):
         kernel(9, replace(every_operation(9), **changes))
 
@@ -1063,7 +1123,8 @@ KINDS = (
     "code", "op", "drop code", "repeat code", "swap code", "term", "factor", "drop factors",
     "many factors", "state", "drop state", "param size", "drop param", "drop const", "const",
     "n_temps", "current_slot", "conductance_slot", "gate", "drop gate", "n_bins", "v_min",
-    "v_step", "cubics", "cut table",
+    "v_step", "cubics", "cut table", "value", "drop value", "many tables", "middle_state", "ions",
+    "drop ions", "ion",
 )  # fmt: skip
 
 
@@ -1076,23 +1137,37 @@ def replaced(items: Sequence[Any], i: int, item: Any) -> tuple[Any, ...]:
 
 def mutated(p: Program, kind: str, i: int, j: int, integer: int, real: float) -> Program:
     """`p` with one thing changed, sensible or not."""
-    table = p.table
-    if kind in ("n_temps", "current_slot", "conductance_slot"):
+    at = i % max(1, len(p.tables))
+    none = Table((), (), -300.0, 0.5, 2, np.zeros((2, 0, 4, 8)), 0.0)
+    table = p.tables[at] if p.tables else none
+
+    def tabled(**changes: Any) -> Program:
+        return replace(p, tables=(*p.tables[:at], replace(table, **changes), *p.tables[at + 1 :]))
+
+    if kind in ("n_temps", "current_slot", "conductance_slot", "middle_state"):
         return replace(p, **{kind: integer})
     if kind in ("v_min", "v_step", "n_bins"):
-        return replace(p, table=replace(table, **{kind: integer if kind == "n_bins" else real}))
+        return tabled(**{kind: integer if kind == "n_bins" else real})
     if kind == "cubics":
         values = table.cubics.copy()
         if values.size:
             with np.errstate(over="ignore"):
                 values.flat[(i * 61 + j) % values.size] = real
-        return replace(p, table=replace(table, cubics=values))
+        return tabled(cubics=values)
     if kind == "cut table":
-        return replace(p, table=replace(table, cubics=table.cubics[: max(0, integer)]))
-    if kind == "gate":
-        return replace(p, table=replace(table, gates=replaced(table.gates, i, integer)))
-    if kind == "drop gate":
-        return replace(p, table=replace(table, gates=replaced(table.gates, i, ())))
+        return tabled(cubics=table.cubics[: max(0, integer)])
+    if kind in ("gate", "drop gate"):
+        return tabled(gates=replaced(table.gates, j, integer if kind == "gate" else ()))
+    if kind in ("value", "drop value"):
+        return tabled(values=replaced(table.values, j, integer if kind == "value" else ()))
+    if kind == "many tables":
+        return replace(p, tables=p.tables * (integer % 16))
+    if kind == "ions" and p.ions:
+        slope, offset = p.ions[i % len(p.ions)]
+        pair = (integer, offset) if j % 2 else (slope, integer)
+        return replace(p, ions=replaced(p.ions, i, pair))
+    if kind == "drop ions":
+        return replace(p, ions=p.ions[:-1])
     if kind == "state":
         return replace(p, states=(*p.states, "more"))
     if kind == "drop state":
@@ -1118,7 +1193,7 @@ def mutated(p: Program, kind: str, i: int, j: int, integer: int, real: float) ->
         new = (ops[integer % len(ops)], *a[1:]) if kind == "op" else replaced(a, 1 + j % 4, integer)
         return replace(p, code=replaced(p.code, i, new))
     if p.terms:
-        gbar, reversal, factors = p.terms[i % len(p.terms)]
+        gbar, reversal, factors, ion = p.terms[i % len(p.terms)]
         if kind == "term":
             gbar, reversal = (integer, reversal) if j % 2 else (gbar, integer)
         elif kind == "factor" and factors:
@@ -1126,9 +1201,11 @@ def mutated(p: Program, kind: str, i: int, j: int, integer: int, real: float) ->
             factors = replaced(factors, j, (integer, power) if i % 2 else (slot, integer))
         elif kind == "drop factors":
             factors = ()
+        elif kind == "ion":
+            ion = integer
         elif kind == "many factors":
             factors = (*factors, (2, 1)) * (integer % 64)
-        return replace(p, terms=replaced(p.terms, i, (gbar, reversal, factors)))
+        return replace(p, terms=replaced(p.terms, i, (gbar, reversal, factors, ion)))
     return p
 
 

@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from axon.models.hodgkin_huxley import hodgkin_huxley
 from axon.models.passive import passive
+from axon.models.rattay_aberham import rattay_aberham
+from axon.models.schild94 import schild94
+from axon.models.schild97 import schild97
+from axon.models.sundt import sundt
+from axon.models.thio_autonomic import thio_autonomic
+from axon.models.thio_cutaneous import thio_cutaneous
+from axon.models.tigerholm import tigerholm
 
-__all__ = ["hodgkin_huxley", "names", "passive"]
+__all__ = [
+    "hodgkin_huxley",
+    "names",
+    "passive",
+    "rattay_aberham",
+    "schild94",
+    "schild97",
+    "sundt",
+    "thio_autonomic",
+    "thio_cutaneous",
+    "tigerholm",
+]
 
 
 def names() -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from axon.channels import Channel, Gate, Membrane, Profile, Rate
+from axon.channels import Channel, Gate
+from axon.membranes import Membrane
+from axon.rates import Profile, Rate
 
 REFERENCE = (
     "A. L. Hodgkin, A. F. Huxley, A quantitative description of membrane current and its "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from axon.channels import Channel, Membrane, Profile
+from axon.channels import Channel
+from axon.membranes import Membrane
+from axon.rates import Profile
 
 
 def passive(g: Profile = 1e-4, e: Profile = -65.0) -> Membrane:

@@ -101,11 +101,16 @@ static void free_membrane(ax_membrane *m) {
     free((void *)m->param_length);
     free((void *)m->params);
     free((void *)m->consts);
-    free((void *)m->gate_state);
-    free((void *)m->table);
+    for (int32_t i = 0; i < m->n_tables; i++) {
+        free((void *)m->tables[i].gate_state);
+        free((void *)m->tables[i].value_slot);
+        free((void *)m->tables[i].cubics);
+    }
+    free((void *)m->tables);
     free((void *)m->code);
     free((void *)m->terms);
     free((void *)m->factors);
+    free((void *)m->ions);
     memset(m, 0, sizeof *m);
 }
 
@@ -126,12 +131,11 @@ static void set_params(ax_membrane *m, int32_t n_params, const int32_t *length,
 
 static ax_membrane passive(int32_t n) {
     (void)n;
-    ax_membrane m = {.current_slot = -1, .conductance_slot = -1, .n_terms = 1};
+    ax_membrane m = {.middle_state = -1, .current_slot = -1, .conductance_slot = -1, .n_terms = 1};
     set_params(&m, 2, (const int32_t[]){1, 1}, (const double[]){1e-3, -65.0});
-    OWNED(&m, terms, (const int32_t[]){2, 3, 0, 0});
+    OWNED(&m, terms, (const int32_t[]){2, 3, 0, 0, -1});
     m.consts = block(0, 1);
-    m.gate_state = block(0, 1);
-    m.table = block(0, 1);
+    m.ions = block(0, 1);
     m.code = block(0, 1);
     m.factors = block(0, 1);
     return m;
@@ -147,18 +151,22 @@ static void rates(int gate, double v, double *alpha, double *beta) {
     }
 }
 
-/* Squid axon; five gates in two blocks, of which the currents use three. */
+/* Squid axon; five gates in two blocks, of which the currents use three, and a value in a third.
+ * Two of the gates are pushed about by what the sodium current leaves there. */
 static ax_membrane squid(int32_t n) {
-    enum { GATES = 5, BLOCKS = 2, BINS = 241 };
-    ax_membrane m = {.n_states = GATES, .n_gates = GATES, .n_bins = BINS, .table_min = -300.0,
-                     .table_step = 2.5, .current_slot = -1, .conductance_slot = -1,
-                     .n_terms = 3, .n_factors = 3};
+    enum { GATES = 5, BLOCKS = 3, BINS = 241 };
+    ax_table t = {.n_gates = GATES, .n_values = 1, .n_bins = BINS, .min = -300.0, .step = 2.5};
+    ax_membrane m = {.n_states = GATES, .n_temps = 1, .n_tables = 1, .middle_state = -1,
+                     .current_slot = -1, .conductance_slot = -1, .n_terms = 3, .n_factors = 3,
+                     .n_ions = 1};
     set_params(&m, 6, (const int32_t[]){n, 1, 1, 1, n, 1},
                (const double[]){0.12, 50.0, 0.036, -77.0, 0.0003, -54.3});
     /* slots: V, dt, five states, then the parameters from 7 on */
-    OWNED(&m, terms, (const int32_t[]){7, 8, 0, 2, 9, 10, 2, 1, 11, 12, 3, 0});
+    OWNED(&m, terms, (const int32_t[]){7, 8, 0, 2, 0, 9, 10, 2, 1, -1, 11, 12, 3, 0, -1});
     OWNED(&m, factors, (const int32_t[]){2, 3, 3, 1, 4, 4});
-    OWNED(&m, gate_state, (const int32_t[]){0, 1, 2, 4, 3});
+    OWNED(&m, ions, (const int32_t[]){3, 4});
+    OWNED(&t, gate_state, (const int32_t[]){0, 1, 2, 4, 3});
+    OWNED(&t, value_slot, (const int32_t[]){13});
     double *table = block(BINS * BLOCKS * 32, sizeof *table);
     memset(table, 0, BINS * BLOCKS * 32 * sizeof *table);
     for (int b = 0; b < BINS; b++)
@@ -166,7 +174,7 @@ static ax_membrane squid(int32_t n) {
             double at[3][2]; /* at the bin's left end, centre, right end */
             for (int k = 0; k < 3; k++) {
                 double alpha, beta;
-                rates(gate % 3, m.table_min + m.table_step * (b + 0.5 * (k - 1)), &alpha, &beta);
+                rates(gate % 3, t.min + t.step * (b + 0.5 * (k - 1)), &alpha, &beta);
                 at[k][0] = alpha / (alpha + beta);
                 at[k][1] = -expm1(-0.02 * (alpha + beta));
             }
@@ -177,7 +185,10 @@ static ax_membrane squid(int32_t n) {
                 cubic[16] = 2.0 * (at[2][which] - 2.0 * at[1][which] + at[0][which]);
             }
         }
-    m.table = table;
+    for (int b = 0; b < BINS; b++)
+        table[(b * BLOCKS + 2) * 32] = b;
+    t.cubics = table;
+    m.tables = copy_of(&t, 1, sizeof t);
     m.consts = block(0, 1);
     m.code = block(0, 1);
     return m;
@@ -209,20 +220,21 @@ static ax_membrane every_operation(int32_t n) {
     CHECK(memchr(used, 0, sizeof used) == NULL);
 
     ax_membrane m = {.n_states = 1, .n_consts = 2, .n_temps = 6, .n_code = (int32_t)COUNT(code),
-                     .current_slot = T + 4, .conductance_slot = T, .n_terms = 1, .n_factors = 2};
+                     .middle_state = -1, .current_slot = T + 4, .conductance_slot = T, .n_terms = 1, .n_factors = 2};
     set_params(&m, 2, (const int32_t[]){n, 1}, (const double[]){1e-3, -60.0});
     OWNED(&m, consts, (const double[]){0.125, 0.03});
     m.code = copy_of(code, (int64_t)COUNT(code), sizeof code[0]);
-    OWNED(&m, terms, (const int32_t[]){GBAR, E, 0, 2});
+    OWNED(&m, terms, (const int32_t[]){GBAR, E, 0, 2, -1});
     OWNED(&m, factors, (const int32_t[]){X, 2, X, 7});
-    m.gate_state = block(0, 1);
-    m.table = block(0, 1);
+    m.ions = block(0, 1);
     return m;
 }
 
 typedef ax_membrane (*membrane_maker)(int32_t n);
 
 static const membrane_maker makers[] = {passive, squid, every_operation};
+
+#define TABLE(in) ((ax_table *)(in).membrane.tables)
 
 /* ---- simulations ------------------------------------------------------------------------ */
 
@@ -511,7 +523,7 @@ static void check_tables_elsewhere(int isa) {
     static const double begins[] = {0.0, 10.0, 1e6, -601.0, -1e6, 1e300, -1e300};
     for (size_t i = 0; i < COUNT(begins); i++) {
         input in = make_input(40, squid, 1, isa);
-        in.membrane.table_min = begins[i];
+        TABLE(in)->min = begins[i];
         in.membrane.n_terms = 0;
         in.sources.n_sources = 0;
         in.sources.n_entries = 0;
@@ -608,8 +620,8 @@ static void check_malformed(void) {
     REFUSED(AT(in.sources.weight, 2), INFINITY, AX_ERR_ARGUMENT);
 
     int32_t *const counts[] = {&in.membrane.n_states, &in.membrane.n_params, &in.membrane.n_consts,
-                               &in.membrane.n_temps, &in.membrane.n_gates, &in.membrane.n_code,
-                               &in.membrane.n_terms, &in.membrane.n_factors};
+                               &in.membrane.n_temps, &in.membrane.n_code, &in.membrane.n_terms,
+                               &in.membrane.n_factors, &in.membrane.n_ions};
     for (size_t i = 0; i < COUNT(counts); i++) {
         REFUSED(*counts[i], -1, AX_ERR_PROGRAM);
         REFUSED(*counts[i], INT32_MAX, AX_ERR_PROGRAM);
@@ -619,28 +631,41 @@ static void check_malformed(void) {
     REFUSED(in.membrane.n_param_values, -1, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.param_length, 0), 19, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.param_length, 0), -20, AX_ERR_PROGRAM);
-    REFUSED(in.membrane.n_bins, 1, AX_ERR_TABLE);
-    REFUSED(in.membrane.n_bins, -5, AX_ERR_TABLE);
-    REFUSED(in.membrane.n_bins, INT32_MAX, AX_ERR_TABLE);
-    REFUSED(in.membrane.table_min, NAN, AX_ERR_TABLE);
-    REFUSED(in.membrane.table_step, 0.0, AX_ERR_TABLE);
-    REFUSED(in.membrane.table_step, -1.0, AX_ERR_TABLE);
-    REFUSED(in.membrane.table_step, INFINITY, AX_ERR_TABLE);
-    REFUSED(in.membrane.table_step, 5e-324, AX_ERR_TABLE);
-    REFUSED(AT(in.membrane.gate_state, 4), 5, AX_ERR_TABLE);
-    REFUSED(AT(in.membrane.gate_state, 0), -1, AX_ERR_TABLE);
-    REFUSED(AT(in.membrane.table, 0), NAN, AX_ERR_TABLE);
-    REFUSED(AT(in.membrane.table, 241 * 64 - 1), INFINITY, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->n_bins, 1, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->n_bins, -5, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->n_bins, INT32_MAX, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->min, NAN, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->step, 0.0, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->step, -1.0, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->step, INFINITY, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->step, 5e-324, AX_ERR_TABLE);
+    REFUSED(AT(TABLE(in)->gate_state, 4), 5, AX_ERR_TABLE);
+    REFUSED(AT(TABLE(in)->gate_state, 0), -1, AX_ERR_TABLE);
+    REFUSED(AT(TABLE(in)->value_slot, 0), 14, AX_ERR_TABLE);
+    REFUSED(AT(TABLE(in)->value_slot, 0), 12, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->n_gates, -1, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->n_gates, INT32_MAX, AX_ERR_TABLE);
+    REFUSED(TABLE(in)->n_values, INT32_MIN, AX_ERR_TABLE);
+    REFUSED(AT(TABLE(in)->cubics, 0), NAN, AX_ERR_TABLE);
+    REFUSED(AT(TABLE(in)->cubics, 241 * 96 - 1), INFINITY, AX_ERR_TABLE);
+    REFUSED(in.membrane.n_tables, -1, AX_ERR_TABLE);
+    REFUSED(in.membrane.n_tables, AX_MAX_TABLES + 1, AX_ERR_TABLE);
+    REFUSED(in.membrane.middle_state, -2, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.middle_state, 5, AX_ERR_PROGRAM);
+    REFUSED(AT(in.membrane.ions, 0), -1, AX_ERR_PROGRAM);
+    REFUSED(AT(in.membrane.ions, 1), 5, AX_ERR_PROGRAM);
+    REFUSED(AT(in.membrane.terms, 4), 1, AX_ERR_PROGRAM);
+    REFUSED(AT(in.membrane.terms, 4), -2, AX_ERR_PROGRAM);
     REFUSED(in.membrane.current_slot, 5, AX_ERR_PROGRAM);
     REFUSED(in.membrane.conductance_slot, 5, AX_ERR_PROGRAM);
     for (int i = 0; i < 2; i++) {
         REFUSED(AT(in.membrane.terms, i), -1, AX_ERR_PROGRAM);
-        REFUSED(AT(in.membrane.terms, i), 13, AX_ERR_PROGRAM);
+        REFUSED(AT(in.membrane.terms, i), 14, AX_ERR_PROGRAM);
         REFUSED(AT(in.membrane.terms, 2 + i), -1, AX_ERR_PROGRAM);
         REFUSED(AT(in.membrane.terms, 2 + i), 4, AX_ERR_PROGRAM);
         REFUSED(AT(in.membrane.terms, 2 + i), INT32_MAX, AX_ERR_PROGRAM);
     }
-    REFUSED(AT(in.membrane.factors, 0), 13, AX_ERR_PROGRAM);
+    REFUSED(AT(in.membrane.factors, 0), 14, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.factors, 1), 0, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.factors, 1), 9, AX_ERR_PROGRAM);
     free_input(&in);
@@ -680,11 +705,11 @@ static void check_random_programs(int isa) {
             switch (below(8)) {
             case 0: if (m->n_code) AT(m->code, below(5 * m->n_code)) = small; break;
             case 1: if (m->n_code) AT(m->code, 5 * below(m->n_code)) = below(AX_OP_COUNT); break;
-            case 2: AT(m->terms, below(4 * m->n_terms)) = small; break;
+            case 2: AT(m->terms, below(5 * m->n_terms)) = small; break;
             case 3: AT(m->factors, below(2 * m->n_factors)) = small; break;
             case 4: *(below(2) ? &m->current_slot : &m->conductance_slot) = small; break;
             case 5: *(below(2) ? &m->n_temps : &m->n_states) = small; break;
-            case 6: if (m->n_gates) AT(m->gate_state, below(m->n_gates)) = small; break;
+            case 6: if (m->n_tables) AT(m->tables[0].gate_state, below(5)) = small; break;
             default: AT(m->params, below((int32_t)m->n_param_values)) = uniform(-1e3, 1e3); break;
             }
         }

@@ -137,12 +137,25 @@ def test_with_gate_tables(case: Case) -> None:
 @settings(max_examples=60, deadline=None)
 @given(cases(uniformly_warm=False))
 def test_with_the_vector_program(case: Case) -> None:
-    """Gates computed, because temperature varies along the axon: only rounding differs.
+    """Gates computed, because temperature varies along the axon.
+
+    What depends on the potential alone is looked up, with an error as that of gate tables.
+    """
+    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=1e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(uniformly_warm=False))
+def test_with_the_vector_program_alone(case: Case) -> None:
+    """Everything computed, nothing looked up: only rounding differs.
 
     In thousands of cases up to 1e-10 mV: near -40 and -55 mV, where rates are 0/0, the two engines
     divide differently.
     """
-    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=1e-8)
+    with pytest.MonkeyPatch.context() as without_tables:
+        without_tables.setattr("axon.program.fit_value", lambda *_: None)
+        fast = case.fast()
+    np.testing.assert_allclose(fast, case.slow(), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -216,5 +229,5 @@ def test_any_number_of_gates(count: int) -> None:
     )
     assert np.ptp(v) > 20.0
     found = simulation.run(STEPS * dt, every=dt, dtype="float64").v
-    # 4e-9 mV: nothing here is excitable, and the tables' error isn't amplified.
-    np.testing.assert_allclose(found, v, rtol=0, atol=2e-8)
+    # Up to 3e-8 mV: nothing here is excitable, and the tables' error isn't amplified.
+    np.testing.assert_allclose(found, v, rtol=0, atol=1e-7)

@@ -1,0 +1,495 @@
+"""Membranes: channels, pumps, ions and pools together, and where they rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from axon.channels import Channel, Gate, Markov, Pump
+from axon.errors import MembraneError
+from axon.ions import Ion, Pool
+from axon.rates import Profile, all_are, arguments, check_arguments, resolve
+from axon.rest import Rest, find_rest
+from axon.units import quantity
+
+Currents = dict[str | None, Any]
+"""mA/cm² by the ion that carries it; None for no particular one."""
+
+
+@dataclass(frozen=True)
+class Membrane:
+    """What an axon's membrane is made of.
+
+    Parameters
+    ----------
+    channels : sequence of Channel
+    celsius : float, optional
+        Temperature that the model is meant for, °C; a simulation may ask for another.
+    name, reference : str, optional
+        What it is called, and where it was published.
+    ions : sequence of Ion, optional
+    pools : sequence of Pool, optional
+        Where concentrations move.
+    pumps : sequence of Pump, optional
+    Ra, cm, v_init : float, optional
+        Axial resistivity (Ω·cm), capacitance (µF/cm²) and initial potential (mV) that the
+        model was published with. They are for you to hand to an `Axon` and a `Simulation`.
+    """
+
+    channels: Sequence[Channel]
+    celsius: float = 6.3
+    name: str = ""
+    reference: str = field(default="", repr=False)
+    ions: Sequence[Ion] = ()
+    pools: Sequence[Pool] = ()
+    pumps: Sequence[Pump] = ()
+    Ra: float | None = None
+    cm: float | None = None
+    v_init: float | None = None
+
+    def __post_init__(self) -> None:
+        if not all_are(self.channels, Channel) or not (self.channels or self.pumps):
+            raise MembraneError(
+                f"channels={self.channels!r}: give a sequence of one or more Channel"
+            )
+        for name, kind in (("ions", Ion), ("pools", Pool), ("pumps", Pump)):
+            if not all_are(getattr(self, name), kind):
+                raise MembraneError(
+                    f"{name}={getattr(self, name)!r}: give a sequence of {kind.__name__}"
+                )
+        for name in ("channels", "ions", "pools", "pumps"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for names, what in (
+            ([m.name for m in self.mechanisms], "two channels have one name"),
+            ([ion.name for ion in self.ions], "two ions have one name"),
+            ([pool.concentration for pool in self.pools], "two pools move one concentration"),
+        ):
+            if len(set(names)) < len(names):
+                raise MembraneError(f"{what}: {', '.join(names)}")
+        celsius = quantity(self.celsius, "degC", "celsius", error=MembraneError)
+        object.__setattr__(self, "celsius", celsius)
+        for name, unit in (("Ra", "ohm*cm"), ("cm", "uF/cm^2"), ("v_init", "mV")):
+            value = getattr(self, name)
+            if value is not None:
+                value = quantity(value, unit, name, error=MembraneError, positive=name != "v_init")
+                object.__setattr__(self, name, value)
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Refuse what asks for a quantity or an ion that there is not."""
+        ions = {ion.name: ion for ion in self.ions}
+        concentrations = [
+            name
+            for ion in self.ions
+            for name, value in ((f"{ion.name}i", ion.inside), (f"{ion.name}o", ion.outside))
+            if value is not None
+        ]
+        plain = ["v", "celsius", *concentrations]
+        known = [*plain, *(f"e{ion}" for ion in ions)]
+        for ion in self.ions:
+            if callable(ion.reversal):
+                check_arguments(ion.reversal, plain, f"ion {ion.name!r}: reversal")
+        for pool in self.pools:
+            if pool.concentration not in concentrations:
+                raise MembraneError(
+                    f"pool {pool.concentration}: there is no ion {pool.ion!r} with a "
+                    f"concentration {pool.side} to begin with; give "
+                    f"ions=[Ion({pool.ion!r}, ..., {pool.side}=...)]"
+                )
+        for channel in self.channels:
+            what = f"channel {channel.name!r}: "
+            for gate in channel.gates:
+                functions: Mapping[Any, Any] = (
+                    gate.functions if isinstance(gate, Gate) else gate.rates
+                )
+                for role, function in functions.items():
+                    check_arguments(function, known, f"gate {gate.name!r}: {role}")
+            if channel.open is not None:
+                gates = [gate.name for gate in channel.gates]
+                check_arguments(channel.open, [*known, *gates], what + "open")
+            if isinstance(channel.ion, Mapping):
+                for ion_name, share in channel.ion.items():
+                    if callable(share):
+                        check_arguments(share, [*known, "g"], f"{what}ion {ion_name!r}")
+            needs_ion = isinstance(channel.ion, Mapping) or channel.reversal is None
+            for carrier in channel.carriers:
+                if needs_ion and carrier not in ions:
+                    raise MembraneError(
+                        f"{what}there is no ion {carrier!r} in the membrane; give "
+                        f"ions=[Ion({carrier!r}, ...)], or the channel a reversal"
+                    )
+        for pump in self.pumps:
+            check_arguments(pump.current, known, f"pump {pump.name!r}: current")
+
+    # ---- changed copies ------------------------------------------------------------------
+
+    def scaled(self, **factors: Profile) -> Membrane:
+        """The same membrane with conductances and pumps multiplied, by name.
+
+        Parameters
+        ----------
+        **factors : float, array or callable
+            ``na=0.5`` halves the conductance of channel ``na``, as a blocker does; an array
+            (one value per compartment) or a function of position (µm) does it along the axon.
+        """
+        names = [mechanism.name for mechanism in self.mechanisms]
+        for name, factor in factors.items():
+            if name not in names:
+                raise MembraneError(
+                    f"scaled({name}=...): no such channel; there are {', '.join(names)}"
+                )
+            if isinstance(factor, (bool, str)) or (
+                isinstance(factor, (int, float)) and not (np.isfinite(factor) and factor >= 0)
+            ):
+                raise MembraneError(f"scaled({name}={factor!r}): give a factor of zero or more")
+        changed: dict[str, Any] = {
+            m.name: replace(m, scales=(*m.scales, factors[m.name])) if m.name in factors else m
+            for m in self.mechanisms
+        }
+        return replace(
+            self,
+            channels=tuple(changed[channel.name] for channel in self.channels),
+            pumps=tuple(changed[pump.name] for pump in self.pumps),
+        )
+
+    def balanced(
+        self, v: float, celsius: float | None = None, *, ions: Sequence[str] = ("na", "k")
+    ) -> Membrane:
+        """The same membrane, every ion's current balanced at a potential.
+
+        To each of `ions` a leak is added that carries what is missing of its current at `v`,
+        with gates at their steady state and concentrations as at the beginning. Where no leak
+        can, since its conductance would be negative, a constant current is added instead.
+
+        Parameters
+        ----------
+        v : float or quantity
+            mV.
+        celsius : float, optional
+            Temperature of the balance, °C; the model's if not given.
+        ions : sequence of str, optional
+
+        Returns
+        -------
+        Membrane
+            With channels ``leak_na`` or pumps ``pump_na``, and so on.
+        """
+        at = quantity(v, "mV", "v", error=MembraneError)
+        warmth = self.celsius if celsius is None else celsius
+        for mechanism in self.mechanisms:
+            own = mechanism.gbar if isinstance(mechanism, Channel) else mechanism.density
+            if any(callable(p) or np.ndim(p) > 0 for p in (own, *mechanism.scales)):
+                raise MembraneError(
+                    f"balanced: {mechanism.name!r} varies along the axon, and so would the leak; "
+                    "balance the uniform membrane, then scale it"
+                )
+        steady = self.currents(at, warmth)
+        reversal = self.quantities(at, warmth)
+        channels, pumps = list(self.channels), list(self.pumps)
+        for ion in ions:
+            if f"e{ion}" not in reversal:
+                raise MembraneError(f"balanced: there is no ion {ion!r} in the membrane")
+            current = float(steady.get(ion, 0.0))
+            distance = at - float(reversal[f"e{ion}"])
+            g = -current / distance if distance != 0.0 else -1.0
+            if g >= 0.0:
+                channels.append(Channel(f"leak_{ion}", gbar=g, ion=ion))
+            else:
+                pumps.append(_constant(f"pump_{ion}", -current, ion))
+        return replace(self, channels=tuple(channels), pumps=tuple(pumps))
+
+    def uniform(self, x: np.ndarray) -> Membrane:
+        """The same membrane with every parameter a number, if all are uniform along `x` (µm).
+
+        Raises
+        ------
+        MembraneError
+            If one varies.
+        """
+
+        def number(values: np.ndarray, name: str) -> float:
+            if values.size > 1:
+                raise MembraneError(f"{name} varies along the axon")
+            return float(values[0])
+
+        channels = []
+        for channel in self.channels:
+            what = f"channel {channel.name!r}: "
+            gbar = number(channel.conductance(x, channel.celsius), what + "gbar")
+            reversal = channel.reversal
+            if reversal is not None:
+                reversal = number(resolve(reversal, x, what + "reversal"), what + "reversal")
+            channels.append(replace(channel, gbar=gbar, reversal=reversal, scales=()))
+        pumps = [
+            replace(p, density=number(p.factor(x), f"pump {p.name!r}: density"), scales=())
+            for p in self.pumps
+        ]
+        return replace(self, channels=tuple(channels), pumps=tuple(pumps))
+
+    # ---- what it does at given potentials and concentrations -----------------------------
+
+    @property
+    def mechanisms(self) -> list[Channel | Pump]:
+        """All that carries current: channels, then pumps."""
+        return [*self.channels, *self.pumps]
+
+    @property
+    def gates(self) -> list[tuple[Channel, Gate | Markov]]:
+        """Every gate and scheme with its channel, in the order of the state."""
+        return [(channel, gate) for channel in self.channels for gate in channel.gates]
+
+    @property
+    def initial_concentrations(self) -> dict[str, float]:
+        """What pools move, at the beginning: mM, and bound fractions of buffers."""
+        values: dict[str, float] = {}
+        ions = {ion.name: ion for ion in self.ions}
+        for pool in self.pools:
+            c = getattr(ions[pool.ion], pool.side)
+            values[pool.concentration] = c
+            for buffer in pool.buffers:
+                bound = buffer.equilibrium(c) if buffer.initial is None else buffer.initial
+                values[f"{pool.concentration}.{buffer.name}"] = bound
+        return values
+
+    def quantities(
+        self, v: Any, celsius: Any, concentrations: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """All that functions may ask for, by name.
+
+        Parameters
+        ----------
+        v, celsius : number, array or symbol
+        concentrations : mapping, optional
+            Those that differ from the beginning, mM.
+        """
+        found: dict[str, Any] = {"v": v, "celsius": celsius}
+        moved = {} if concentrations is None else concentrations
+        for ion in self.ions:
+            for name, value in ((f"{ion.name}i", ion.inside), (f"{ion.name}o", ion.outside)):
+                if name in moved:
+                    found[name] = moved[name]
+                elif value is not None:
+                    found[name] = value
+        plain = dict(found)
+        for ion in self.ions:
+            found[f"e{ion.name}"] = ion.potential(plain)
+        return found
+
+    def steady_gates(self, quantities: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+        """Steady state of every gate for arrays of quantities; of a scheme, how far it is open."""
+        values: dict[tuple[str, str], Any] = {}
+        for channel, gate in self.gates:
+            if isinstance(gate, Gate):
+                values[channel.name, gate.name] = gate.at(quantities)[0]
+            else:
+                values[channel.name, gate.name] = gate.conducting(list(gate.at(quantities)))
+        return values
+
+    def ion_currents(
+        self,
+        quantities: Mapping[str, Any],
+        gates: Mapping[tuple[str, str], Any],
+        x: np.ndarray | None = None,
+    ) -> Currents:
+        """Current of each ion for arrays of quantities and gates, mA/cm².
+
+        `x` (µm) is where, for parameters that vary along the axon.
+        """
+        x = np.zeros(1) if x is None else x
+        sums: Currents = {}
+        for channel in self.channels:
+            own = {g.name: gates[channel.name, g.name] for g in channel.gates}
+            opening = channel.opening(own, quantities)
+            g = channel.conductance(x, quantities["celsius"]) * opening
+            reversal = channel.reversal
+            if reversal is not None:
+                reversal = resolve(reversal, x, f"channel {channel.name!r}: reversal")
+            _add(sums, channel.currents(g, reversal, quantities))
+        for pump in self.pumps:
+            _add(sums, pump.currents(pump.factor(x), quantities))
+        return sums
+
+    def currents(self, v: Any, celsius: float | None = None) -> Currents:
+        """Steady current of each ion at a potential, with the concentrations of the beginning.
+
+        Parameters
+        ----------
+        v : float or array
+            mV.
+        celsius : float, optional
+            °C; the model's if not given.
+
+        Returns
+        -------
+        dict
+            mA/cm², outward positive, by ion; under None what no particular ion carries.
+        """
+        warmth = self.celsius if celsius is None else celsius
+        at = np.atleast_1d(np.asarray(v, dtype=np.float64))
+        quantities = self.quantities(at, warmth)
+        sums = self.ion_currents(quantities, self.steady_gates(quantities))
+        return {ion: np.broadcast_to(i, at.shape).reshape(np.shape(v)) for ion, i in sums.items()}
+
+    def steady_current(
+        self,
+        v: np.ndarray,
+        celsius: float | np.ndarray,
+        x: np.ndarray | None = None,
+        concentrations: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
+        """Ionic current density with all gates at their steady state, mA/cm².
+
+        Parameters
+        ----------
+        v : array
+            Potential, mV; one per compartment if `x` is given.
+        celsius : float or array
+            °C.
+        x : array, optional
+            Positions (µm), for parameters that vary along the axon.
+        concentrations : mapping, optional
+            Those that differ from the beginning, mM.
+        """
+        v = np.asarray(v, dtype=np.float64)
+        quantities = self.quantities(v, celsius, concentrations)
+        sums = self.ion_currents(quantities, self.steady_gates(quantities), x)
+        return np.broadcast_to(sum(sums.values()), v.shape).astype(np.float64)
+
+    def pool_rates(
+        self,
+        currents: Mapping[str | None, Any],
+        concentrations: Mapping[str, Any],
+        per_current: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """How fast pools and buffers change, mM/ms and 1/ms, by name.
+
+        `per_current` is what each pool gains from 1 mA/cm², mM/ms.
+        """
+        rates: dict[str, Any] = {}
+        for pool in self.pools:
+            name = pool.concentration
+            c = concentrations[name]
+            rate = per_current[name] * currents.get(pool.ion, 0.0)
+            if pool.bath is not None and pool.time_constant is not None:
+                rate = rate + (pool.bath - c) * (1.0 / pool.time_constant)
+            for buffer in pool.buffers:
+                own = f"{name}.{buffer.name}"
+                rates[own] = buffer.rate(c, concentrations[own])
+                rate = rate - buffer.total * rates[own]
+            rates[name] = rate
+        return rates
+
+    def per_current(
+        self, diameter: np.ndarray, surface_to_volume: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """What each pool gains from 1 mA/cm², mM/ms, for compartments of these diameters (µm)."""
+        ratio = 4.0 / diameter if surface_to_volume is None else surface_to_volume
+        valence = {ion.name: ion.valence for ion in self.ions}
+        return {
+            pool.concentration: pool.per_current(valence[pool.ion], diameter, ratio)
+            for pool in self.pools
+        }
+
+    # ---- rest ------------------------------------------------------------------------------
+
+    def rest(self, celsius: float | None = None, *, diameter: float = 1.0) -> Rest:
+        """The resting state of a patch of this membrane.
+
+        The potential, gates and moving concentrations at which nothing changes, and to which
+        the membrane returns when it is pushed a little. If there are several, the most
+        negative one.
+
+        Parameters
+        ----------
+        celsius : float, optional
+            °C; the model's if not given.
+        diameter : float, optional
+            Of the axon, µm, where pools have surface and volume of it.
+
+        Raises
+        ------
+        NoRestError
+            If there is none between -150 and 100 mV, or none that is stable.
+        """
+        warmth = self.celsius if celsius is None else celsius
+        return find_rest(self, warmth, diameter)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a run file says of the membrane: names, constants and sources, no code."""
+        return {
+            "name": self.name,
+            "reference": self.reference,
+            "celsius": self.celsius,
+            "channels": [
+                {
+                    "name": channel.name,
+                    "ion": _ion_shown(channel.ion),
+                    "gbar": _shown(channel.gbar),
+                    "reversal": None if channel.reversal is None else _shown(channel.reversal),
+                    "scales": [_shown(scale) for scale in channel.scales],
+                    "q10": channel.q10,
+                    "gates": [
+                        {"name": g.name, "power": g.power, "q10": g.q10, "celsius": g.celsius}
+                        for g in channel.gates
+                    ],
+                }
+                for channel in self.channels
+            ],
+            "pumps": [
+                {
+                    "name": pump.name,
+                    "carries": dict(pump.carries),
+                    "density": _shown(pump.density),
+                    "scales": [_shown(scale) for scale in pump.scales],
+                }
+                for pump in self.pumps
+            ],
+            "ions": [
+                {
+                    "name": ion.name,
+                    "valence": ion.valence,
+                    "inside": ion.inside,
+                    "outside": ion.outside,
+                    "reversal": None if ion.reversal is None else _shown(ion.reversal),
+                }
+                for ion in self.ions
+            ],
+            "pools": [
+                {
+                    "concentration": pool.concentration,
+                    "surface_to_volume": None
+                    if pool.surface_to_volume is None
+                    else _shown(pool.surface_to_volume),
+                    "bath": pool.bath,
+                    "time_constant": pool.time_constant,
+                    "buffers": [vars(buffer) for buffer in pool.buffers],
+                }
+                for pool in self.pools
+            ],
+        }
+
+
+def _constant(name: str, current: float, ion: str) -> Pump:
+    """A constant current of one ion, mA/cm²."""
+    return Pump(name, current=lambda: current, carries={ion: 1.0})
+
+
+def _add(sums: Currents, more: Currents) -> None:
+    for ion, current in more.items():
+        sums[ion] = sums[ion] + current if ion in sums else current
+
+
+def _shown(profile: Any) -> Any:
+    if callable(profile):
+        of = ", ".join(arguments(profile)) or "nothing"
+        return f"function {getattr(profile, '__name__', '')} of {of}"
+    return np.asarray(profile, dtype=np.float64).tolist()
+
+
+def _ion_shown(ion: Any) -> Any:
+    if not isinstance(ion, Mapping):
+        return ion
+    return {name: _shown(share) if callable(share) else share for name, share in ion.items()}

@@ -1,0 +1,117 @@
+"""Functions that a membrane is described by: rates by name, parameters along the axon."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from axon.errors import MembraneError
+
+Rate = Callable[..., Any]
+"""NumPy arithmetic on quantities that it names: ``v`` (mV), ``celsius``, ``cai``, ..."""
+
+Profile = float | Sequence[float] | np.ndarray | Callable[[np.ndarray], Any]
+"""A number, one value per compartment, or a function of position (µm)."""
+
+Quantities = Mapping[str, Any]
+"""What functions may ask for, by name: numbers, arrays, or symbols that record expressions."""
+
+
+def resolve(profile: Profile, x: np.ndarray, name: str) -> np.ndarray:
+    """Values of a parameter at the compartments' centres `x`, µm.
+
+    Returns
+    -------
+    array
+        One value if the parameter is uniform, else one per compartment.
+    """
+    try:
+        value = profile(x) if callable(profile) else profile
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise MembraneError(f"{name} could not be computed along the axon: {error}") from error
+    if callable(profile):
+        array = np.broadcast_to(array, x.shape).copy() if array.ndim == 0 else array
+    if array.ndim > 1 or (array.ndim == 1 and array.size != x.size):
+        raise MembraneError(
+            f"{name} has shape {array.shape}; give a number, one value for each of the "
+            f"{x.size} compartments, or a function of position in µm"
+        )
+    if not np.all(np.isfinite(array)):
+        raise MembraneError(f"{name} is not finite: {array[~np.isfinite(array)].flat[0]}")
+    if array.ndim == 1 and np.all(array == array[0]):
+        array = array[0]
+    return np.atleast_1d(array)
+
+
+def check_name(name: object, what: str) -> None:
+    """Refuse what is no name."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise MembraneError(f"{what} name {name!r}: a name is letters, digits and underscores")
+
+
+def all_are(items: object, kind: type | tuple[type, ...]) -> bool:
+    """Whether `items` is a sequence of nothing but `kind`."""
+    return isinstance(items, Sequence) and all(isinstance(item, kind) for item in items)
+
+
+def arguments(function: Rate) -> tuple[str, ...]:
+    """Names of the quantities that a function asks for."""
+    if isinstance(function, np.ufunc):
+        return ("v",)  # its own names are x1, x2
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ("v",)  # a built-in
+    return tuple(
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    )
+
+
+def check_function(function: object, what: str) -> None:
+    """Refuse what is no function of named quantities."""
+    if not callable(function):
+        raise MembraneError(f"{what}={function!r} is no function")
+
+
+def check_arguments(function: Rate, known: Sequence[str], what: str) -> None:
+    """Refuse a function that asks for a quantity which there is not."""
+    for name in arguments(function):
+        if name not in known:
+            raise MembraneError(
+                f"{what} asks for {name!r}; a function takes its arguments by name, and there "
+                f"are {', '.join(known)}"
+            )
+
+
+def call(function: Rate, quantities: Quantities) -> Any:
+    """Evaluate a function, handing it what it asks for."""
+    names = arguments(function)
+    if names == ("v",):
+        return function(quantities["v"])
+    return function(**{name: quantities[name] for name in names})
+
+
+@contextmanager
+def in_words(owner: str, what: str) -> Iterator[None]:
+    """Say whose function it was that could not be computed."""
+    try:
+        yield
+    except MembraneError as error:
+        raise MembraneError(f"{owner}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise MembraneError(
+            f"{owner}: {what} could not be computed for many values at once ({error}); "
+            "use numpy.exp, not math.exp, and numpy.where, not if"
+        ) from error
+
+
+def warmth(q10: float, celsius: Any, reference: float) -> Any:
+    """Factor by which rates grow from the temperature they are written for, both °C."""
+    return 1.0 if q10 == 1.0 else q10 ** ((celsius - reference) / 10.0)

@@ -1,0 +1,210 @@
+"""Where a patch of membrane rests, and whether it stays there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from axon.channels import Gate
+from axon.errors import NoRestError
+
+if TYPE_CHECKING:
+    from axon.membranes import Membrane
+
+REST_RANGE = (-150.0, 100.0)
+"""Where a resting potential is looked for, mV."""
+
+REST_GRID = 2501
+"""Potentials in that range at which the steady current is looked at."""
+
+UNSTABLE = 1e-7
+"""Growth, 1/ms, from which on a state counts as unstable: differences are good to less."""
+
+SETTLED = 1e-10
+"""Changes, relative to the scale of each quantity, at which the search ends."""
+
+STILL = 1e-9
+"""Rates, 1/ms relative to the scale of each quantity, that still count as rest."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A membrane's resting state.
+
+    Attributes
+    ----------
+    v : float
+        Potential, mV.
+    gates : dict
+        Value of each gate by (channel, gate); of a scheme, how far it is open.
+    concentrations : dict
+        mM, of those that pools move, by name such as ``cai``; and the bound fraction of each
+        buffer, by ``cai.name``.
+    """
+
+    v: float
+    gates: dict[tuple[str, str], float]
+    concentrations: dict[str, float] = field(default_factory=dict)
+
+
+def find_rest(membrane: Membrane, celsius: float, diameter: float) -> Rest:
+    """See `Membrane.rest`."""
+    v = np.linspace(*REST_RANGE, REST_GRID)
+    current = membrane.steady_current(v, celsius)
+    rising = np.flatnonzero((current[:-1] <= 0.0) & (current[1:] > 0.0))
+    if rising.size == 0:
+        raise NoRestError(
+            f"this membrane has no resting potential between {REST_RANGE[0]:g} and "
+            f"{REST_RANGE[1]:g} mV: its steady current nowhere rises through zero; "
+            "give v_init"
+        )
+    unstable = []
+    for i in rising:
+        at = _bisect(membrane, celsius, v[i], v[i + 1])
+        concentrations = membrane.initial_concentrations
+        if concentrations:
+            at, concentrations = _settle(membrane, celsius, diameter, at, concentrations)
+        growth = _growth(membrane, celsius, diameter, at, concentrations)
+        if growth <= UNSTABLE:
+            quantities = membrane.quantities(np.array([at]), celsius, concentrations)
+            gates = {
+                name: float(value[0]) for name, value in membrane.steady_gates(quantities).items()
+            }
+            return Rest(float(at), gates, concentrations)
+        unstable.append(f"{at:.4g} mV (grows by {growth:.3g}/ms)")
+    raise NoRestError(
+        f"this membrane has no stable resting state: it balances at {', '.join(unstable)}, but "
+        "departs when it is pushed a little, as a pacemaker does; give v_init"
+    )
+
+
+def _bisect(membrane: Membrane, celsius: float, low: float, high: float) -> float:
+    """Where the steady current vanishes between two potentials, to the last bit, mV."""
+    while True:
+        middle = 0.5 * (low + high)
+        if middle in (low, high):
+            return low
+        if membrane.steady_current(np.array([middle]), celsius)[0] <= 0.0:
+            low = middle
+        else:
+            high = middle
+
+
+def _changes(
+    membrane: Membrane, celsius: float, per_current: dict[str, Any], y: np.ndarray
+) -> np.ndarray:
+    """d/dt of potential (of 1 µF/cm²) and concentrations, gates at their steady state.
+
+    y is (1 + concentrations, anything).
+    """
+    names = list(membrane.initial_concentrations)
+    concentrations = dict(zip(names, y[1:], strict=True))
+    quantities = membrane.quantities(y[0], celsius, concentrations)
+    currents = membrane.ion_currents(quantities, membrane.steady_gates(quantities))
+    rates = membrane.pool_rates(currents, concentrations, per_current)
+    total = -1e3 * sum(currents.values())
+    return np.stack([np.broadcast_to(r, y[0].shape) for r in [total, *(rates[n] for n in names)]])
+
+
+def _settle(
+    membrane: Membrane, celsius: float, diameter: float, v: float, start: dict[str, float]
+) -> tuple[float, dict[str, float]]:
+    """Potential and concentrations at which nothing changes.
+
+    Implicit Euler with time steps that grow without bound: it follows the membrane to rest
+    and ends as Newton's method.
+    """
+    per_current: dict[str, Any] = membrane.per_current(np.array([diameter]))
+    y = np.array([v, *start.values()])
+    scale = np.maximum(np.abs(y), [1.0, *(1e-12 for _ in start)])
+    h, size = 1.0, y.size
+    for _ in range(400):
+        small = 1e-6 * scale
+        points = y[:, None] + np.concatenate(
+            [np.zeros((size, 1)), np.diag(small), -np.diag(small)], axis=1
+        )
+        with np.errstate(all="ignore"):
+            f = _changes(membrane, celsius, per_current, points)
+        jacobian = (f[:, 1 : 1 + size] - f[:, 1 + size :]) / (2.0 * small)
+        matrix = np.eye(size) / h - jacobian
+        # In units of the scale of each quantity, so that small concentrations count.
+        matrix = matrix * scale[None, :] / scale[:, None]
+        step = np.linalg.lstsq(matrix, f[:, 0] / scale, rcond=1e-14)[0] * scale
+        largest = np.abs(step / scale).max()
+        new = y + step
+        if not np.all(np.isfinite(new)) or largest > 0.3 or np.any(new[1:] <= 0.0):
+            h /= 4.0
+            if h < 1e-6:
+                break
+            continue
+        y = new
+        scale = np.maximum(np.abs(y), [1.0, *(1e-12 for _ in start)])
+        if largest < SETTLED and h > 1e6:
+            if np.abs(f[:, 0] / scale).max() > STILL:
+                break  # a concentration that goes on and on, in a direction without return
+            return float(y[0]), dict(zip(start, map(float, y[1:]), strict=True))
+        h *= 4.0 if largest < 0.03 else 1.5
+    raise NoRestError(
+        "the concentrations of this membrane come to no rest: its currents and pumps do not "
+        "balance for each ion; give v_init"
+    )
+
+
+def _growth(
+    membrane: Membrane,
+    celsius: float,
+    diameter: float,
+    v: float,
+    concentrations: dict[str, float],
+) -> float:
+    """Fastest growth of a small departure from a state in balance, 1/ms."""
+    quantities = membrane.quantities(np.array([v]), celsius, concentrations)
+    moving: list[tuple[str, Any, int]] = []
+    start = [v, *concentrations.values()]
+    for channel, gate in membrane.gates:
+        if isinstance(gate, Gate):
+            if gate.instantaneous:
+                continue
+            start.append(float(gate.at(quantities)[0][0]))
+            moving.append((channel.name, gate, 1))
+        else:
+            occupancies = gate.at(quantities)[:, 0]
+            start.extend(map(float, occupancies))
+            moving.append((channel.name, gate, occupancies.size))
+    y = np.array(start)
+    names = list(concentrations)
+    per_current: dict[str, Any] = membrane.per_current(np.array([diameter]))
+
+    def changes(points: np.ndarray) -> np.ndarray:
+        moved = dict(zip(names, points[1 : 1 + len(names)], strict=True))
+        q = membrane.quantities(points[0], celsius, moved)
+        values, rates = membrane.steady_gates(q), []
+        row = 1 + len(names)
+        for channel, gate, count in moving:
+            own = points[row : row + count]
+            row += count
+            if isinstance(gate, Gate):
+                inf, rate = gate.at(q)
+                values[channel, gate.name] = own[0]
+                rates.append((inf - own[0]) * rate)
+            else:
+                values[channel, gate.name] = gate.conducting(list(own))
+                matrix = gate.matrix(q)
+                rates.extend(
+                    sum((a * p for a, p in zip(line, own, strict=True)), np.zeros_like(own[0]))
+                    for line in matrix
+                )
+        currents = membrane.ion_currents(q, values)
+        pools = membrane.pool_rates(currents, moved, per_current)
+        total = -1e3 * sum(currents.values())
+        all_rates = [total, *(pools[name] for name in names), *rates]
+        return np.stack([np.broadcast_to(r, points[0].shape) for r in all_rates])
+
+    scale = np.maximum(np.abs(y), 1e-9)
+    small = np.diag(1e-6 * scale)
+    f = changes(y[:, None] + np.concatenate([small, -small], axis=1))
+    jacobian = (f[:, : y.size] - f[:, y.size :]) / (2e-6 * scale)
+    jacobian = jacobian * scale[None, :] / scale[:, None]
+    return float(np.linalg.eigvals(jacobian).real.max())
