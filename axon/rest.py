@@ -25,6 +25,9 @@ UNSTABLE = 1e-7
 SETTLED = 1e-10
 """Changes, relative to the scale of each quantity, at which the search ends."""
 
+CONCENTRATED = 1e5
+"""Concentration, mM, that no water holds: what gets there goes on and on."""
+
 STILL = 1e-9
 """Rates, 1/ms relative to the scale of each quantity, that still count as rest."""
 
@@ -140,6 +143,8 @@ def _settle(
                 break
             continue
         y = new
+        if np.any(y[1:] > CONCENTRATED):
+            break
         scale = np.maximum(np.abs(y), [1.0, *(1e-12 for _ in start)])
         if largest < SETTLED and h > 1e6:
             if np.abs(f[:, 0] / scale).max() > STILL:

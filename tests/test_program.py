@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from held import advanced
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import cable as slow
 
 import axon
 from axon import _kernel, models
-from axon.channels import Channel, Gate
+from axon.channels import Channel, Gate, Markov
 from axon.errors import MembraneError
+from axon.ions import Buffer, Ion, Pool, nernst
 from axon.membranes import Membrane
 from axon.program import DT_SLOT, FIRST_STATE, V_SLOT, Program, initial_states, lower
 
@@ -38,36 +40,6 @@ def one_gate(**rates: Any) -> Membrane:
 def tabulated(program: Program) -> tuple[int, ...]:
     """States of the gates that tables hold."""
     return tuple(state for table in program.tables for state in table.gates)
-
-
-def build(program: Program, n: int, *, isa: str | None = None, dt: float = 0.02) -> Any:
-    """A row of compartments that hardly feel one another and whose potential stays put."""
-    return _kernel.Kernel(
-        area=np.full(n, 1e-6), capacitance=np.full(n, 1e12), axial=np.full(max(0, n - 1), 1e-300),
-        program=program, sources=(0, [], [], []), dt=dt, backward_euler=False,
-        spike_threshold=1e3, isa=isa, recorded=[], record_every=0, record_float=False,
-    )  # fmt: skip
-
-
-def advanced(
-    program: Program,
-    v: np.ndarray,
-    x: np.ndarray,
-    *,
-    dt: float,
-    first_step: bool = False,
-    isa: str | None = None,
-) -> np.ndarray:
-    """States after one step, which is half a step if it is the first."""
-    kernel = build(program, v.size, dt=dt, isa=isa)
-    kernel.set("v", v)
-    kernel.set("state", x)
-    kernel.set("step", 0 if first_step else 1)
-    kernel.advance(
-        np.zeros((1, 0)), np.zeros(1, np.uint8), np.zeros((0, 0)), np.zeros(v.size, np.int64),
-        np.zeros(v.size),
-    )  # fmt: skip
-    return kernel.get("state").reshape(-1, v.size)
 
 
 # ---- what a membrane becomes -------------------------------------------------------------
@@ -146,6 +118,74 @@ def test_every_model_is_accepted_by_the_kernel(name: str, isa: str, celsius: np.
     x = initial_states(membrane, X, celsius, v, per_current)
     assert x.shape == (len(p.states), 10)
     assert np.all(np.isfinite(advanced(p, v, x, dt=0.01, isa=isa)))
+
+
+CALCIUM = Ion("ca", 2, 1e-4, 2.0)
+SODIUM = Ion("na", 1, 12.0, 145.0)
+
+
+def with_pools(*more: Channel) -> Membrane:
+    """A calcium pool with a buffer, a sodium pool, and channels of both."""
+    return Membrane(
+        [
+            Channel("ca", 1e-5, ion="ca", gates=[Gate("d", inf=lambda v: 0.1 + 0 * v, tau=flat)]),
+            Channel("na", 1e-4, ion="na"),
+            Channel("leak", 1e-4, -60.0),
+            *more,
+        ],
+        ions=[CALCIUM, SODIUM],
+        pools=[
+            Pool("ca", "inside", buffers=[Buffer("b", 0.1, 100.0, 0.1, initial=0.5)]),
+            Pool("na", "inside", bath=12.0, time_constant=10.0),
+        ],
+    )
+
+
+def test_states_are_gates_concentrations_and_what_moves_these() -> None:
+    scheme = Markov("s", {("c", "o"): lambda cai: cai, ("o", "c"): flat}, open="o")
+    fast = Gate("fast", inf=lambda cai: cai)
+    p = lower(with_pools(Channel("k", 1e-4, -90.0, gates=[fast, scheme])), X, ONE, 0.01,
+              {"cai": -np.ones(10), "nai": -X - 1.0})  # fmt: skip
+    assert p.states == (
+        "ca.d", "k.s.c", "k.s.o",
+        "cai", "cai.b", "nai", "cai:rate", "cai.b:rate", "nai:rate",
+        "ica:slope", "ica:offset", "ina:slope", "ina:offset", "v:middle",
+    )  # fmt: skip
+    assert p.middle_state == 13
+    assert p.ions == ((9, 10), (11, 12))
+    # Ohmic currents of pooled ions are added to theirs by the kernel, the others to none.
+    assert [ion for *_, ion in p.terms] == [-1, 0, 1]
+    # What a pool gains is a number where it is one, a parameter where it varies.
+    assert "nai:per_current" in p.param_names
+    assert "cai:per_current" not in p.param_names
+
+
+def test_states_begin_as_the_membrane_does() -> None:
+    membrane = with_pools()
+    v = np.array([-70.0, -40.0])
+    gains = {"cai": np.array([-3.0, -4.0]), "nai": np.array([-1.0])}
+    found = dict(zip(lower(membrane, X[:2], ONE, 0.01, gains).states,
+                     initial_states(membrane, X[:2], ONE, v, gains), strict=True))  # fmt: skip
+    eca, ena = nernst(1e-4, 2.0, 2, 6.3), nernst(12.0, 145.0, 1, 6.3)
+    ica, ina = 1e-6 * (v - eca), 1e-4 * (v - ena)
+    bound = 100.0 * 1e-4 * 0.5 - 0.1 * 0.5
+    expected = {
+        "ca.d": 0.1, "cai": 1e-4, "cai.b": 0.5, "nai": 12.0,
+        "cai:rate": [-3.0, -4.0] * ica - 0.1 * bound, "cai.b:rate": bound, "nai:rate": -ina,
+        "ica:slope": 0.0, "ica:offset": -ica, "ina:slope": 0.0, "ina:offset": -ina, "v:middle": v,
+    }  # fmt: skip
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-13, atol=1e-18, err_msg=name)
+    elsewhere = initial_states(membrane, X[:2], ONE, v, gains, {"cai": 3e-4})
+    assert np.all(elsewhere[1] == 3e-4)
+    np.testing.assert_array_equal(elsewhere[3], found["nai"])
+
+
+def test_without_pools_no_middle_is_kept() -> None:
+    membrane = Membrane(with_pools().channels, ions=[CALCIUM, SODIUM])
+    p = lower(membrane, X, ONE, 0.01)
+    assert (p.states, p.middle_state, p.ions) == (("ca.d",), -1, ())
 
 
 # ---- it does what the membrane says ------------------------------------------------------
@@ -311,6 +351,32 @@ def test_rates_that_cannot_be_lowered_are_refused(
 ) -> None:
     with pytest.raises(MembraneError, match=advice):
         lower(one_gate(**rates, q10=2.0), X, celsius, 0.01)
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        # By calcium they are out of the tables' reach, but not of their judgement.
+        {"inf": lambda v, cai: cai / (cai + 1e-3), "tau": lambda v: 0.0 * v},
+        {"inf": lambda v, cai: np.log(v) + cai, "tau": flat},
+        {"inf": lambda cai: cai, "tau": lambda v, cai: -flat(v) * cai},
+    ],
+)
+def test_rates_by_concentrations_are_judged_as_others_are(rates: dict[str, Any]) -> None:
+    with np.errstate(all="ignore"), pytest.raises(MembraneError, match=r"gate 'x' at v = "):
+        lower(
+            with_pools(Channel("k", 1e-4, -90.0, gates=[Gate("x", **rates)])), X, ONE, 0.01,
+            {"cai": -np.ones(10), "nai": -np.ones(10)},
+        )  # fmt: skip
+
+
+@pytest.mark.xfail(reason="a scheme's rates are looked at where it begins, not over all V")
+def test_schemes_are_judged_as_gates_are() -> None:
+    """Their rates have to be finite and not negative wherever the potential may go."""
+    for rate in (lambda v: np.log(v + 100.0), lambda v: v + 100.0):
+        scheme = Markov("s", {("c", "o"): rate, ("o", "c"): flat}, open="o")
+        with np.errstate(all="ignore"), pytest.raises(MembraneError, match="scheme 's'"):
+            lower(Membrane([Channel("k", 1e-4, -90.0, gates=[scheme])]), X, ONE, 0.01)
 
 
 def test_functions_that_only_numpy_has_do_as_long_as_a_table_holds_them() -> None:

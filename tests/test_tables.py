@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import held
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -46,31 +47,11 @@ def membrane_of(*gates: Gate) -> Membrane:
 
 
 def advanced(
-    membrane: Membrane,
-    v: np.ndarray,
-    x: np.ndarray,
-    *,
-    celsius: float,
-    dt: float,
-    isa: str | None = None,
-    first_step: bool = False,
+    membrane: Membrane, v: np.ndarray, x: np.ndarray, *, celsius: float, dt: float, **how: Any
 ) -> np.ndarray:
     """States after one step of the kernel at potentials that stay put, (n_states, n)."""
-    n = v.size
-    kernel = _kernel.Kernel(
-        area=np.full(n, 1e-6), capacitance=np.full(n, 1e12), axial=np.full(n - 1, 1e-300),
-        program=lower(membrane, np.zeros(n), np.array([celsius]), dt), sources=(0, [], [], []),
-        dt=dt, backward_euler=False, spike_threshold=1e3, isa=isa, recorded=[], record_every=0,
-        record_float=False,
-    )  # fmt: skip
-    kernel.set("v", v)
-    kernel.set("state", x)
-    kernel.set("step", 0 if first_step else 1)
-    kernel.advance(
-        np.zeros((1, 0)), np.zeros(1, np.uint8), np.zeros((0, 0)), np.zeros(n, np.int64),
-        np.zeros(n),
-    )  # fmt: skip
-    return kernel.get("state").reshape(-1, n)
+    program = lower(membrane, np.zeros(v.size), np.array([celsius]), dt)
+    return held.advanced(program, v, x, dt=dt, **how)
 
 
 def exact(gate: Gate, v: np.ndarray, x: np.ndarray, celsius: float, dt: float) -> np.ndarray:

@@ -152,11 +152,11 @@ static void rates(int gate, double v, double *alpha, double *beta) {
 }
 
 /* Squid axon; five gates in two blocks, of which the currents use three, and a value in a third.
- * Two of the gates are pushed about by what the sodium current leaves there. */
+ * Two of the gates are pushed about by what the sodium current and the potential leave there. */
 static ax_membrane squid(int32_t n) {
     enum { GATES = 5, BLOCKS = 3, BINS = 241 };
     ax_table t = {.n_gates = GATES, .n_values = 1, .n_bins = BINS, .min = -300.0, .step = 2.5};
-    ax_membrane m = {.n_states = GATES, .n_temps = 1, .n_tables = 1, .middle_state = -1,
+    ax_membrane m = {.n_states = GATES, .n_temps = 1, .n_tables = 1, .middle_state = 4,
                      .current_slot = -1, .conductance_slot = -1, .n_terms = 3, .n_factors = 3,
                      .n_ions = 1};
     set_params(&m, 6, (const int32_t[]){n, 1, 1, 1, n, 1},
@@ -702,7 +702,7 @@ static void check_random_programs(int isa) {
         ax_membrane *m = &in.membrane;
         for (int change = below(4); change >= 0; change--) {
             const int32_t small = below(20) - 2;
-            switch (below(8)) {
+            switch (below(11)) {
             case 0: if (m->n_code) AT(m->code, below(5 * m->n_code)) = small; break;
             case 1: if (m->n_code) AT(m->code, 5 * below(m->n_code)) = below(AX_OP_COUNT); break;
             case 2: AT(m->terms, below(5 * m->n_terms)) = small; break;
@@ -710,6 +710,9 @@ static void check_random_programs(int isa) {
             case 4: *(below(2) ? &m->current_slot : &m->conductance_slot) = small; break;
             case 5: *(below(2) ? &m->n_temps : &m->n_states) = small; break;
             case 6: if (m->n_tables) AT(m->tables[0].gate_state, below(5)) = small; break;
+            case 7: if (m->n_tables) AT(m->tables[0].value_slot, 0) = small; break;
+            case 8: if (m->n_ions) AT(m->ions, below(2 * m->n_ions)) = small; break;
+            case 9: m->middle_state = small; break;
             default: AT(m->params, below((int32_t)m->n_param_values)) = uniform(-1e3, 1e3); break;
             }
         }

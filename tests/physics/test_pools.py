@@ -233,6 +233,19 @@ def test_compartments_that_are_apart_are_patches() -> None:
         assert run.final["nai"][k] == pytest.approx(own.final["nai"][0], rel=1e-6)
 
 
+def test_every_compartment_has_its_own_temperature() -> None:
+    """Of rates, of reversal potentials, and of what ions carry."""
+    warmth = np.array([4.0, 8.0, 12.0])
+    fibre = axon.Axon.cylinder(60.0, 0.3, Ra=1e9, compartments=3)
+    how: dict[str, Any] = {"dt": 0.02, "v_init": V0}
+    run = axon.Simulation(fibre, excitable(), celsius=warmth, **how).run(20.0, dtype="float64")
+    for k, celsius in enumerate(warmth):
+        own = patch(excitable(), celsius=celsius, **how).run(20.0, dtype="float64")
+        assert np.asarray(own.v).max() > 20.0
+        np.testing.assert_allclose(np.asarray(run.v)[:, k], np.asarray(own.v)[:, 0], atol=1e-2)
+        assert run.final["nai"][k] == pytest.approx(own.final["nai"][0], rel=1e-5)
+
+
 def test_a_bath_and_a_space_may_be_of_one_ion_on_both_sides() -> None:
     """What leaves the inside arrives outside: S/V of each, and the sum of both amounts."""
     membrane = axon.Membrane(
