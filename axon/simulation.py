@@ -239,6 +239,11 @@ class Simulation:
         x = self.axon.x
         if self._uniform:
             return np.full(self.axon.n, self._patch_rest.v)
+        if self.membrane.pools:
+            raise NoRestError(
+                "where concentrations move, the resting state is found for an axon that is the "
+                "same everywhere, or whose patches rest alike; give v_init"
+            )
 
         def current(v: np.ndarray) -> np.ndarray:
             return self.membrane.steady_current(v, self.celsius, x) * area

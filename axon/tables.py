@@ -65,30 +65,49 @@ class _Fit:
     """Cubics of the curves of one gate or value, (curves, n_bins, 4), and their error."""
 
     coefficients: np.ndarray
-    v_step: float
+    grid: Grid
     error: float
 
 
-def _centres(v_step: float) -> np.ndarray:
-    """Of bins that meet at multiples of their width; the outer ones lie outside the range."""
-    return V_MIN + v_step * (np.arange(round((V_MAX - V_MIN) / v_step) + 2) - 0.5)
+@dataclass(frozen=True)
+class Grid:
+    """Bins over the range: their width, mV, and whether they meet at multiples of it.
+
+    Otherwise their centres lie there, so that an axon that rests at a whole number of mV looks
+    into one bin and not into two.
+    """
+
+    v_step: float
+    meeting: bool
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Of the bins, mV; none of the range is left out."""
+        n = round((V_MAX - V_MIN) / self.v_step)
+        if self.meeting:
+            return V_MIN + self.v_step * (np.arange(n + 2) - 0.5)
+        return V_MIN + self.v_step * np.arange(n + 1)
 
 
-def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], v_step: float) -> _Fit:
-    centres = _centres(v_step)
+GRIDS = tuple(Grid(v_step, meeting) for v_step in STEPS for meeting in (False, True))
+"""In the order in which they are tried."""
+
+
+def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], grid: Grid) -> _Fit:
+    centres, v_step = grid.centres, grid.v_step
     nodes = centres[:, None] + v_step * _NODES
     coefficients = curve(nodes.ravel()).reshape(-1, *nodes.shape) @ _TO_POWERS.T
     c0, c1, c2, c3 = np.moveaxis(coefficients, -1, 0)[..., None]
     found = ((c3 * _PROBES + c2) * _PROBES + c1) * _PROBES + c0
     probes = centres[:, None] + v_step * _PROBES
     exact = curve(probes.ravel()).reshape(-1, *probes.shape)
-    return _Fit(coefficients, v_step, error(found, exact))
+    return _Fit(coefficients, grid, error(found, exact))
 
 
 def _widest(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float]) -> _Fit | None:
     """The fit with the widest bins that is good enough."""
-    for v_step in STEPS:
-        fit = _fit(curve, error, v_step)
+    for grid in GRIDS:
+        fit = _fit(curve, error, grid)
         if fit.error <= TOLERANCE:
             return fit
     return None
@@ -117,10 +136,10 @@ def _value_error(found: np.ndarray, exact: np.ndarray) -> float:
     return float((np.abs(found - exact) / np.maximum(largest, np.finfo(float).tiny)).max())
 
 
-def fit_gate(gate: Gate, fixed: Quantities, dt: float, v_step: float | None = None) -> _Fit | None:
-    """A gate's table, with bins as wide as may be, or `v_step` mV; None if it is too steep."""
+def fit_gate(gate: Gate, fixed: Quantities, dt: float, grid: Grid | None = None) -> _Fit | None:
+    """A gate's table, with bins as wide as may be, or of one grid; None if it is too steep."""
     curve = _gate_curve(gate, fixed, dt)
-    return _widest(curve, _gate_error) if v_step is None else _fit(curve, _gate_error, v_step)
+    return _widest(curve, _gate_error) if grid is None else _fit(curve, _gate_error, grid)
 
 
 def fit_value(function: Callable[[np.ndarray], np.ndarray]) -> _Fit | None:
@@ -136,7 +155,7 @@ def fit_value(function: Callable[[np.ndarray], np.ndarray]) -> _Fit | None:
 def build_tables(
     gates: Sequence[tuple[int, _Fit]], values: Sequence[tuple[int, _Fit]]
 ) -> tuple[Table, ...]:
-    """Put what has bins of one width into one table, the widest first.
+    """Put what has bins of one grid into one table, the widest first.
 
     Parameters
     ----------
@@ -144,14 +163,14 @@ def build_tables(
     values : sequence of (slot, fit)
     """
     tables = []
-    for v_step in STEPS:
-        own_gates = [(state, fit) for state, fit in gates if fit.v_step == v_step]
-        own_values = [(slot, fit) for slot, fit in values if fit.v_step == v_step]
+    for grid in GRIDS:
+        own_gates = [(state, fit) for state, fit in gates if fit.grid == grid]
+        own_values = [(slot, fit) for slot, fit in values if fit.grid == grid]
         if not own_gates and not own_values:
             continue
         first = -(-len(own_gates) // 4)
         blocks = first - (-len(own_values) // 8)
-        n_bins = _centres(v_step).size
+        n_bins = grid.centres.size
         cubics = np.zeros((n_bins, blocks, 4, 8))
         for k, (_, fit) in enumerate(own_gates):
             cubics[:, k // 4, :, k % 4] = fit.coefficients[0]
@@ -162,8 +181,8 @@ def build_tables(
             Table(
                 gates=tuple(state for state, _ in own_gates),
                 values=tuple(slot for slot, _ in own_values),
-                v_min=V_MIN - 0.5 * v_step,
-                v_step=v_step,
+                v_min=float(grid.centres[0]),
+                v_step=grid.v_step,
                 n_bins=n_bins,
                 cubics=cubics,
                 error=max(fit.error for _, fit in (*own_gates, *own_values)),

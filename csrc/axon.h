@@ -43,7 +43,7 @@ const char *ax_message(int status);
 
 #define AX_LANES 8
 #define AX_GATES_PER_BLOCK 4
-#define AX_MAX_TABLES 8
+#define AX_MAX_TABLES 10
 
 /* ---- instruction sets ------------------------------------------------------------------- */
 

@@ -264,7 +264,7 @@ AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block,
         g[r] = v8_set1(self->leak_conductance);
         d[r] = v8_set1(self->leak_drive);
     }
-    if (self->program.m.current_slot >= 0) {
+    if (__builtin_expect(self->program.m.current_slot >= 0, 0)) {
         const ax_operand *own = self->ohmic;
         const double *current = own[0].at + in_block * own[0].step;
         const double *slope = own[1].at + in_block * own[1].step;
@@ -277,7 +277,7 @@ AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block,
         }
     }
     for (const ax_group *group = self->groups; group < self->groups + self->n_groups; group++) {
-        if (group->slope == NULL) {
+        if (__builtin_expect(group->slope == NULL, 1)) {
             add_terms(self, group, in_block, g, d, width);
             continue;
         }

@@ -304,10 +304,12 @@ static void emit_spikes(ax_sim *self, ax_drive *drive, unsigned lanes, int64_t a
 typedef struct {
     v8 threshold, bound;
     unsigned inside; /* lanes in which every |V| so far is within the bound, as bits */
+    double *v_middle; /* where currents are wanted, or NULL */
 } watch;
 
 /* V after the step, from the solution x; what it was goes into *before. */
-AX_INLINE v8 settle_row(ax_sim *self, int64_t at, v8 x, const int into, v8 *before) {
+AX_INLINE v8 settle_row(ax_sim *self, int64_t at, v8 x, const int into, double *v_middle,
+                        v8 *before) {
     v8 after;
     *before = v8_load(self->v + at);
     const v8 half = into == ADDED_TO_DELTA ? v8_load(self->delta + at) : x;
@@ -318,8 +320,8 @@ AX_INLINE v8 settle_row(ax_sim *self, int64_t at, v8 x, const int into, v8 *befo
     else
         after = v8_add(*before, x);
     v8_store(self->v + at, after);
-    if (self->v_middle != NULL) /* of a whole implicit step its end, where its currents are */
-        v8_store(self->v_middle + at, v8_add(*before, half));
+    if (__builtin_expect(v_middle != NULL, 0)) /* of a whole implicit step its end */
+        v8_store(v_middle + at, v8_add(*before, half));
     return after;
 }
 
@@ -344,7 +346,7 @@ AX_INLINE void settle_one(ax_sim *self, int64_t at, v8 x, const int into, ax_dri
         return;
     }
     v8 before;
-    const v8 after = settle_row(self, at, x, into, &before);
+    const v8 after = settle_row(self, at, x, into, w->v_middle, &before);
     if (__builtin_expect(m8_bits(dull(after, w)) != 0xff, 0))
         look_at_row(self, at, before, after, drive, w);
 }
@@ -357,8 +359,8 @@ AX_INLINE void settle_pair(ax_sim *self, int64_t at, v8 x_a, v8 x_b, const int i
         return;
     }
     v8 before_a, before_b;
-    const v8 a = settle_row(self, at, x_a, into, &before_a);
-    const v8 b = settle_row(self, at + AX_LANES, x_b, into, &before_b);
+    const v8 a = settle_row(self, at, x_a, into, w->v_middle, &before_a);
+    const v8 b = settle_row(self, at + AX_LANES, x_b, into, w->v_middle, &before_b);
     if (__builtin_expect(m8_bits(m8_and(dull(a, w), dull(b, w))) != 0xff, 0)) {
         look_at_row(self, at, before_a, a, drive, w);
         look_at_row(self, at + AX_LANES, before_b, b, drive, w);
@@ -375,7 +377,7 @@ AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int into, ax_dri
     const int32_t rows = tile->rows;
     const int64_t first = tile->row0 * AX_LANES;
     const v8 left = v8_gather(self->node_value, self->topology.left_node + tile->chunk0);
-    watch w = {v8_set1(self->spike_threshold), v8_set1(self->v_inside), 0xff};
+    watch w = {v8_set1(self->spike_threshold), v8_set1(self->v_inside), 0xff, self->v_middle};
     v8 x = v8_load(self->node_value + tile->chunk0);
     settle_one(self, first + (int64_t)(rows - 1) * AX_LANES, x, into, drive, &w);
     int32_t row = rows - 3;

@@ -908,7 +908,7 @@ def test_beyond_the_tables_gates_go_on_as_at_their_end(isa: str) -> None:
     n = 24
     at_end, beyond = (kernel(n, squid(n), isa=isa, capacitance=np.full(n, 1e12)) for _ in "ab")
     for sign in (-1.0, 1.0):
-        at_end.set("v", np.full(n, sign * 300.25))  # the centre of the outermost bin
+        at_end.set("v", np.full(n, sign * 300.0))
         beyond.set("v", np.full(n, sign * 700.0))
         advance_once(at_end, 0.0)
         advance_once(beyond, 0.0)
@@ -1085,7 +1085,7 @@ END = 7 + every_operation(9).n_temps
         tabulated(gates=(0, 1, -1)),
         tabulated(gates=(0, 1, 2, 0, 1)),
         tabulated(n_bins=1),
-        tabulated(n_bins=1203),
+        tabulated(n_bins=1202),
         tabulated(n_bins=-1),
         tabulated(v_min=np.nan),
         tabulated(v_step=0.0),
@@ -1103,7 +1103,7 @@ END = 7 + every_operation(9).n_temps
         looked_up(7, n_bins=1),
         looked_up(7, cubics=np.full((1202, 1, 4, 8), np.nan)),
         looked_up(7, cubics=np.zeros((1202, 1, 4, 7))),
-        {"tables": (looked_up(7)["tables"][0],) * 9},
+        {"tables": (looked_up(7)["tables"][0],) * 11},
     ],
     ids=lambda changes: ", ".join(changes) if len(changes) < 3 else "table",
 )

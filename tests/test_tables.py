@@ -17,7 +17,17 @@ from axon.channels import Channel, Gate
 from axon.errors import MembraneError
 from axon.membranes import Membrane
 from axon.program import lower
-from axon.tables import STEPS, TOLERANCE, V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
+from axon.tables import (
+    GRIDS,
+    STEPS,
+    TOLERANCE,
+    V_MAX,
+    V_MIN,
+    Table,
+    build_tables,
+    fit_gate,
+    fit_value,
+)
 
 ISAS = [name for name, (supported, _) in _kernel.instruction_sets().items() if supported]
 
@@ -141,9 +151,9 @@ def test_bins_are_as_wide_as_the_steepest_gate_allows() -> None:
         widths.append(table.v_step)
         assert steep == []
         assert table.error <= TOLERANCE
-        assert table.n_bins == round((V_MAX - V_MIN) / table.v_step) + 2
-        wider = [step for step in STEPS if step > table.v_step]
-        fits = [fit_gate(gate, {"celsius": 6.3}, 0.005, step) for step in wider]
+        assert table.n_bins == round((V_MAX - V_MIN) / table.v_step) + 1
+        wider = [grid for grid in GRIDS if grid.v_step > table.v_step]
+        fits = [fit_gate(gate, {"celsius": 6.3}, 0.005, grid) for grid in wider]
         assert all(fit is not None and fit.error > TOLERANCE for fit in fits)
     assert widths == sorted(widths, reverse=True)
     assert len(set(widths)) > 2
@@ -232,7 +242,7 @@ def test_layout() -> None:
     assert table.cubics.shape == (table.n_bins, 2, 4, 8)
     assert table.cubics.dtype == np.float64
     assert table.cubics.flags.c_contiguous
-    centres = V_MIN + table.v_step * (np.arange(table.n_bins) - 0.5)
+    centres = V_MIN + table.v_step * np.arange(table.n_bins)
     for k, gate in enumerate(gates):
         inf, rate = gate.at({"v": centres, "celsius": 6.3})
         of_gate = table.cubics[:, k // 4, 0]
