@@ -16,7 +16,7 @@ from neuron import h
 from pyfibers import FiberModel, build_fiber
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "published"))
-import make_references  # noqa: E402
+import make_references
 
 NAMES = {
     "rattay_aberham": FiberModel.RATTAY,
