@@ -54,12 +54,14 @@ cdef extern from "axon.h" nogil:
         const double *params
         int64_t n_param_values
         const double *consts
+        int32_t n_multiples
+        const double *multiples
         int32_t n_tables
         const ax_table *tables
         int32_t n_code
         const int32_t *code
         int32_t middle_state
-        int32_t current_slot, conductance_slot
+        int32_t slope_slot, offset_slot
         int32_t n_terms, n_factors, n_ions
         const int32_t *terms
         const int32_t *factors
@@ -256,6 +258,9 @@ cdef class Kernel:
         param_length = np.array([p.size for p in program.params], dtype=np.int32)
         params = np.concatenate([np.zeros(0), *program.params])
         consts = flat(program.consts, np.float64, membrane.n_consts, "consts")
+        membrane.n_multiples = len(program.multiples)
+        multiples = flat(program.multiples, np.float64, membrane.n_multiples, "multiples")
+        membrane.multiples = doubles(multiples)
         membrane.param_length, membrane.params = int32s(param_length), doubles(params)
         membrane.n_param_values, membrane.consts = params.size, doubles(consts)
         membrane.n_tables, membrane.tables = len(program.tables), tables
@@ -276,8 +281,8 @@ cdef class Kernel:
             tables[i].cubics = doubles(cubics)
         membrane.n_code, membrane.code = len(program.code), int32s(code)
         membrane.middle_state = whole(program.middle_state, "middle_state")
-        membrane.current_slot = whole(program.current_slot, "current_slot")
-        membrane.conductance_slot = whole(program.conductance_slot, "conductance_slot")
+        membrane.slope_slot = whole(program.slope_slot, "slope_slot")
+        membrane.offset_slot = whole(program.offset_slot, "offset_slot")
         membrane.n_terms, membrane.terms = terms.size // 5, int32s(terms)
         membrane.n_ions, membrane.ions = ions.size // 2, int32s(ions)
         membrane.n_factors, membrane.factors = factors.size // 2, int32s(factors)

@@ -256,6 +256,10 @@ class Markov:
             raise MembraneError(f"scheme {self.name!r}: a rate is not finite")
         if np.any(a[..., ~np.eye(n, dtype=bool)] < 0.0):
             raise MembraneError(f"scheme {self.name!r}: a rate is negative")
+        p = _steady_occupancies(np.swapaxes(a, -1, -2))
+        if p is not None:
+            return p
+        # From some state there is no way back to the first: solve for the others, less exactly.
         a[..., -1, :] = 1.0  # in place of one equation, which the others imply: the sum
         right = np.zeros((*v.shape, n, 1))
         right[..., -1, 0] = 1.0
@@ -276,6 +280,27 @@ class Markov:
             if weight:
                 total = total + weight * occupancy
         return total
+
+
+def _steady_occupancies(q: np.ndarray) -> np.ndarray | None:
+    """Occupancies (states, ...) that rates q[..., from, to] leave as they are; None if unsure.
+
+    States are taken out one by one, without a subtraction, so each occupancy is right to
+    round-off however far rates are apart: W. K. Grassmann, M. I. Taksar, D. P. Heyman, Oper.
+    Res. 33, 1107-1116 (1985), doi:10.1287/opre.33.5.1107.
+    """
+    q, n = q.copy(), q.shape[-1]
+    for k in range(n - 1, 0, -1):
+        left = q[..., k, :k].sum(axis=-1)
+        if not np.all(left > 0.0):
+            return None
+        q[..., :k, k] /= left[..., None]
+        q[..., :k, :k] += q[..., :k, k, None] * q[..., k, None, :k]
+    p = [np.ones(q.shape[:-2])]
+    for k in range(1, n):
+        p.append(sum((p[i] * q[..., i, k] for i in range(k)), np.zeros(q.shape[:-2])))
+    found = np.stack(p)
+    return np.asarray(found / found.sum(axis=0))
 
 
 @dataclass(frozen=True)

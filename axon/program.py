@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from axon.rates import resolve
 from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
 from axon.trace import Instruction, Recorder, Symbol
 
-# Slots are numbered: potential, time step, states, parameters, constants, temporaries.
+# Slots are numbered: potential, time step, states, parameters, constants, multiples of the time
+# step, temporaries.
 V_SLOT, DT_SLOT, FIRST_STATE = 0, 1, 2
 
 V_MIDDLE = "v:middle"
@@ -36,30 +37,35 @@ class Program:
         Parameters, each with one value or one per compartment.
     param_names : tuple of str
     consts : array
+    multiples : array
+        Of the time step.
     n_temps : int
     tables : tuple of Table
         Gates, and parts of expressions, that depend on the potential alone.
     code : tuple of (operation, destination, operand, operand, operand)
     middle_state : int
         State in which the kernel leaves V half a step ago, or -1.
-    current_slot, conductance_slot : int
-        Where the program leaves mA/cm² and S/cm²; -1 when it has no current of its own.
+    slope_slot, offset_slot : int
+        Where the program leaves S/cm² and mA/cm² of its own current, slope v - offset; -1 when
+        it has none besides those of `ions`.
     terms : tuple of (gbar slot, reversal slot, ((state slot, power), ...), ion)
         Ohmic currents; those of one ion follow one another, -1 is none in particular.
     ions : tuple of (state, state)
-        Where the currents of each ion are left, as slope v - offset.
+        Where the program leaves slope and offset of each ion's current, and the ohmic terms of
+        this ion are added.
     """
 
     states: tuple[str, ...]
     params: tuple[np.ndarray, ...]
     param_names: tuple[str, ...]
     consts: np.ndarray
+    multiples: np.ndarray
     n_temps: int
     tables: tuple[Table, ...]
     code: tuple[Instruction, ...]
     middle_state: int
-    current_slot: int
-    conductance_slot: int
+    slope_slot: int
+    offset_slot: int
     terms: tuple[Term, ...]
     ions: tuple[tuple[int, int], ...]
 
@@ -188,7 +194,8 @@ class _Lowering:
         self.slot = {name: FIRST_STATE + i for i, name in enumerate(self.states)}
         self.moved = list(membrane.initial_concentrations)
         self.params: dict[str, np.ndarray] = {}
-        self.v, self.time_step = self.recorder.input("v"), self.recorder.input("dt")
+        self.multiples: dict[str, float] = {}
+        self.v = self.recorder.input("v")
         self.warmth: Any = float(celsius[0])
         if celsius.size > 1:
             self.warmth = self.recorder.input("celsius")
@@ -203,6 +210,13 @@ class _Lowering:
     def state(self, name: str) -> Symbol:
         """A state as a symbol."""
         return self.recorder.input(name)
+
+    def in_a_step(self, rate: Any) -> Symbol:
+        """The time step times a rate, its constant factor taken into the time step."""
+        factor, rest = self.recorder.factored(rate)
+        name = f"dt {factor!r}"
+        self.multiples[name] = factor
+        return rest * self.recorder.input(name)
 
     def quantities(self, concentrations: Mapping[str, Any]) -> dict[str, Any]:
         """What functions may ask for, with these concentrations."""
@@ -236,22 +250,24 @@ class _Lowering:
                 for name, value in self.per_current.items()
             }
             for name, rate in self.membrane.pool_rates(currents, old, gains).items():
-                rate = self.recorder.symbol(rate)
-                step = self.time_step * (1.5 * rate - 0.5 * self.state(f"{name}:rate"))
-                results[name] = old[name] + step
-                results[f"{name}:rate"] = rate
-                mean[name] = old[name] + 0.5 * step
+                before = old[name] - self.in_a_step(0.5 * self.state(f"{name}:rate"))
+                results[name] = before + self.in_a_step(1.5 * rate)
+                results[f"{name}:rate"] = self.recorder.symbol(rate)
+                mean[name] = 0.5 * (old[name] + results[name])
         seen = self.quantities(mean)
         for channel, gate in self.membrane.gates:
             name = f"{channel.name}.{gate.name}"
             if isinstance(gate, Markov):
                 occupancies = [self.state(f"{name}.{state}") for state in gate.states]
-                moved = _moved_scheme(self.time_step, gate.matrix(seen), occupancies)
+                moved = _moved_scheme(gate.matrix(seen), occupancies, self.in_a_step)
                 for state, value in zip(gate.states, moved, strict=True):
                     results[f"{name}.{state}"] = self.recorder.symbol(value)
             elif not gate.instantaneous and self.slot[name] - FIRST_STATE not in tabulated:
                 self.refuse_what_a_table_would(gate)
-                results[name] = _moved_gate(self.time_step, gate.kinetics(seen), self.state(name))
+                inf, rate = gate.kinetics(seen)
+                # The exact solution for frozen rates, x + (1 - exp(-dt/tau)) (inf - x).
+                x = self.state(name)
+                results[name] = x + np.expm1(self.in_a_step(-rate)) * (x - inf)
         return results
 
     def refuse_what_a_table_would(self, gate: Gate) -> None:
@@ -262,8 +278,8 @@ class _Lowering:
 
     def after(
         self,
-    ) -> tuple[dict[str, Symbol], list[tuple[Symbol, Symbol, Any, int]], tuple[Symbol, Symbol]]:
-        """Currents of pooled ions by state, ohmic terms, and the rest's slope and offset."""
+    ) -> tuple[dict[str, Symbol], list[tuple[Symbol, Symbol, Any, int]], list[Symbol]]:
+        """Currents of pooled ions by state, ohmic terms, and the rest's slope and offset if any."""
         seen = self.quantities({name: self.state(name) for name in self.moved})
         pooled = list(_pooled(self.membrane))
         zero = self.recorder.symbol(0.0)
@@ -277,9 +293,7 @@ class _Lowering:
 
         def add_all(currents: Mapping[str | None, Any]) -> None:
             for ion, current in currents.items():
-                current = self.recorder.symbol(current)
-                slope = self.recorder.derivative(current, self.v)
-                add(ion, slope, slope * self.v - current)
+                add(ion, *self.recorder.tangent(self.recorder.symbol(current), self.v))
 
         for channel in self.membrane.channels:
             gbar = self.parameter(f"{channel.name}:gbar", channel.conductance(self.x, self.celsius))
@@ -300,20 +314,16 @@ class _Lowering:
                 number = pooled.index(carrier) if carrier in pooled else -1
                 terms.append((gbar, e, factors, number))
                 continue
-            g = gbar * self.opening(channel, seen)
-            if self.recorder.derivative(g, self.v) is zero:
-                add(carrier, g, g * e)
-            else:
-                add_all({carrier: g * (self.v - e)})
+            add_all({carrier: gbar * self.opening(channel, seen) * (self.v - e)})
         for pump in self.membrane.pumps:
             factor = self.parameter(f"{pump.name}:density", pump.factor(self.x))
             add_all(pump.currents(factor, seen))
         results: dict[str, Symbol] = {}
         for ion in pooled:
-            results[f"i{ion}:slope"] = slopes.get(ion, zero)
-            results[f"i{ion}:offset"] = offsets.get(ion, zero)
-        totals = sum(slopes.values(), zero), sum(offsets.values(), zero)
-        return results, sorted(terms, key=lambda term: term[3]), totals
+            results[f"i{ion}:slope"] = slopes.pop(ion, zero)
+            results[f"i{ion}:offset"] = offsets.pop(ion, zero)
+        own = [sum(slopes.values(), zero), sum(offsets.values(), zero)] if slopes else []
+        return results, terms, own
 
     def opening(self, channel: Channel, seen: Mapping[str, Any]) -> Any:
         """How far a channel is open."""
@@ -352,32 +362,39 @@ class _Lowering:
                 fit = fit_gate(gate, fixed, self.dt)
                 if fit is not None:
                     gates.append((self.slot[f"{channel.name}.{gate.name}"] - FIRST_STATE, fit))
-        after, terms, (slope, offset) = self.after()
+        after, terms, own = self.after()
         before = self.before({state for state, _ in gates})
         if self.celsius.size > 1:
             self.params["celsius"] = self.celsius
 
         first_param = FIRST_STATE + len(self.states)
-        inputs = {"v": V_SLOT, "dt": DT_SLOT} | self.slot
+        inputs = {"v": V_SLOT} | self.slot
         inputs |= {name: first_param + i for i, name in enumerate(self.params)}
-        own = [] if slope.value == 0.0 and offset.value == 0.0 else [slope * self.v - offset, slope]
-        reversals = [e for _, e, _, _ in terms if e.op != "INPUT"]
-        first_const = first_param + len(self.params)
-        wanted = [*before.values(), *after.values(), *own, *reversals]
+        reversals = [e for _, e, _, _ in terms]
+        final = self.recorder.distributed([*before.values(), *after.values(), *own, *reversals])
+        before = {name: final[node] for name, node in before.items()}
+        after = {name: final[node] for name, node in after.items()}
+        kept = [final[node] for node in (*own, *reversals)]
+        wanted = [*before.values(), *after.values(), *kept]
         values = {}
         for node in self.recorder.of_one_input(wanted, self.v):
             fit = fit_value(lambda v, node=node: self.recorder.evaluate(node, {"v": v}))  # type: ignore[misc]
             if fit is not None:
                 values[node] = fit
         consts = self.recorder.constants(wanted, values)
-        slots = {node: first_const + i for i, node in enumerate([*consts, *values])}
-        first_temp = first_const + len(slots)
+        first_const = first_param + len(self.params)
+        first_multiple = first_const + len(consts)
+        inputs |= {name: first_multiple + i for i, name in enumerate(self.multiples)}
+        first_value = first_multiple + len(self.multiples)
+        slots = {node: first_const + i for i, node in enumerate(consts)}
+        slots |= {node: first_value + i for i, node in enumerate(values)}
+        first_temp = first_value + len(values)
         code_before, temps_before, _ = self.recorder.emit(
             {self.slot[name]: node for name, node in before.items()}, [], inputs, slots, first_temp
         )
         code_after, temps_after, placed = self.recorder.emit(
             {self.slot[name]: node for name, node in after.items()},
-            [*own, *reversals],
+            kept,
             inputs,
             slots,
             first_temp,
@@ -387,19 +404,15 @@ class _Lowering:
             params=tuple(self.params.values()),
             param_names=tuple(self.params),
             consts=np.array([node.value for node in consts], dtype=np.float64),
+            multiples=np.array(list(self.multiples.values()), dtype=np.float64),
             n_temps=len(values) + max(temps_before, temps_after),
             tables=build_tables(gates, [(slots[node], fit) for node, fit in values.items()]),
             code=(*code_before, *code_after),
             middle_state=self.slot[V_MIDDLE] - FIRST_STATE if self.moved else -1,
-            current_slot=placed[own[0]] if own else -1,
-            conductance_slot=placed[own[1]] if own else -1,
+            slope_slot=placed[final[own[0]]] if own else -1,
+            offset_slot=placed[final[own[1]]] if own else -1,
             terms=tuple(
-                (
-                    inputs[gbar.args[0]],
-                    inputs[e.args[0]] if e.op == "INPUT" else placed[e],
-                    factors,
-                    ion,
-                )
+                (inputs[gbar.args[0]], placed[final[e]], factors, ion)
                 for gbar, e, factors, ion in terms
             ),
             ions=tuple(
@@ -412,13 +425,9 @@ class _Lowering:
         )
 
 
-def _moved_gate(dt: Symbol, kinetics: tuple[Any, Any], x: Symbol) -> Symbol:
-    """x + (1 - exp(-dt/tau)) (inf - x), the gate's exact solution for frozen rates."""
-    inf, rate = kinetics
-    return x.recorder.node("FMA", -np.expm1(-dt * rate), inf - x, x)
-
-
-def _moved_scheme(dt: Symbol, a: list[list[Any]], p: list[Symbol]) -> list[Any]:
+def _moved_scheme(
+    a: list[list[Any]], p: list[Symbol], in_a_step: Callable[[Any], Any]
+) -> list[Any]:
     """Occupancies one step later, dp/dt = A p with A frozen: order 2, and strongly damped.
 
     Two stages with one matrix: R. Alexander, SIAM J. Numer. Anal. 14, 1006-1021 (1977),
@@ -427,11 +436,14 @@ def _moved_scheme(dt: Symbol, a: list[list[Any]], p: list[Symbol]) -> list[Any]:
     """
     gamma = 1.0 - np.sqrt(0.5)
     n = len(p)
-    matrix = [
-        [(1.0 if i == j else 0.0) - gamma * dt * a[i][j] if not _is_zero(a[i][j]) else
-         (1.0 if i == j else 0.0) for j in range(n)]
-        for i in range(n)
-    ]  # fmt: skip
+    matrix: list[list[Any]] = [[0.0] * n for _ in p]
+    for j in range(n):
+        matrix[j][j] = 1.0
+        for i in range(n):
+            if i != j and not _is_zero(a[i][j]):
+                moved = in_a_step(gamma * a[i][j])
+                matrix[i][j] = -moved
+                matrix[j][j] = matrix[j][j] + moved
     factors = [[0.0] * n for _ in range(n)]
     for k in range(n):  # diagonally dominant by columns: no pivots needed
         for i in range(k + 1, n):

@@ -23,7 +23,7 @@ def _exprel(x: Any) -> Any:
     return np.where(x == 0.0, 1.0, safe / np.expm1(safe))
 
 
-# What each operation means, on numbers and arrays.
+# What each operation means, on numbers and arrays; fused ones come into being when code is emitted.
 _MEANING: dict[str, Callable[..., Any]] = {
     "NEG": np.negative,
     "ABS": np.abs,
@@ -42,7 +42,6 @@ _MEANING: dict[str, Callable[..., Any]] = {
     "LT": lambda x, y: np.where(np.less(x, y), 1.0, 0.0),
     "LE": lambda x, y: np.where(np.less_equal(x, y), 1.0, 0.0),
     "EQ": lambda x, y: np.where(np.equal(x, y), 1.0, 0.0),
-    "FMA": lambda x, y, z: x * y + z,
     "SELECT": lambda x, y, z: np.where(np.not_equal(x, 0.0), y, z),
 }
 
@@ -96,18 +95,19 @@ _COMPOSED: dict[Any, Callable[..., Symbol]] = {
 
 
 def _power(x: Symbol, y: Symbol) -> Symbol:
-    """x ** y: whole exponents by multiplication, others through the logarithm."""
+    """x ** y: whole exponents and halves by multiplication, others through the logarithm."""
     node, exponent = x.recorder.node, y.value
-    if exponent is None or exponent != int(exponent) or abs(exponent) > 64:
-        return node("SQRT", x) if exponent == 0.5 else node("EXP", y * node("LOG", x))
+    if exponent is None or 2 * exponent != int(2 * exponent) or abs(exponent) > 64:
+        return node("EXP", y * node("LOG", x))
     if exponent < 0:
         return 1.0 / _power(x, x.recorder.symbol(-exponent))
+    whole = int(exponent)
     result = x.recorder.symbol(1.0)
-    for bit in bin(int(exponent))[2:]:
+    for bit in bin(whole)[2:]:
         result = result * result
         if bit == "1":
             result = result * x
-    return result
+    return result if whole == exponent else result * node("SQRT", x)
 
 
 def _true(x: Symbol) -> Symbol:
@@ -137,7 +137,6 @@ _PARTIALS: dict[str, tuple[Callable[[Any], Any], ...]] = {
     "SUB": (lambda y: 1.0, lambda y: -1.0),
     "MUL": (lambda y: y.args[1], lambda y: y.args[0]),
     "DIV": (lambda y: 1.0 / y.args[1], lambda y: -y / y.args[1]),
-    "FMA": (lambda y: y.args[1], lambda y: y.args[0], lambda y: 1.0),
 }
 
 
@@ -274,6 +273,15 @@ class Recorder:
         """A value that is known when the program runs."""
         return self._intern("INPUT", (name,))
 
+    def factored(self, value: Any) -> tuple[float, Symbol]:
+        """A constant, and what it is to be multiplied by to give `value`."""
+        node = self.symbol(value)
+        if node.value is not None:
+            return node.value, self.symbol(1.0)
+        if node.op == "NEG":
+            return -1.0, node.args[0]
+        return (node.args[1].value, node.args[0]) if _has_factor(node) else (1.0, node)
+
     def symbol(self, value: Any) -> Symbol:
         """`value` as a symbol; numbers become constants."""
         if isinstance(value, Symbol):
@@ -310,41 +318,102 @@ class Recorder:
         return self._nodes[key]
 
     def _simplify(self, op: str, args: list[Symbol]) -> Symbol | None:
-        values = [arg.value for arg in args]
-        if op == "ADD" and 0.0 in values:
-            return args[1 - values.index(0.0)]
-        if op == "SUB" and values[1] == 0.0:
-            return args[0]
-        if op == "MUL" and 1.0 in values:
-            return args[1 - values.index(1.0)]
-        if op == "MUL" and -1.0 in values:
-            return self.node("NEG", args[1 - values.index(-1.0)])
-        if op == "DIV" and values[1] == 1.0:
-            return args[0]
-        if op == "NEG" and args[0].op == "MUL" and args[0].args[1].value is not None:
-            product: Symbol = args[0].args[0] * -args[0].args[1].value
-            return product
-        if op == "NEG" and args[0].op == "NEG":
-            inner: Symbol = args[0].args[0]
-            return inner
-        # 1 - exp(u) and exp(u) - 1 lose all digits near u = 0; expm1 does not.
-        if op == "SUB" and values[0] == 1.0 and args[1].op == "EXP":
-            return self.node("NEG", self.node("EXPM1", args[1].args[0]))
-        if op == "SUB" and values[1] == 1.0 and args[0].op == "EXP":
-            return self.node("EXPM1", args[0].args[0])
-        if op == "ADD" and -1.0 in values and args[1 - values.index(-1.0)].op == "EXP":
-            return self.node("EXPM1", args[1 - values.index(-1.0)].args[0])
-        # c u / (exp(u) - 1), the singular rate, is c exprel(u): 1 at u = 0 instead of 0/0.
-        if op == "DIV":
-            sign, below = 1.0, args[1]
-            if below.op == "NEG":
-                sign, below = -1.0, below.args[0]
-            if below.op == "EXPM1":
-                ratio = _proportion(args[0], below.args[0])
-                if ratio is not None:
-                    return self.node("MUL", sign * ratio, self.node("EXPREL", below.args[0]))
-            return self._quotient(*args)
+        """An equal expression of fewer operations, if there is one.
+
+        Constant factors and terms move outwards, where they meet others or become part of a
+        multiply-add; so do signs.
+        """
+        rules: dict[str, Callable[..., Any]] = {
+            "ADD": self._sum,
+            "SUB": self._difference,
+            "MUL": self._product,
+            "DIV": self._ratio,
+            "NEG": self._negative,
+        }
+        simpler: Symbol | None = rules[op](*args) if op in rules else None
+        return simpler
+
+    def _sum(self, x: Symbol, y: Symbol) -> Any:
+        if x.value is not None:
+            x, y = y, x
+        if y.value == 0.0:
+            return x
+        if y.value == -1.0 and x.op == "EXP":  # exp(u) - 1 loses all digits near 0
+            return self.node("EXPM1", x.args[0])
+        if y.value is not None:
+            if _has_term(x):
+                return x.args[0] + (x.args[1].value + y.value)
+            return (x.args[0].value + y.value) - x.args[1] if _from_constant(x) else None
+        for one, other in ((x, y), (y, x)):
+            if one.op == "NEG":
+                return other - one.args[0]
+            if _has_term(one):
+                return (one.args[0] + other) + one.args[1]
+            if _from_constant(one):
+                return (other - one.args[1]) + one.args[0]
         return None
+
+    def _difference(self, x: Symbol, y: Symbol) -> Any:
+        if x.value == 0.0:
+            return -y
+        if x.value == 1.0 and y.op == "EXP":
+            return -self.node("EXPM1", y.args[0])
+        if y.value is not None:
+            return x + -y.value
+        if y.op == "NEG":
+            return x + y.args[0]
+        if x.op == "NEG":
+            return -(x.args[0] + y)
+        if _has_term(y):
+            return (x - y.args[0]) + -y.args[1].value
+        if _from_constant(y):
+            return (x + y.args[1]) + -y.args[0].value
+        if _has_term(x):
+            return (x.args[0] - y) + x.args[1]
+        if _from_constant(x):
+            return x.args[0] - (x.args[1] + y)
+        opposite = self._nodes.get(("SUB", y, x))
+        return None if opposite is None else -opposite
+
+    def _product(self, x: Symbol, y: Symbol) -> Any:
+        if x.value is not None:
+            x, y = y, x
+        factor = y.value
+        if factor == 1.0:
+            return x
+        if factor == -1.0:
+            return -x
+        if factor is not None:
+            if x.op == "NEG":
+                return x.args[0] * -factor
+            if _has_factor(x):
+                return x.args[0] * (x.args[1].value * factor)
+            return None
+        for one, other in ((x, y), (y, x)):
+            if one.op == "NEG":
+                return -(one.args[0] * other)
+            if _has_factor(one):
+                return (one.args[0] * other) * one.args[1]
+        return None
+
+    def _ratio(self, above: Symbol, below: Symbol) -> Any:
+        if below.op == "NEG":
+            return -(above / below.args[0])
+        if below.value == 1.0:
+            return above
+        # c u / (exp(u) - 1), the singular rate, is c exprel(u): 1 at u = 0 instead of 0/0.
+        if below.op == "EXPM1":
+            ratio = _proportion(above, below.args[0])
+            if ratio is not None:
+                return ratio * self.node("EXPREL", below.args[0])
+        return self._quotient(above, below)
+
+    def _negative(self, x: Symbol) -> Any:
+        if x.op == "NEG":
+            return x.args[0]
+        if _has_factor(x):
+            return x.args[0] * -x.args[1].value
+        return self._nodes.get(("SUB", x.args[1], x.args[0])) if x.op == "SUB" else None
 
     def _quotient(self, above: Symbol, below: Symbol) -> Symbol | None:
         """above / below by a reciprocal, which all quotients of one divisor share.
@@ -360,6 +429,35 @@ class Recorder:
         if above.value == 1.0:
             return None
         return above * self.node("DIV", 1.0, below)
+
+    def tangent(self, of: Symbol, by: Symbol) -> tuple[Symbol, Symbol]:
+        """Slope and offset: `of` is slope * by - offset, and grows with `by` by the slope.
+
+        Where `of` is linear, the offset does not depend on `by`.
+        """
+        zero = self.symbol(0.0)
+        lines: dict[Symbol, tuple[Symbol, Symbol]] = {}
+        for node in self._order([of]):
+            args = () if node.op in ("INPUT", "CONST") else node.args
+            of_args = [lines[arg] for arg in args]
+            bent = [arg for arg in args if lines[arg][0] is not zero]
+            if node is by:
+                lines[node] = self.symbol(1.0), zero
+            elif not bent:
+                lines[node] = zero, -node
+            elif node.op in ("ADD", "SUB"):
+                (s0, o0), (s1, o1) = of_args
+                lines[node] = (s0 + s1, o0 + o1) if node.op == "ADD" else (s0 - s1, o0 - o1)
+            elif node.op == "NEG":
+                lines[node] = -of_args[0][0], -of_args[0][1]
+            elif node.op == "MUL" and len(bent) == 1:
+                other = args[1] if bent[0] is args[0] else args[0]
+                slope, offset = lines[bent[0]]
+                lines[node] = other * slope, other * offset
+            else:
+                slope = self.derivative(node, by)
+                lines[node] = slope, slope * by - node
+        return lines[of]
 
     def derivative(self, of: Symbol, by: Symbol) -> Symbol:
         """d of / d by, as an expression.
@@ -399,6 +497,35 @@ class Recorder:
                     part = np.where(slope == 0.0, 0.0, part)
                 sum_ = sum_ + part
         return sum_
+
+    def distributed(self, results: Sequence[Symbol]) -> dict[Symbol, Symbol]:
+        """New expressions for results, constant factors multiplied into sums only they read.
+
+        (x + a) b is x b + a b, one multiply-add with a constant a b.
+        """
+        order = self._order(list(results))
+        readers = dict.fromkeys(order, 0)
+        for node in order:
+            if node.op not in ("INPUT", "CONST"):
+                for arg in node.args:
+                    readers[arg] += 1
+        for result in results:
+            readers[result] += 1
+        new: dict[Symbol, Symbol] = {}
+        for node in order:
+            if node.op in ("INPUT", "CONST"):
+                new[node] = node
+                continue
+            args = [new[arg] for arg in node.args]
+            new[node] = self.node(node.op, *args)
+            factor = -1.0 if node.op == "NEG" else node.args[1].value if _has_factor(node) else None
+            if factor is not None and readers[node.args[0]] == 1:
+                inner: Any = args[0]
+                if _has_term(inner):
+                    new[node] = inner.args[0] * factor + inner.args[1].value * factor
+                elif _from_constant(inner):
+                    new[node] = inner.args[0].value * factor - inner.args[1] * factor
+        return {result: new[result] for result in results}
 
     def constants(self, results: Iterable[Symbol], known: Container[Symbol]) -> list[Symbol]:
         """The constants that results need, but for what is known."""
@@ -450,10 +577,10 @@ class Recorder:
         Parameters
         ----------
         results : mapping
-            Destination slot to symbol; destinations are written last, when all that is
-            read has been read.
+            Destination slot to symbol; a destination is written when all that is read of it
+            has been read.
         kept : sequence of Symbol
-            More results, which stay in temporaries that no instruction overwrites.
+            More results, which stay where no instruction overwrites them.
         inputs : mapping
             Slot of every input by name.
         known : mapping
@@ -473,6 +600,7 @@ class Recorder:
             for node in order
             if node in known or node.op == "INPUT"
         }
+        here = {slot: node for node, slot in slots.items() if node.op == "INPUT"}
         order = [node for node in order if node not in slots]
         readers: dict[Symbol, int] = dict.fromkeys([*order, *slots], 0)
         for node in order:
@@ -481,7 +609,10 @@ class Recorder:
         for result in wanted:
             readers[result] += 1  # stays alive to the end
         fused = _fused(order, readers)
-        absorbed = set(fused.values())
+        absorbed = {product for _, product, _ in fused.values()}
+        destinations: dict[Symbol, int] = {}
+        for slot, result in results.items():
+            destinations.setdefault(result, slot)
 
         code: list[Instruction] = []
         free: list[int] = []
@@ -491,14 +622,18 @@ class Recorder:
                 continue  # done by the sum that it is part of
             op, args = node.op, node.args
             if node in fused:
-                product = fused[node]
-                op, args = "FMA", (*product.args, args[1] if args[0] is product else args[0])
+                op, product, other = fused[node]
+                args = (*product.args, other)
             operands = [slots[arg] for arg in args]
             for arg in args:
                 readers[arg] -= 1
                 if readers[arg] == 0 and slots[arg] >= first_temp:
                     free.append(slots[arg])
-            if free:
+            destination = destinations.get(node)
+            before = None if destination is None else here.get(destination)
+            if destination is not None and (before is None or readers[before] == 0):
+                slots[node] = destination  # nothing reads any more what was there
+            elif free:
                 slots[node] = free.pop()
             else:
                 slots[node] = first_temp + n_temps
@@ -506,16 +641,8 @@ class Recorder:
             padded = operands + [-1] * (3 - len(operands))
             code.append((op, slots[node], padded[0], padded[1], padded[2]))
         # What is handed on as it was goes first, before what it was is overwritten.
-        handed_on = [slot for slot, result in results.items() if result.op in ("INPUT", "CONST")]
-        for slot in handed_on:
-            code.append(("COPY", slot, slots[results[slot]], -1, -1))
-        for slot, result in results.items():
-            if slot in handed_on:
-                continue
-            alone = sum(other is result for other in results.values()) == 1
-            if not alone or not _redirected(
-                code, slots[result], slot, {slots[node] for node in kept}
-            ):
+        for slot, result in sorted(results.items(), key=lambda item: item[1].op != "INPUT"):
+            if slots[result] != slot:
                 code.append(("COPY", slot, slots[result], -1, -1))
         return code, n_temps, slots
 
@@ -538,37 +665,39 @@ class Recorder:
         return list(order)
 
 
-def _fused(order: Sequence[Symbol], readers: Mapping[Symbol, int]) -> dict[Symbol, Symbol]:
-    """Sums to the product in them that nothing else reads: both are one multiply-add."""
-    fused: dict[Symbol, Symbol] = {}
+def _fused(
+    order: Sequence[Symbol], readers: Mapping[Symbol, int]
+) -> dict[Symbol, tuple[str, Symbol, Symbol]]:
+    """Sums of a product that nothing else reads: operation, that product, and the other term."""
+    fused: dict[Symbol, tuple[str, Symbol, Symbol]] = {}
     computed = set(order)
+
+    def absorbs(node: Symbol) -> bool:
+        return node.op == "MUL" and readers[node] == 1 and node in computed
+
     for node in order:
-        if node.op == "ADD" and node.args[0] is not node.args[1]:
-            for arg in node.args:
-                if arg.op == "MUL" and readers[arg] == 1 and arg in computed:
-                    fused[node] = arg
-                    break
+        if node.op in ("ADD", "SUB") and node.args[0] is not node.args[1]:
+            left, right = node.args
+            if absorbs(left):
+                fused[node] = ("FMA" if node.op == "ADD" else "FMS", left, right)
+            elif absorbs(right):
+                fused[node] = ("FMA" if node.op == "ADD" else "FNMA", right, left)
     return fused
 
 
-def _redirected(code: list[Instruction], temp: int, slot: int, kept: Container[int]) -> bool:
-    """Let the instruction that computes a result write it where it belongs, if nothing minds.
+def _has_term(node: Symbol) -> bool:
+    """Whether it is something plus a constant."""
+    return node.op == "ADD" and node.args[1].value is not None
 
-    Nothing does if what was there is not read from then on, and what is computed only here.
-    """
-    writers = [i for i, (_, out, *_) in enumerate(code) if out == temp]
-    if not writers or temp in kept:
-        return False
-    last = writers[-1]
-    if any(slot in operands or out == slot for _, out, *operands in code[last + 1 :]):
-        return False
-    for i in range(last, len(code)):
-        op, out, *operands = code[i]
-        if i > last:
-            operands = [slot if operand == temp else operand for operand in operands]
-        a, b, c = operands
-        code[i] = (op, slot if i == last else out, a, b, c)
-    return True
+
+def _from_constant(node: Symbol) -> bool:
+    """Whether it is a constant less something."""
+    return node.op == "SUB" and node.args[0].value is not None
+
+
+def _has_factor(node: Symbol) -> bool:
+    """Whether it is something times a constant."""
+    return node.op == "MUL" and node.args[1].value is not None
 
 
 def _affine(node: Symbol) -> tuple[float, Symbol | None, float]:

@@ -64,7 +64,7 @@ int ax_isa_fused(int isa);
  *   0           V, mV                                  (read only)
  *   1           time step of this advance, ms          (read only)
  *   2 ...       the states                             (read and written)
- *   ...         parameters, constants                  (read only)
+ *   ...         parameters, constants, multiples of 1  (read only)
  *   ...         temporaries                            (written before they are read)
  *
  * The table of operations is the only place that lists them: X(NAME, operands).
@@ -74,7 +74,8 @@ int ax_isa_fused(int isa);
     X(EXPREL, 1) /* x / (exp(x) - 1), 1 at 0 */                                              \
     X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(MIN, 2) X(MAX, 2)                              \
     X(LT, 2) X(LE, 2) X(EQ, 2) /* 1 or 0 */                                                  \
-    X(FMA, 3) /* a b + c */ X(SELECT, 3) /* a is not 0 ? b : c */
+    X(FMA, 3) /* a b + c */ X(FMS, 3) /* a b - c */ X(FNMA, 3) /* c - a b */                 \
+    X(SELECT, 3) /* a is not 0 ? b : c */
 
 typedef enum {
 #define X(name, operands) AX_OP_##name,
@@ -111,6 +112,8 @@ typedef struct {
     const double *params;        /* all of them, one after the other */
     int64_t n_param_values;
     const double *consts; /* [n_consts] */
+    int32_t n_multiples;
+    const double *multiples; /* [n_multiples] of the time step */
 
     int32_t n_tables; /* at most AX_MAX_TABLES */
     const ax_table *tables;
@@ -119,13 +122,14 @@ typedef struct {
     int32_t n_code;
     const int32_t *code;                     /* [n_code][5] */
     int32_t middle_state; /* state that receives V(t + dt/2) of each step, or -1 */
-    int32_t current_slot, conductance_slot;  /* mA/cm2 and its derivative, S/cm2; or both -1 */
 
     /*
-     * Ohmic currents: gbar * prod(factor^power) * (V - reversal), added to the above. Those of
-     * an ion, which must follow one another, are added to two of its states besides, as
-     * slope V - offset.
+     * The membrane's current is a sum, each part of it slope V - offset (S/cm2, mA/cm2): what the
+     * program leaves in two slots, unless both are -1; what it leaves in two states for each
+     * ion; and ohmic currents, gbar * prod(factor^power) * (V - reversal). Those of an ion are
+     * added to its states too.
      */
+    int32_t slope_slot, offset_slot;
     int32_t n_terms, n_factors, n_ions;
     const int32_t *terms;   /* [n_terms][5] gbar, reversal, first factor, their number, ion or -1 */
     const int32_t *factors; /* [n_factors][2] slot, power (1 to 8) */

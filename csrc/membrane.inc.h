@@ -192,6 +192,8 @@ AX_INLINE void operate(int op, double *d, const double *a, int64_t sa, const dou
         AX_BINARY(LE, v8_select(v8_le(x, y), one, zero))
         AX_BINARY(EQ, v8_select(v8_eq(x, y), one, zero))
         AX_TERNARY(FMA, v8_fma(x, y, z))
+        AX_TERNARY(FMS, v8_fms(x, y, z))
+        AX_TERNARY(FNMA, v8_fnma(x, y, z))
         AX_TERNARY(SELECT, v8_select(v8_eq(x, zero), z, y))
     }
 }
@@ -254,43 +256,36 @@ AX_INLINE void add_terms(const ax_sim *self, const ax_group *group, int64_t in_b
     }
 }
 
-/*
- * i(V) = g V - d of `width` rows, summed in registers: what the program computed, if it has a
- * current, and the ohmic terms.
- */
+/* The membrane's current, i(V) = g V - d, of `width` rows, summed in registers. */
 AX_INLINE void linearise_rows(const ax_sim *self, int64_t row, int64_t in_block, const int width) {
     v8 g[AX_ROWS_TOGETHER], d[AX_ROWS_TOGETHER];
     for (int r = 0; r < width; r++) {
         g[r] = v8_set1(self->leak_conductance);
         d[r] = v8_set1(self->leak_drive);
     }
-    if (__builtin_expect(self->program.m.current_slot >= 0, 0)) {
+    if (__builtin_expect(self->program.m.slope_slot >= 0, 0)) {
         const ax_operand *own = self->ohmic;
-        const double *current = own[0].at + in_block * own[0].step;
-        const double *slope = own[1].at + in_block * own[1].step;
-        const double *v = self->v + (row + in_block) * AX_LANES;
+        const double *slope = own[0].at + in_block * own[0].step;
+        const double *offset = own[1].at + in_block * own[1].step;
         for (int r = 0; r < width; r++) {
-            const v8 steepness = v8_load(slope + r * own[1].step);
-            g[r] = v8_add(g[r], steepness);
-            d[r] = v8_add(d[r], v8_fms(steepness, v8_load(v + r * AX_LANES),
-                                       v8_load(current + r * own[0].step)));
+            g[r] = v8_add(g[r], v8_load(slope + r * own[0].step));
+            d[r] = v8_add(d[r], v8_load(offset + r * own[1].step));
         }
     }
-    for (const ax_group *group = self->groups; group < self->groups + self->n_groups; group++) {
-        if (__builtin_expect(group->slope == NULL, 1)) {
-            add_terms(self, group, in_block, g, d, width);
-            continue;
-        }
+    const ax_group *group = self->groups, *end = self->groups + self->n_groups;
+    add_terms(self, group, in_block, g, d, width);
+    for (group++; __builtin_expect(group < end, 0); group++) {
         v8 own_g[AX_ROWS_TOGETHER], own_d[AX_ROWS_TOGETHER];
-        for (int r = 0; r < width; r++)
-            own_g[r] = own_d[r] = v8_set1(0.0);
-        add_terms(self, group, in_block, own_g, own_d, width);
-        const int64_t at = (row + in_block) * AX_LANES;
+        double *slope = group->slope + (row + in_block) * AX_LANES;
+        double *offset = group->offset + (row + in_block) * AX_LANES;
         for (int r = 0; r < width; r++) {
-            double *slope = group->slope + at + r * AX_LANES;
-            double *offset = group->offset + at + r * AX_LANES;
-            v8_store(slope, v8_add(v8_load(slope), own_g[r]));
-            v8_store(offset, v8_add(v8_load(offset), own_d[r]));
+            own_g[r] = v8_load(slope + r * AX_LANES);
+            own_d[r] = v8_load(offset + r * AX_LANES);
+        }
+        add_terms(self, group, in_block, own_g, own_d, width);
+        for (int r = 0; r < width; r++) {
+            v8_store(slope + r * AX_LANES, own_g[r]);
+            v8_store(offset + r * AX_LANES, own_d[r]);
             g[r] = v8_add(g[r], own_g[r]);
             d[r] = v8_add(d[r], own_d[r]);
         }

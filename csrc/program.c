@@ -27,7 +27,8 @@ static int in_range(int32_t x, int32_t low, int32_t high) { return x >= low && x
 
 static int check_counts(const ax_membrane *m, int64_t n) {
     const int32_t counts[] = {m->n_states, m->n_params, m->n_consts, m->n_temps,
-                              m->n_code,   m->n_terms,  m->n_factors, m->n_ions};
+                              m->n_code,   m->n_terms,  m->n_factors, m->n_ions,
+                              m->n_multiples};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (!in_range(counts[i], 0, AX_COUNT_LIMIT))
             return AX_ERR_PROGRAM;
@@ -99,9 +100,9 @@ static int check_code(ax_program *self, char *written) {
         if (to_temp)
             written[out - self->first_temp] = 1;
     }
-    if (m->current_slot != -1 || m->conductance_slot != -1)
-        if (!check_read(self, written, m->current_slot) ||
-            !check_read(self, written, m->conductance_slot))
+    if (m->slope_slot != -1 || m->offset_slot != -1)
+        if (!check_read(self, written, m->slope_slot) ||
+            !check_read(self, written, m->offset_slot))
             return AX_ERR_PROGRAM;
     self->n_ohmic = 2;
     for (int32_t i = 0; i < 2 * m->n_ions; i++)
@@ -156,7 +157,8 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
     self->first_state = 2;
     self->first_param = self->first_state + m->n_states;
     self->first_const = self->first_param + m->n_params;
-    self->first_temp = self->first_const + m->n_consts;
+    self->first_multiple = self->first_const + m->n_consts;
+    self->first_temp = self->first_multiple + m->n_multiples;
     self->n_slots = self->first_temp + m->n_temps;
 
     self->m = *m;
@@ -165,13 +167,14 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
     self->m.param_length = copy_of(m->param_length, m->n_params, sizeof *m->param_length);
     self->m.params = NULL; /* the simulation lays them out */
     self->m.consts = copy_of(m->consts, m->n_consts, sizeof *m->consts);
+    self->m.multiples = copy_of(m->multiples, m->n_multiples, sizeof *m->multiples);
     self->m.code = copy_of(m->code, m->n_code * (int64_t)5, sizeof *m->code);
     self->m.terms = copy_of(m->terms, m->n_terms * (int64_t)5, sizeof *m->terms);
     self->m.ions = copy_of(m->ions, m->n_ions * (int64_t)2, sizeof *m->ions);
     self->m.factors = copy_of(m->factors, m->n_factors * (int64_t)2, sizeof *m->factors);
     char *written = ax_alloc(m->n_temps, 1);
-    if (!self->m.param_length || !self->m.consts || !self->m.code ||
-        !self->m.terms || !self->m.factors || !self->m.ions || !written)
+    if (!self->m.param_length || !self->m.consts || !self->m.multiples ||
+        !self->m.code || !self->m.terms || !self->m.factors || !self->m.ions || !written)
         status = AX_ERR_MEMORY;
     self->v_inside = AX_V_LIMIT;
     for (int32_t i = 0; i < m->n_tables && status == AX_OK; i++) {
@@ -202,6 +205,7 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
 void ax_program_free(ax_program *self) {
     ax_release((void *)self->m.param_length);
     ax_release((void *)self->m.consts);
+    ax_release((void *)self->m.multiples);
     ax_release((void *)self->m.code);
     ax_release((void *)self->m.terms);
     ax_release((void *)self->m.factors);

@@ -62,7 +62,8 @@ typedef struct {
 /* A program that has been checked: every slot is in range, nothing is read before it is written. */
 typedef struct {
     ax_membrane m;      /* its pointers lie in memory of our own */
-    int32_t n_slots, first_state, first_param, first_const, first_temp;
+    int32_t n_slots, first_state, first_param, first_const, first_multiple,
+        first_temp;
     ax_lookup tables[AX_MAX_TABLES];
     double v_inside;    /* every |V| up to here lies inside all tables, and is no blow-up */
     int32_t n_ohmic;    /* operands of the membrane's current */
@@ -74,7 +75,7 @@ void ax_program_free(ax_program *self);
 
 typedef struct ax_kernel ax_kernel;
 
-/* Ohmic terms that follow one another, and the states that their sums are added to, or NULL. */
+/* Ohmic terms that follow one another, and the two states of their ion, or NULL. */
 typedef struct {
     int32_t begin, end; /* operands */
     double *slope, *offset;
@@ -136,11 +137,11 @@ struct ax_sim {
     double **operand;
     int32_t *operand_step;
     ax_instruction *code;
-    double *uniform; /* dt, scalar parameters, constants, temporaries */
+    double *uniform; /* dt, scalar parameters, constants, multiples of dt, temporaries */
     double *conductance, *drive; /* [block_rows * 8] of the block at work */
-    /* What the membrane's current is made of: the program's current and slope, if it has them;
+    /* What the membrane's current is made of: the program's own slope and offset, if it has them;
      * then of each ohmic term conductance, reversal and factors. Uniform leaks are summed here.
-     * Terms of one ion are a group. */
+     * Terms of one ion are a group, those of none in particular the first. */
     double leak_conductance, leak_drive;
     ax_operand *ohmic;
     int32_t n_ohmic;

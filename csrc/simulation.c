@@ -73,7 +73,7 @@ static void lay_out_cable(ax_sim *self, const ax_cable *cable) {
 static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
     ax_program *p = &self->program;
     const int64_t plane = self->plane;
-    int64_t arrays = 0, uniforms = 1 + p->m.n_consts;
+    int64_t arrays = 0, uniforms = 1 + p->m.n_consts + p->m.n_multiples;
     for (int32_t i = 0; i < p->m.n_params; i++) {
         if (p->m.param_length[i] == 1)
             uniforms++;
@@ -119,6 +119,10 @@ static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
         self->operand[p->first_const + i] = uniform;
         uniform += AX_LANES;
     }
+    for (int32_t i = 0; i < p->m.n_multiples; i++) {
+        self->operand[p->first_multiple + i] = uniform;
+        uniform += AX_LANES;
+    }
     for (int32_t i = 0; i < p->m.n_temps; i++) {
         self->operand[p->first_temp + i] = uniform;
         self->operand_step[p->first_temp + i] = AX_LANES;
@@ -157,37 +161,42 @@ static ax_operand locate(const ax_sim *self, int32_t slot, int32_t count) {
                         .count = count};
 }
 
+static ax_operand *lay_out_term(const ax_sim *self, const int32_t *term, ax_operand *to) {
+    const ax_membrane *m = &self->program.m;
+    *to++ = locate(self, term[0], term[3]);
+    *to++ = locate(self, term[1], 0);
+    for (int32_t f = term[2]; f < term[2] + term[3]; f++)
+        *to++ = locate(self, m->factors[2 * f], m->factors[2 * f + 1]);
+    return to;
+}
+
 static void lay_out_currents(ax_sim *self) {
     const ax_membrane *m = &self->program.m;
     ax_operand *to = self->ohmic;
-    if (m->current_slot >= 0) {
-        *to++ = locate(self, m->current_slot, 0);
-        *to++ = locate(self, m->conductance_slot, 0);
+    if (m->slope_slot >= 0) {
+        *to++ = locate(self, m->slope_slot, 0);
+        *to++ = locate(self, m->offset_slot, 0);
     }
-    int32_t ion = -2;
-    for (int32_t t = 0; t < m->n_terms; t++) {
-        const int32_t *term = m->terms + 5 * t;
-        const ax_operand gbar = locate(self, term[0], term[3]);
-        const ax_operand reversal = locate(self, term[1], 0);
-        if (term[4] != ion) {
-            ax_group *group = &self->groups[self->n_groups++];
-            ion = term[4];
-            group->begin = group->end = (int32_t)(to - self->ohmic);
-            if (ion >= 0) {
-                group->slope = self->states + m->ions[2 * ion] * self->plane;
-                group->offset = self->states + m->ions[2 * ion + 1] * self->plane;
+    for (int32_t ion = -1; ion < m->n_ions; ion++) {
+        ax_group *group = &self->groups[self->n_groups++];
+        group->begin = (int32_t)(to - self->ohmic);
+        if (ion >= 0) {
+            group->slope = self->states + m->ions[2 * ion] * self->plane;
+            group->offset = self->states + m->ions[2 * ion + 1] * self->plane;
+        }
+        for (int32_t t = 0; t < m->n_terms; t++) {
+            const int32_t *term = m->terms + 5 * t;
+            if (term[4] != ion)
+                continue;
+            const ax_operand gbar = locate(self, term[0], 0), reversal = locate(self, term[1], 0);
+            if (ion < 0 && term[3] == 0 && gbar.step == 0 && reversal.step == 0) {
+                self->leak_conductance += *gbar.origin;
+                self->leak_drive += *gbar.origin * *reversal.origin;
+            } else {
+                to = lay_out_term(self, term, to);
             }
         }
-        if (gbar.count == 0 && gbar.step == 0 && reversal.step == 0 && ion < 0) {
-            self->leak_conductance += *gbar.origin;
-            self->leak_drive += *gbar.origin * *reversal.origin;
-            continue;
-        }
-        *to++ = gbar;
-        *to++ = reversal;
-        for (int32_t f = term[2]; f < term[2] + term[3]; f++)
-            *to++ = locate(self, m->factors[2 * f], m->factors[2 * f + 1]);
-        self->groups[self->n_groups - 1].end = (int32_t)(to - self->ohmic);
+        group->end = (int32_t)(to - self->ohmic);
     }
     self->n_ohmic = (int32_t)(to - self->ohmic);
 }
@@ -243,7 +252,7 @@ static int allocate(ax_sim *self) {
     self->conductance = ax_alloc(block, sizeof(double));
     self->drive = ax_alloc(block, sizeof(double));
     self->ohmic = ax_alloc(self->program.n_ohmic, sizeof *self->ohmic);
-    self->groups = ax_alloc(self->program.m.n_terms, sizeof *self->groups);
+    self->groups = ax_alloc(1 + self->program.m.n_ions, sizeof *self->groups);
     self->recorded_slot = ax_alloc(self->n_recorded, sizeof *self->recorded_slot);
     if (!self->ohmic || !self->groups || !self->conductance || !self->drive || !self->recorded_slot)
         return AX_ERR_MEMORY;
@@ -441,20 +450,28 @@ static int look_closer(ax_sim *self) {
     return AX_OK;
 }
 
+static void set_time_step(ax_sim *self, double dt) {
+    const ax_program *p = &self->program;
+    for (int lane = 0; lane < AX_LANES; lane++) {
+        self->operand[1][lane] = dt;
+        for (int32_t i = 0; i < p->m.n_multiples; i++)
+            self->operand[p->first_multiple + i][lane] = p->m.multiples[i] * dt;
+    }
+}
+
 int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken) {
     *taken = 0;
     if (steps < 0)
         return AX_ERR_ARGUMENT;
     if (self->diverged_compartment >= 0)
         return AX_ERR_DIVERGED;
-    double *dt = self->operand[1];
     for (int64_t i = 0; i < steps; i++) {
         const int records = self->record_every > 0 && (self->step + 1) % self->record_every == 0;
         if ((records && drive->row_count >= drive->row_capacity) ||
             drive->spike_capacity - drive->spike_count < self->topology.n)
             return AX_STOP_FULL;
-        for (int lane = 0; lane < AX_LANES; lane++)
-            dt[lane] = self->step == 0 ? 0.5 * self->dt : self->dt;
+        if (self->step <= 1 || i == 0)
+            set_time_step(self, self->step == 0 ? 0.5 * self->dt : self->dt);
         inject(self, drive->current + i * self->sources.n_sources);
         self->inside = self->kernel->step(self, drive, drive->damped[i]);
         self->step++;

@@ -62,8 +62,8 @@ def warmer_downwards(n: int) -> Program:
 
 def every_operation(n: int) -> Program:
     """A leak with a state of its own that goes through every operation of the program."""
-    slots = {"v": 0, "dt": 1, "x": 2, "gbar": 3, "e": 4, "small": 5, "scale": 6}
-    temps = itertools.count(7)
+    slots = {"v": 0, "dt": 1, "x": 2, "gbar": 3, "e": 4, "small": 5, "scale": 6, "half": 7}
+    temps = itertools.count(8)
     code: list[tuple[str, int, int, int, int]] = []
 
     def do(op: str, *operands: int) -> int:
@@ -75,14 +75,14 @@ def every_operation(n: int) -> Program:
     u = do("MUL", v, slots["scale"])
     rate = do("ADD", do("EXP", u), do("EXPREL", do("NEG", u)))
     inf = do("DIV", do("EXP", u), rate)
-    factor = do("NEG", do("EXPM1", do("MUL", do("NEG", dt), rate)))
+    factor = do("NEG", do("EXPM1", do("FNMA", slots["half"], rate, do("FMS", dt, rate, rate))))
     wave = do("TANH", do("LOG", do("SQRT", do("ADD", do("ABS", u), slots["small"]))))
     near = do("SELECT", do("LT", v, e), wave, do("MIN", do("MAX", wave, x), inf))
     same = do("MUL", do("LE", v, v), do("EQ", e, e))
     moved = do("FMA", factor, do("SUB", inf, x), x)
     g = do("MUL", do("FMA", do("MUL", near, near), gbar, gbar), do("COPY", same))
     code.append(("COPY", x, moved, -1, -1))
-    current = do("MUL", g, do("SUB", v, e))
+    offset = do("MUL", g, e)
     assert {op for op, *_ in code} == set(OPERATIONS)
     gbar_values = np.linspace(1e-4, 3e-4, n)
     return Program(
@@ -90,12 +90,13 @@ def every_operation(n: int) -> Program:
         params=(gbar_values, np.array([-60.0])),
         param_names=("gbar", "e"),
         consts=np.array([0.125, 0.03]),
-        n_temps=next(temps) - 7,
+        multiples=np.array([0.5]),
+        n_temps=next(temps) - 8,
         tables=(),
         code=tuple(code),
         middle_state=-1,
-        current_slot=current,
-        conductance_slot=g,
+        slope_slot=g,
+        offset_slot=offset,
         terms=((gbar, e, ((x, 2),), -1),),
         ions=(),
     )
@@ -400,6 +401,9 @@ def test_plain_operations_are_exact(op: str, isa: str) -> None:
         assert same_bits(_kernel.apply(isa, op, *x), EXACT[op](*x))
 
 
+MULTIPLY_ADDS = ("FMA", "FMS", "FNMA")
+
+
 def fused(x: float, y: float, z: float) -> float:
     """x y + z rounded once."""
     if not np.isfinite(z) and np.isfinite(x) and np.isfinite(y):
@@ -428,10 +432,12 @@ def test_multiply_add_rounds_once_where_it_is_fused(isa: str) -> None:
         with np.errstate(all="ignore"):
             exact = a * b + c
     assert same_bits(_kernel.apply(isa, "FMA", a, b, c), exact)
+    assert same_bits(_kernel.apply(isa, "FMS", a, b, -c), exact)
+    assert same_bits(_kernel.apply(isa, "FNMA", -a, b, c), exact)
 
 
 def test_every_operation_is_tested() -> None:
-    assert {*ELEMENTARY, *EXACT, "FMA"} == set(OPERATIONS)
+    assert {*ELEMENTARY, *EXACT, *MULTIPLY_ADDS} == set(OPERATIONS)
 
 
 @two_fused
@@ -544,12 +550,13 @@ def test_current_of_the_program_is_as_good_as_an_ohmic_one(n: int, isa: str) -> 
         params=(x,),
         param_names=("x",),
         consts=np.array([1e-3, -65.0]),
+        multiples=np.zeros(0),
         n_temps=0,
         tables=(),
         code=(),
         middle_state=-1,
-        current_slot=-1,
-        conductance_slot=-1,
+        slope_slot=-1,
+        offset_slot=-1,
         terms=((3, 4, ((2, 1),), -1),),
         ions=(),
     )
@@ -557,11 +564,11 @@ def test_current_of_the_program_is_as_good_as_an_ohmic_one(n: int, isa: str) -> 
     conductance = ("MUL", 5, 3, 2, -1)
     programmed = replace(
         ohmic,
-        n_temps=3,
-        code=(conductance, ("SUB", 6, 0, 4, -1), ("MUL", 7, 5, 6, -1)),
+        n_temps=2,
+        code=(conductance, ("MUL", 6, 5, 4, -1)),
         middle_state=-1,
-        current_slot=7,
-        conductance_slot=5,
+        slope_slot=5,
+        offset_slot=6,
         terms=(),
         ions=(),
     )
@@ -600,12 +607,13 @@ def test_powers_of_a_gate(power: int, isa: str) -> None:
         params=(),
         param_names=(),
         consts=np.array([1e-3, -65.0]),
+        multiples=np.zeros(0),
         n_temps=0,
         tables=(),
         code=(),
         middle_state=-1,
-        current_slot=-1,
-        conductance_slot=-1,
+        slope_slot=-1,
+        offset_slot=-1,
         terms=((3, 4, ((2, power),), -1),),
         ions=(),
     )
@@ -1034,24 +1042,25 @@ def spoilt(array: np.ndarray, value: float) -> np.ndarray:
 
 
 # Slots of every_operation: v 0, dt 1, state 2, parameters 3 and 4, constants 5 and 6,
-# temporaries from 7 on.
-END = 7 + every_operation(9).n_temps
+# the multiple of the time step 7, temporaries from 8 on.
+END = 8 + every_operation(9).n_temps
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        coded(0, ("JUMP", 7, 0, 6, -1)),
-        coded(0, ("MUL", 7, 0, END, -1)),
-        coded(0, ("MUL", 7, -2, 6, -1)),
-        coded(0, ("MUL", 7, 8, 6, -1)),  # a temporary that nobody has written
-        coded(0, ("MUL", 7, 7, 6, -1)),
-        coded(0, ("MUL", 7, 0, -1, -1)),  # an operand too few
-        coded(0, ("MUL", 7, 0, 6, 6)),  # one too many
+        coded(0, ("JUMP", 8, 0, 6, -1)),
+        coded(0, ("MUL", 8, 0, END, -1)),
+        coded(0, ("MUL", 8, -2, 6, -1)),
+        coded(0, ("MUL", 8, 9, 6, -1)),  # a temporary that nobody has written
+        coded(0, ("MUL", 8, 8, 6, -1)),
+        coded(0, ("MUL", 8, 0, -1, -1)),  # an operand too few
+        coded(0, ("MUL", 8, 0, 6, 6)),  # one too many
         extended("MUL", 0, 0, 6, -1),  # potential, time step, parameters and constants
         extended("MUL", 1, 0, 6, -1),  # are read only
         extended("MUL", 3, 0, 6, -1),
         extended("MUL", 6, 0, 6, -1),
+        extended("MUL", 7, 0, 6, -1),  # and multiples of the time step, too
         extended("MUL", END, 0, 6, -1),
         extended("MUL", -1, 0, 6, -1),
         {"n_temps": every_operation(9).n_temps - 1},
@@ -1059,13 +1068,14 @@ END = 7 + every_operation(9).n_temps
         {"n_temps": 1 << 20},
         {"states": ()},
         {"consts": np.zeros(0)},
+        {"multiples": np.zeros(0)},
         {"params": ()},
         {"params": (np.ones(8), np.ones(1))},
         {"params": (np.ones(9), np.ones(0))},
-        {"current_slot": -1},
-        {"current_slot": END},
-        {"conductance_slot": -1},
-        {"conductance_slot": END},
+        {"slope_slot": -1},
+        {"slope_slot": END},
+        {"offset_slot": -1},
+        {"offset_slot": END},
         {"terms": ((END, 4, (), -1),)},
         {"terms": ((3, -1, (), -1),)},
         {"terms": ((3, 4, ((END, 1),), -1),)},
@@ -1100,16 +1110,16 @@ END = 7 + every_operation(9).n_temps
         looked_up(END),
         looked_up(6),  # a constant
         looked_up(-1),
-        looked_up(7, n_bins=1),
-        looked_up(7, cubics=np.full((1202, 1, 4, 8), np.nan)),
-        looked_up(7, cubics=np.zeros((1202, 1, 4, 7))),
-        {"tables": (looked_up(7)["tables"][0],) * 11},
+        looked_up(8, n_bins=1),
+        looked_up(8, cubics=np.full((1202, 1, 4, 8), np.nan)),
+        looked_up(8, cubics=np.zeros((1202, 1, 4, 7))),
+        {"tables": (looked_up(8)["tables"][0],) * 11},
     ],
     ids=lambda changes: ", ".join(changes) if len(changes) < 3 else "table",
 )
 def test_programs_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
     good = every_operation(9)
-    for fine in (extended("MUL", 7, 0, 6, -1), looked_up(7), {"tables": looked_up(7)["tables"] * 8},
+    for fine in (extended("MUL", 8, 0, 6, -1), looked_up(8), {"tables": looked_up(8)["tables"] * 8},
                  {"middle_state": 0}, {"ions": ((0, 0),)}):  # fmt: skip
         kernel(9, replace(good, **fine))
     with pytest.raises(MembraneError):
@@ -1122,7 +1132,7 @@ REALS = st.sampled_from([0.0, -1.0, np.nan, np.inf, -np.inf, 5e-324, 1e-300, 1e3
 KINDS = (
     "code", "op", "drop code", "repeat code", "swap code", "term", "factor", "drop factors",
     "many factors", "state", "drop state", "param size", "drop param", "drop const", "const",
-    "n_temps", "current_slot", "conductance_slot", "gate", "drop gate", "n_bins", "v_min",
+    "n_temps", "slope_slot", "offset_slot", "gate", "drop gate", "n_bins", "v_min",
     "v_step", "cubics", "cut table", "value", "drop value", "many tables", "middle_state", "ions",
     "drop ions", "ion",
 )  # fmt: skip
@@ -1144,7 +1154,7 @@ def mutated(p: Program, kind: str, i: int, j: int, integer: int, real: float) ->
     def tabled(**changes: Any) -> Program:
         return replace(p, tables=(*p.tables[:at], replace(table, **changes), *p.tables[at + 1 :]))
 
-    if kind in ("n_temps", "current_slot", "conductance_slot", "middle_state"):
+    if kind in ("n_temps", "slope_slot", "offset_slot", "middle_state"):
         return replace(p, **{kind: integer})
     if kind in ("v_min", "v_step", "n_bins"):
         return tabled(**{kind: integer if kind == "n_bins" else real})

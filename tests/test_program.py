@@ -56,7 +56,7 @@ def test_uniform_squid_is_tables_and_ohmic_terms() -> None:
     ]  # fmt: skip
     assert tabulated(p) == (0, 1, 2)
     assert (p.code, p.n_temps, p.consts.size) == ((), 0, 0)
-    assert (p.current_slot, p.conductance_slot) == (-1, -1)
+    assert (p.slope_slot, p.offset_slot) == (-1, -1)
     # slots: potential, time step, three states, then the parameters
     assert p.terms == ((5, 6, ((2, 3), (3, 1)), -1), (7, 8, ((4, 4),), -1), (9, 10, (), -1))
     assert (V_SLOT, DT_SLOT, FIRST_STATE) == (0, 1, 2)
@@ -154,7 +154,7 @@ def test_states_are_gates_concentrations_and_what_moves_these() -> None:
     assert p.middle_state == 13
     assert p.ions == ((9, 10), (11, 12))
     # Ohmic currents of pooled ions are added to theirs by the kernel, the others to none.
-    assert [ion for *_, ion in p.terms] == [-1, 0, 1]
+    assert [ion for *_, ion in p.terms] == [0, 1, -1]
     # What a pool gains is a number where it is one, a parameter where it varies.
     assert "nai:per_current" in p.param_names
     assert "cai:per_current" not in p.param_names

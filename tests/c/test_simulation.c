@@ -101,6 +101,7 @@ static void free_membrane(ax_membrane *m) {
     free((void *)m->param_length);
     free((void *)m->params);
     free((void *)m->consts);
+    free((void *)m->multiples);
     for (int32_t i = 0; i < m->n_tables; i++) {
         free((void *)m->tables[i].gate_state);
         free((void *)m->tables[i].value_slot);
@@ -131,10 +132,11 @@ static void set_params(ax_membrane *m, int32_t n_params, const int32_t *length,
 
 static ax_membrane passive(int32_t n) {
     (void)n;
-    ax_membrane m = {.middle_state = -1, .current_slot = -1, .conductance_slot = -1, .n_terms = 1};
+    ax_membrane m = {.middle_state = -1, .slope_slot = -1, .offset_slot = -1, .n_terms = 1};
     set_params(&m, 2, (const int32_t[]){1, 1}, (const double[]){1e-3, -65.0});
     OWNED(&m, terms, (const int32_t[]){2, 3, 0, 0, -1});
     m.consts = block(0, 1);
+    m.multiples = block(0, 1);
     m.ions = block(0, 1);
     m.code = block(0, 1);
     m.factors = block(0, 1);
@@ -157,7 +159,7 @@ static ax_membrane squid(int32_t n) {
     enum { GATES = 5, BLOCKS = 3, BINS = 241 };
     ax_table t = {.n_gates = GATES, .n_values = 1, .n_bins = BINS, .min = -300.0, .step = 2.5};
     ax_membrane m = {.n_states = GATES, .n_temps = 1, .n_tables = 1, .middle_state = 4,
-                     .current_slot = -1, .conductance_slot = -1, .n_terms = 3, .n_factors = 3,
+                     .slope_slot = -1, .offset_slot = -1, .n_terms = 3, .n_factors = 3,
                      .n_ions = 1};
     set_params(&m, 6, (const int32_t[]){n, 1, 1, 1, n, 1},
                (const double[]){0.12, 50.0, 0.036, -77.0, 0.0003, -54.3});
@@ -190,13 +192,14 @@ static ax_membrane squid(int32_t n) {
     t.cubics = table;
     m.tables = copy_of(&t, 1, sizeof t);
     m.consts = block(0, 1);
+    m.multiples = block(0, 1);
     m.code = block(0, 1);
     return m;
 }
 
 /* A leak whose state goes through every operation of the program. */
 static ax_membrane every_operation(int32_t n) {
-    enum { V, DT, X, GBAR, E, SMALL, SCALE, T };
+    enum { V, DT, X, GBAR, E, SMALL, SCALE, HALF, T };
     static const int32_t code[][5] = {
         {AX_OP_MUL, T, V, SCALE, -1},         {AX_OP_NEG, T + 1, T, -1, -1},
         {AX_OP_EXP, T + 2, T, -1, -1},        {AX_OP_EXPREL, T + 1, T + 1, -1, -1},
@@ -208,21 +211,24 @@ static ax_membrane every_operation(int32_t n) {
         {AX_OP_TANH, T + 3, T + 3, -1, -1},   {AX_OP_MAX, T + 4, T + 3, X, -1},
         {AX_OP_MIN, T + 4, T + 4, T + 2, -1}, {AX_OP_LT, T + 5, V, E, -1},
         {AX_OP_SELECT, T + 3, T + 5, T + 3, T + 4}, {AX_OP_LE, T + 4, V, V, -1},
-        {AX_OP_EQ, T + 5, E, E, -1},          {AX_OP_MUL, T + 4, T + 4, T + 5, -1},
+        {AX_OP_EQ, T + 5, E, E, -1},          {AX_OP_FMS, T + 5, T + 5, T + 5, HALF},
+        {AX_OP_FNMA, T + 5, HALF, HALF, T + 5}, {AX_OP_MUL, T + 4, T + 4, T + 5, -1},
         {AX_OP_MUL, T + 3, T + 3, T + 3, -1}, {AX_OP_FMA, T + 3, T + 3, GBAR, GBAR},
         {AX_OP_MUL, T + 3, T + 3, T + 4, -1}, {AX_OP_SUB, T + 2, T + 2, X, -1},
-        {AX_OP_FMA, X, T + 1, T + 2, X},      {AX_OP_SUB, T + 4, V, E, -1},
-        {AX_OP_MUL, T + 4, T + 3, T + 4, -1}, {AX_OP_COPY, T, T + 3, -1, -1},
+        {AX_OP_FMA, X, T + 1, T + 2, X},      {AX_OP_MUL, T + 4, T + 3, E, -1},
+        {AX_OP_COPY, T, T + 3, -1, -1},
     };
     char used[AX_OP_COUNT] = {0};
     for (size_t i = 0; i < COUNT(code); i++)
         used[code[i][0]] = 1;
     CHECK(memchr(used, 0, sizeof used) == NULL);
 
-    ax_membrane m = {.n_states = 1, .n_consts = 2, .n_temps = 6, .n_code = (int32_t)COUNT(code),
-                     .middle_state = -1, .current_slot = T + 4, .conductance_slot = T, .n_terms = 1, .n_factors = 2};
+    ax_membrane m = {.n_states = 1, .n_consts = 2, .n_multiples = 1, .n_temps = 6,
+                     .n_code = (int32_t)COUNT(code), .middle_state = -1, .slope_slot = T,
+                     .offset_slot = T + 4, .n_terms = 1, .n_factors = 2};
     set_params(&m, 2, (const int32_t[]){n, 1}, (const double[]){1e-3, -60.0});
     OWNED(&m, consts, (const double[]){0.125, 0.03});
+    OWNED(&m, multiples, (const double[]){0.5});
     m.code = copy_of(code, (int64_t)COUNT(code), sizeof code[0]);
     OWNED(&m, terms, (const int32_t[]){GBAR, E, 0, 2, -1});
     OWNED(&m, factors, (const int32_t[]){X, 2, X, 7});
@@ -524,7 +530,7 @@ static void check_tables_elsewhere(int isa) {
     for (size_t i = 0; i < COUNT(begins); i++) {
         input in = make_input(40, squid, 1, isa);
         TABLE(in)->min = begins[i];
-        in.membrane.n_terms = 0;
+        in.membrane.n_terms = in.membrane.n_ions = 0;
         in.sources.n_sources = 0;
         in.sources.n_entries = 0;
         ax_sim *sim;
@@ -621,7 +627,8 @@ static void check_malformed(void) {
 
     int32_t *const counts[] = {&in.membrane.n_states, &in.membrane.n_params, &in.membrane.n_consts,
                                &in.membrane.n_temps, &in.membrane.n_code, &in.membrane.n_terms,
-                               &in.membrane.n_factors, &in.membrane.n_ions};
+                               &in.membrane.n_factors, &in.membrane.n_ions,
+                               &in.membrane.n_multiples};
     for (size_t i = 0; i < COUNT(counts); i++) {
         REFUSED(*counts[i], -1, AX_ERR_PROGRAM);
         REFUSED(*counts[i], INT32_MAX, AX_ERR_PROGRAM);
@@ -656,8 +663,8 @@ static void check_malformed(void) {
     REFUSED(AT(in.membrane.ions, 1), 5, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.terms, 4), 1, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.terms, 4), -2, AX_ERR_PROGRAM);
-    REFUSED(in.membrane.current_slot, 5, AX_ERR_PROGRAM);
-    REFUSED(in.membrane.conductance_slot, 5, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.slope_slot, 5, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.offset_slot, 5, AX_ERR_PROGRAM);
     for (int i = 0; i < 2; i++) {
         REFUSED(AT(in.membrane.terms, i), -1, AX_ERR_PROGRAM);
         REFUSED(AT(in.membrane.terms, i), 14, AX_ERR_PROGRAM);
@@ -671,7 +678,7 @@ static void check_malformed(void) {
     free_input(&in);
 
     in = make_input(20, every_operation, 0, -1);
-    const int32_t n_slots = 13;
+    const int32_t n_slots = 14;
     for (int32_t i = 0; i < in.membrane.n_code; i++) {
         const int operands = ax_op_operands(in.membrane.code[5 * i]);
         REFUSED(AT(in.membrane.code, 5 * i), AX_OP_COUNT, AX_ERR_PROGRAM);
@@ -680,6 +687,7 @@ static void check_malformed(void) {
         REFUSED(AT(in.membrane.code, 5 * i + 1), 0, AX_ERR_PROGRAM); /* V is read only */
         REFUSED(AT(in.membrane.code, 5 * i + 1), 3, AX_ERR_PROGRAM); /* and parameters */
         REFUSED(AT(in.membrane.code, 5 * i + 1), 5, AX_ERR_PROGRAM); /* and constants */
+        REFUSED(AT(in.membrane.code, 5 * i + 1), 7, AX_ERR_PROGRAM); /* and multiples of dt */
         for (int k = 0; k < 3; k++) {
             REFUSED(AT(in.membrane.code, 5 * i + 2 + k), n_slots, AX_ERR_PROGRAM);
             REFUSED(AT(in.membrane.code, 5 * i + 2 + k), INT32_MIN, AX_ERR_PROGRAM);
@@ -687,10 +695,10 @@ static void check_malformed(void) {
         }
     }
     /* The first instruction reads a temporary that nobody has written. */
-    REFUSED(AT(in.membrane.code, 2), 7, AX_ERR_PROGRAM);
+    REFUSED(AT(in.membrane.code, 2), 8, AX_ERR_PROGRAM);
     REFUSED(in.membrane.n_temps, 5, AX_ERR_PROGRAM);
-    REFUSED(in.membrane.current_slot, n_slots, AX_ERR_PROGRAM);
-    REFUSED(in.membrane.conductance_slot, -1, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.slope_slot, n_slots, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.offset_slot, -1, AX_ERR_PROGRAM);
     free_input(&in);
 }
 
@@ -707,7 +715,7 @@ static void check_random_programs(int isa) {
             case 1: if (m->n_code) AT(m->code, 5 * below(m->n_code)) = below(AX_OP_COUNT); break;
             case 2: AT(m->terms, below(5 * m->n_terms)) = small; break;
             case 3: AT(m->factors, below(2 * m->n_factors)) = small; break;
-            case 4: *(below(2) ? &m->current_slot : &m->conductance_slot) = small; break;
+            case 4: *(below(2) ? &m->slope_slot : &m->offset_slot) = small; break;
             case 5: *(below(2) ? &m->n_temps : &m->n_states) = small; break;
             case 6: if (m->n_tables) AT(m->tables[0].gate_state, below(5)) = small; break;
             case 7: if (m->n_tables) AT(m->tables[0].value_slot, 0) = small; break;

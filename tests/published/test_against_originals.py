@@ -24,6 +24,7 @@ MODELS = {
     "sundt": "sundt",
     "rattay": "rattay_aberham",
     "schild94": "schild94",
+    "schild97": "schild97",
     "tigerholm": "tigerholm",
     "thio_autonomic": "thio_autonomic",
 }
