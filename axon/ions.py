@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from axon.errors import MembraneError
+from axon.formulas import named
 from axon.rates import Quantities, Rate, all_are, call, check_function, check_name
 from axon.units import quantity
 
@@ -22,6 +23,7 @@ ZERO_CELSIUS = 273.15
 """0 °C in K."""
 
 
+@named
 def nernst(inside: Any, outside: Any, valence: int, celsius: Any) -> Any:
     """Potential at which an ion is in equilibrium, RT/(zF) ln(outside/inside), in mV.
 
@@ -40,6 +42,7 @@ def nernst(inside: Any, outside: Any, valence: int, celsius: Any) -> Any:
     return 1e3 * GAS / FARADAY / valence * (celsius + ZERO_CELSIUS) * np.log(outside / inside)
 
 
+@named
 def ghk(v: Any, inside: Any, outside: Any, valence: int, celsius: Any) -> Any:
     """Goldman-Hodgkin-Katz current for a permeability of 1 cm/s, in mA/cm².
 

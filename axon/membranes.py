@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from axon.channels import Channel, Gate, Markov, Pump
+from axon.description import Description, describe
 from axon.errors import MembraneError
 from axon.ions import Ion, Pool
 from axon.rates import Profile, all_are, arguments, check_arguments, resolve
 from axon.rest import Rest, find_rest
-from axon.units import quantity
+from axon.units import QuantityLike, quantity
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Currents = dict[str | None, Any]
 """mA/cm² by the ion that carries it; None for no particular one."""
@@ -416,6 +420,54 @@ class Membrane:
         """
         warmth = self.celsius if celsius is None else celsius
         return find_rest(self, warmth, diameter)
+
+    # ---- what it looks like --------------------------------------------------------------
+
+    def describe(self) -> Description:
+        """All that the membrane is made of, its rates written down as formulas.
+
+        Returns
+        -------
+        Description
+            Text when it is printed, a table in a notebook. Formulas are NumPy without its
+            ``np.``, and `nernst` and `ghk`, in mV, ms, mM and °C. A function that is none,
+            since it decides by numbers what to do, is shown as its name and arguments.
+
+        Examples
+        --------
+        >>> print(axon.models.passive().describe())
+        passive
+          celsius (°C) = 6.3
+        <BLANKLINE>
+        channel leak
+          gbar (S/cm²)  = 0.0001
+          g (S/cm²)     = gbar
+          reversal (mV) = -65
+          i (mA/cm²)    = g * (v - reversal)
+        """
+        return describe(self)
+
+    def plot(
+        self,
+        *,
+        celsius: QuantityLike | None = None,
+        v: tuple[QuantityLike, QuantityLike] = (-100.0, 60.0),
+    ) -> Figure:
+        """Steady states and time constants of its gates, and its currents: `axon.plots.membrane`.
+
+        Parameters
+        ----------
+        celsius : float or quantity, optional
+            °C; the model's if not given.
+        v : (float or quantity, float or quantity), optional
+            The potentials drawn, from and to, mV.
+        """
+        from axon import plots
+
+        return plots.membrane(self, celsius=celsius, v=v)
+
+    def _repr_html_(self) -> str:
+        return self.describe()._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
         """What a run file says of the membrane: names, constants and sources, no code."""

@@ -16,6 +16,9 @@ V_MIN, V_MAX = -300.0, 300.0
 TOLERANCE = 1e-8
 """Bins are halved until no table value is off by more than this."""
 
+GATES_PER_BLOCK = 4
+"""Gates that are looked up together, in the time of one."""
+
 STEPS = (0.5, 0.25, 0.125, 0.0625, 0.03125)
 """Bin widths that are tried, mV."""
 
@@ -67,6 +70,8 @@ class _Fit:
     coefficients: np.ndarray
     grid: Grid
     error: float
+    on: Callable[[Grid], _Fit]
+    """The same curves on another grid."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], grid: G
     found = ((c3 * _PROBES + c2) * _PROBES + c1) * _PROBES + c0
     probes = centres[:, None] + v_step * _PROBES
     exact = curve(probes.ravel()).reshape(-1, *probes.shape)
-    return _Fit(coefficients, grid, error(found, exact))
+    return _Fit(coefficients, grid, error(found, exact), lambda other: _fit(curve, error, other))
 
 
 def _widest(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float]) -> _Fit | None:
@@ -162,19 +167,21 @@ def build_tables(
     gates : sequence of (state, fit)
     values : sequence of (slot, fit)
     """
+    gates = _filling_blocks(gates)
     tables = []
     for grid in GRIDS:
         own_gates = [(state, fit) for state, fit in gates if fit.grid == grid]
         own_values = [(slot, fit) for slot, fit in values if fit.grid == grid]
         if not own_gates and not own_values:
             continue
-        first = -(-len(own_gates) // 4)
+        first = -(-len(own_gates) // GATES_PER_BLOCK)
         blocks = first - (-len(own_values) // 8)
         n_bins = grid.centres.size
         cubics = np.zeros((n_bins, blocks, 4, 8))
         for k, (_, fit) in enumerate(own_gates):
-            cubics[:, k // 4, :, k % 4] = fit.coefficients[0]
-            cubics[:, k // 4, :, 4 + k % 4] = fit.coefficients[1]
+            cubics[:, k // GATES_PER_BLOCK, :, k % GATES_PER_BLOCK] = fit.coefficients[0]
+            at = GATES_PER_BLOCK + k % GATES_PER_BLOCK
+            cubics[:, k // GATES_PER_BLOCK, :, at] = fit.coefficients[1]
         for k, (_, fit) in enumerate(own_values):
             cubics[:, first + k // 8, :, k % 8] = fit.coefficients[0]
         tables.append(
@@ -189,3 +196,21 @@ def build_tables(
             )
         )
     return tuple(tables)
+
+
+def _filling_blocks(gates: Sequence[tuple[int, _Fit]]) -> list[tuple[int, _Fit]]:
+    """Gates that would leave a block half empty, in narrower bins where another has room."""
+    filled = list(gates)
+    for grid in GRIDS:
+        own = [i for i, (_, fit) in enumerate(filled) if fit.grid == grid]
+        left = own[len(own) - len(own) % GATES_PER_BLOCK :]
+        for narrower in GRIDS[GRIDS.index(grid) + 1 :] if left else ():
+            there = sum(fit.grid == narrower for _, fit in filled)
+            if -there % GATES_PER_BLOCK < len(left):
+                continue
+            moved = [filled[i][1].on(narrower) for i in left]
+            if all(fit.error <= TOLERANCE for fit in moved):
+                for i, fit in zip(left, moved, strict=True):
+                    filled[i] = (filled[i][0], fit)
+                break
+    return filled

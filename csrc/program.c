@@ -20,7 +20,7 @@ int ax_op_operands(int op) { return op >= 0 && op < AX_OP_COUNT ? operations[op]
 #define AX_COUNT_LIMIT (1 << 20)
 #define AX_TABLE_LIMIT ((int64_t)1 << 27) /* doubles */
 /* Temporaries of a block should stay in the first-level cache. */
-#define AX_BLOCK_BYTES 16384
+#define AX_BLOCK_BYTES 24576
 #define AX_BLOCK_ROWS_MIN 2
 
 static int in_range(int32_t x, int32_t low, int32_t high) { return x >= low && x < high; }

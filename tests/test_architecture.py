@@ -24,6 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # The imports that go up: inside a function, and each for a reason.
 DOORS = {
     ("timecourses", "waveforms"): "a description names the functions that read it",
+    ("membranes", "plots"): "membrane.plot() is where one looks for it",
     ("runs", "plots"): "run.plot() is where one looks for it",
 }
 

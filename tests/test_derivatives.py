@@ -52,7 +52,7 @@ PLAIN: dict[str, Function] = {
     "ADD": lambda v, w: v + w,
     "SUB": lambda v, w: v - w,
     "MUL": lambda v, w: v * w,
-    "DIV": lambda v, w: v / w,
+    "RECIPROCAL": lambda v, w: 1.0 / v,
     "MIN": lambda v, w: np.minimum(v, w),
     "MAX": lambda v, w: np.maximum(v, w),
     "LT": lambda v, w: (v < w) * 1.0,

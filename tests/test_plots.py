@@ -6,10 +6,13 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from axon import plots
-from axon.errors import GeometryError, MissingExtraError, RunFileError
+from axon import models, plots
+from axon.channels import Channel, Gate, Markov
+from axon.errors import GeometryError, MembraneError, MissingExtraError, RunFileError
 from axon.geometry import Axon
+from axon.membranes import Membrane
 from axon.runs import Run
 
 FIBRE = Axon.cylinder(length="10 mm", diameter=476.0, compartments=20)  # of 500 µm each
@@ -138,10 +141,174 @@ def test_one_row_is_no_picture_yet(noise):
             draw(recorded(noise[:1]))
 
 
+# Membranes
+
+
+def curves(ax):
+    """Labelled lines by label, and what is drawn at each potential."""
+    return {line.get_label(): line for line in ax.get_lines() if line.get_label()[0] != "_"}
+
+
+def channels(figure):
+    """Steady states and time constants by channel; then the currents' axes."""
+    currents, *gated = figure.axes
+    pairs = zip(gated[::2], gated[1::2], strict=True)
+    return {upper.get_title(loc="left"): (upper, lower) for upper, lower in pairs}, currents
+
+
+def dotted(ax):
+    """Potentials that are marked."""
+    return [line.get_xdata()[0] for line in ax.get_lines() if line.get_linestyle() == ":"
+            and len(line.get_xdata()) == 2]  # fmt: skip
+
+
+@pytest.mark.parametrize("celsius", [None, 16.3, "16.3 degC"])
+def test_gates_are_drawn_by_channel(celsius):
+    membrane = models.hodgkin_huxley()
+    drawn, _ = channels(membrane.plot(celsius=celsius))
+    assert list(drawn) == ["na", "k"]  # and none for the leak
+    labels = {name: list(curves(upper)) for name, (upper, _) in drawn.items()}
+    assert labels == {"na": ["m³", "h"], "k": ["n⁴"]}
+    for channel in membrane.channels[:2]:
+        upper, lower = drawn[channel.name]
+        assert lower.get_yscale() == "log"
+        times = [line for line in lower.get_lines() if len(line.get_xdata()) > 2]
+        for gate, above, below in zip(channel.gates, curves(upper).values(), times, strict=True):
+            v = above.get_xdata()
+            assert (v[0], v[-1]) == (-100.0, 60.0)
+            inf, rate = gate.at({"v": v, "celsius": 6.3})
+            np.testing.assert_array_equal(above.get_ydata(), inf)
+            warm = 1.0 if celsius is None else 3.0
+            np.testing.assert_allclose(below.get_ydata(), 1.0 / rate / warm, rtol=1e-14)
+            assert above.get_color() == below.get_color()
+            assert above.get_linestyle() == below.get_linestyle()
+
+
+def test_currents_are_drawn_by_ion_and_in_all():
+    membrane = models.tigerholm()
+    _, ax = channels(membrane.plot(celsius=30.0, v=(-80.0, "0.04 V")))
+    drawn = curves(ax)
+    assert list(drawn) == ["na", "k", "total"]
+    v = drawn["total"].get_xdata()
+    assert ax.get_xlim() == (v[0], v[-1]) == (-80.0, 40.0)
+    expected = membrane.currents(v, 30.0)
+    for ion in ("na", "k"):
+        np.testing.assert_array_equal(drawn[ion].get_ydata(), expected[ion])
+    np.testing.assert_allclose(
+        drawn["total"].get_ydata(), membrane.steady_current(v, 30.0), rtol=1e-12, atol=1e-12
+    )
+    assert list(curves(models.sundt().plot().axes[0])) == ["na", "k", "no ion", "total"]
+
+
+def test_rest_is_marked_everywhere():
+    membrane = models.sundt()
+    rests = {celsius: membrane.rest(celsius).v for celsius in (37.0, 10.0)}
+    assert rests[37.0] != rests[10.0]
+    for celsius, rest in rests.items():
+        figure = membrane.plot(celsius=celsius)
+        assert figure.get_suptitle() == f"sundt at {celsius:g} °C, resting at {rest:.1f} mV"
+        for ax in figure.axes:
+            assert dotted(ax) == [rest]
+    beside = membrane.plot(v=(-40.0, 60.0))
+    assert beside.get_suptitle() == "sundt at 37 °C"
+    assert not any(dotted(ax) for ax in beside.axes)
+
+
+def test_a_membrane_that_does_not_rest_is_drawn():
+    driven = Membrane([Channel("leak", 1e-4, 200.0)], celsius=20.0)
+    figure = driven.plot()
+    assert figure.get_suptitle() == "membrane at 20 °C"
+    assert len(figure.axes) == 1
+    assert not dotted(figure.axes[0])
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_can_be_drawn(name, tmp_path):
+    membrane = getattr(models, name)()
+    figure = membrane.plot()
+    drawn, _ = channels(figure)
+    gated = {channel.name: channel for channel in membrane.channels if channel.gates}
+    assert list(drawn) == list(gated)
+    for channel, (upper, lower) in drawn.items():
+        assert [label[0] for label in curves(upper)] == [g.name[0] for g in gated[channel].gates]
+        shortest, longest = lower.get_ylim()
+        assert longest / shortest <= 1e7 * (1 + 1e-9)
+    assert len({ax.get_ylim() for _, ax in drawn.values()}) <= 1  # may be compared
+    figure.savefig(tmp_path / "membrane.png")
+
+
+def test_text_does_not_overlap(tmp_path):
+    """Of titles and legends, of the model with the most gates in a channel."""
+    figure = models.tigerholm().plot()
+    figure.savefig(tmp_path / "membrane.png")  # lays out
+    drawn, currents = channels(figure)
+    for ax in (currents, *(upper for upper, _ in drawn.values())):
+        said = ax.get_title(loc="left")
+        (title,) = ax.findobj(lambda text: isinstance(text, Text) and text.get_text() == said)  # noqa: B023
+        legend = ax.get_legend().get_window_extent()
+        assert title.get_window_extent().x1 < legend.x0
+        assert legend.x1 <= figure.bbox.x1
+
+
+def test_schemes_and_instantaneous_gates_have_no_time_constants():
+    scheme = Markov(
+        "s", {("c", "o"): lambda v: np.exp(v / 25), ("o", "c"): lambda v: 1.0}, open="o"
+    )
+    gate = Gate("p", 2, inf=lambda v: 1 / (1 + np.exp(-v / 9)))
+    membrane = Membrane([Channel("k", 1e-3, -80.0, gates=[scheme, gate])])
+    drawn, _ = channels(membrane.plot())
+    upper, lower = drawn["k"]
+    lines = curves(upper)
+    v = lines["s"].get_xdata()
+    np.testing.assert_allclose(lines["s"].get_ydata(), 1 / (1 + np.exp(-v / 25)), rtol=1e-12)
+    np.testing.assert_allclose(lines["p²"].get_ydata(), 1 / (1 + np.exp(-v / 9)), rtol=1e-12)
+    assert [text.get_text() for text in lower.texts] == ["no time constants"]
+
+
+def test_powers_that_an_opening_does_without_are_not_drawn():
+    gate = Gate("n", 4, inf=lambda v: 1 / (1 + np.exp(-v / 9)))
+    membrane = Membrane([Channel("k", 1e-3, -80.0, gates=[gate], open=lambda n: n)])
+    drawn, _ = channels(membrane.plot())
+    assert list(curves(drawn["k"][0])) == ["n"]
+
+
+@pytest.mark.parametrize("along", [lambda x: 2e-4 + x / 1e6, [2e-4, 5e-4]])
+def test_what_varies_is_drawn_at_the_origin(along):
+    def membrane(gbar, factor):
+        own = Membrane([Channel("k", gbar, -80.0), Channel("leak", 1e-4, -50.0)])
+        return own.scaled(leak=factor)
+
+    there = membrane(along, [0.5, 1.0]).plot()
+    uniform = membrane(2e-4, 0.5).plot()
+    assert there.get_suptitle() == uniform.get_suptitle()
+    np.testing.assert_array_equal(
+        curves(there.axes[0])["total"].get_ydata(), curves(uniform.axes[0])["total"].get_ydata()
+    )
+
+
+def test_a_name_is_no_mathematics(tmp_path):
+    membrane = Membrane([Channel("leak", 1e-4, -65.0)], name=r"$\none$")
+    membrane.plot().savefig(tmp_path / "membrane.png")
+
+
+@pytest.mark.parametrize(
+    ("asked", "advice"),
+    [
+        ({"celsius": "5 mV"}, "celsius = '5 mV'"),
+        ({"v": (0.0, np.nan)}, "v = nan"),
+        ({"v": (10.0, -10.0)}, r"v=\(10.0, -10.0\); give two potentials, the lower one first"),
+    ],
+)
+def test_potentials_and_temperatures_that_are_none_are_refused(asked, advice):
+    with pytest.raises(MembraneError, match=advice):
+        models.sundt().plot(**asked)
+
+
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch, noise):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'axon-cable\[plot\]'"):
-        plots.overview(recorded(noise))
+    for draw in (lambda: plots.overview(recorded(noise)), models.sundt().plot):
+        with pytest.raises(MissingExtraError, match=r"pip install 'axon-cable\[plot\]'"):
+            draw()
 
 
 def test_pyplot_is_left_alone():
@@ -149,6 +316,7 @@ def test_pyplot_is_left_alone():
         "import sys, axon.plots\n"
         "assert 'matplotlib' not in sys.modules\n"
         "axon.plots._figure().subplots()\n"
+        "axon.models.sundt().plot()\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

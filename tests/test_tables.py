@@ -172,10 +172,22 @@ def test_steep_rates_make_bins_finer_as_steep_steady_states_do() -> None:
 
 def test_a_steep_gate_has_finer_bins_than_others() -> None:
     slow, fast = boltzmann(8.0), boltzmann(1.0)
-    (wide, fine), _ = build([(3, slow), (5, fast), (6, slow)], 6.3, 0.005)
-    assert (wide.gates, fine.gates) == ((3, 6), (5,))
+    gates = [(3, slow), (5, fast), (6, slow), (7, slow), (8, slow)]
+    (wide, fine), _ = build(gates, 6.3, 0.005)
+    assert (wide.gates, fine.gates) == ((3, 6, 7, 8), (5,))
     assert fine.v_step < wide.v_step == STEPS[0]
     assert max(wide.error, fine.error) <= TOLERANCE
+
+
+@pytest.mark.parametrize("n_slow", range(1, 12))
+@pytest.mark.parametrize("n_fast", range(1, 5))
+def test_no_block_is_half_empty_where_its_gates_fit_into_another(n_slow: int, n_fast: int) -> None:
+    gates = [*enumerate([boltzmann(8.0)] * n_slow), *enumerate([boltzmann(1.0)] * n_fast, n_slow)]
+    tables, _ = build(gates, 6.3, 0.05)
+    assert sum(-(-len(table.gates) // 4) for table in tables) == -(-(n_slow + n_fast) // 4)
+    assert sorted(state for table in tables for state in table.gates) == list(range(n_slow + n_fast))
+    assert set(range(n_slow, n_slow + n_fast)) <= set(tables[-1].gates)
+    assert all(table.error <= TOLERANCE for table in tables)
 
 
 def test_what_jumps_where_bins_meet_is_as_good_as_what_does_not() -> None:

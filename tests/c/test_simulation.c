@@ -203,7 +203,8 @@ static ax_membrane every_operation(int32_t n) {
     static const int32_t code[][5] = {
         {AX_OP_MUL, T, V, SCALE, -1},         {AX_OP_NEG, T + 1, T, -1, -1},
         {AX_OP_EXP, T + 2, T, -1, -1},        {AX_OP_EXPREL, T + 1, T + 1, -1, -1},
-        {AX_OP_ADD, T + 1, T + 2, T + 1, -1}, {AX_OP_DIV, T + 2, T + 2, T + 1, -1},
+        {AX_OP_ADD, T + 1, T + 2, T + 1, -1}, {AX_OP_RECIPROCAL, T + 5, T + 1, -1, -1},
+        {AX_OP_MUL, T + 2, T + 2, T + 5, -1},
         {AX_OP_MUL, T + 1, T + 1, DT, -1},    {AX_OP_NEG, T + 1, T + 1, -1, -1},
         {AX_OP_EXPM1, T + 1, T + 1, -1, -1},  {AX_OP_NEG, T + 1, T + 1, -1, -1},
         {AX_OP_ABS, T + 3, T, -1, -1},        {AX_OP_ADD, T + 3, T + 3, SMALL, -1},

@@ -97,7 +97,7 @@ ORIGINALS = {
     "thio_autonomic": Original("thio_autonomic", THIO),
     "thio_cutaneous": Original("thio_cutaneous", THIO),
 }
-MODELS = sorted(set(ORIGINALS) - {"thio_cutaneous"})  # its traces are to come
+MODELS = sorted(ORIGINALS)
 
 
 def table(name: str) -> dict[str, np.ndarray]:

@@ -27,6 +27,7 @@ MODELS = {
     "schild97": "schild97",
     "tigerholm": "tigerholm",
     "thio_autonomic": "thio_autonomic",
+    "thio_cutaneous": "thio_cutaneous",
 }
 DIAMETERS = (0.5, 1.0, 2.0)
 cases = pytest.mark.parametrize(("file", "diameter"), [(f, d) for f in MODELS for d in DIAMETERS])
