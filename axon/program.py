@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,132 @@ class Program:
     offset_slot: int
     terms: tuple[Term, ...]
     ions: tuple[tuple[int, int], ...]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All of it as plain arrays, of numbers and bytes: what a file holds.
+
+        Returns
+        -------
+        dict of str to array
+            float64, int32 and, of JSON text, uint8; none has more than four dimensions.
+        """
+        operations = list(dict.fromkeys(op for op, *_ in self.code))
+        names = {"states": self.states, "params": self.param_names, "operations": operations}
+        code = [(operations.index(op), *slots) for op, *slots in self.code]
+        terms = [(gbar, e, len(factors), ion) for gbar, e, factors, ion in self.terms]
+        factors = [factor for _, _, factors, _ in self.terms for factor in factors]
+        slots = [self.n_temps, self.middle_state, self.slope_slot, self.offset_slot]
+        arrays = {
+            "names": np.frombuffer(json.dumps(names).encode(), np.uint8),
+            "params": np.concatenate([np.zeros(0), *self.params]),
+            "param_lengths": _int32([p.size for p in self.params]),
+            "consts": self.consts,
+            "multiples": self.multiples,
+            "code": _int32(code, 5),
+            "terms": _int32(terms, 4),
+            "factors": _int32(factors, 2),
+            "ions": _int32(self.ions, 2),
+            "slots": _int32(slots),
+        }
+        for i, table in enumerate(self.tables):
+            arrays[f"table{i}_gates"] = _int32(table.gates)
+            arrays[f"table{i}_values"] = _int32(table.values)
+            arrays[f"table{i}_bins"] = np.array([table.v_min, table.v_step, table.error])
+            arrays[f"table{i}_cubics"] = table.cubics
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Program:
+        """The program that `to_arrays` took apart, to the bit.
+
+        Nothing in the arrays is trusted. Their shapes and names are checked here, what they
+        mean by the kernel, before it runs: nothing in them is ever executed but the kernel's
+        own operations.
+
+        Raises
+        ------
+        MembraneError
+            If an array is missing or isn't what it should be.
+        """
+        left = dict(arrays)
+
+        def take(name: str, dtype: Any, *shape: int) -> np.ndarray:
+            found = left.pop(name, None)
+            if not isinstance(found, np.ndarray) or found.dtype != dtype:
+                raise MembraneError(f"saved program: {name} is missing or no {np.dtype(dtype)}")
+            wanted = tuple(
+                size if k < 0 else k for k, size in zip(shape, found.shape, strict=False)
+            )
+            if found.ndim != len(shape) or found.shape != wanted:
+                raise MembraneError(f"saved program: {name} has shape {found.shape}")
+            return found
+
+        states, param_names, operations = _names(take("names", np.uint8, -1).tobytes())
+        lengths = take("param_lengths", np.int32, len(param_names))
+        values = take("params", np.float64, -1)
+        if np.any(lengths < 0) or lengths.sum(dtype=np.int64) != values.size:
+            raise MembraneError("saved program: param_lengths do not add up to the params")
+        code = take("code", np.int32, -1, 5).tolist()
+        if any(not 0 <= op < len(operations) for op, *_ in code):
+            raise MembraneError("saved program: code names an operation that isn't listed")
+        factors = iter(map(tuple, take("factors", np.int32, -1, 2).tolist()))
+        terms = []
+        for gbar, e, count, ion in take("terms", np.int32, -1, 4).tolist():
+            terms.append((gbar, e, tuple(islice(factors, max(count, 0))), ion))
+            if len(terms[-1][2]) != count:
+                raise MembraneError("saved program: terms have more factors than there are")
+        if next(factors, None) is not None:
+            raise MembraneError("saved program: there are factors that no term has")
+        n_temps, middle_state, slope_slot, offset_slot = take("slots", np.int32, 4).tolist()
+        tables: list[Table] = []
+        while f"table{len(tables)}_gates" in left:
+            name = f"table{len(tables)}_"
+            gates = take(name + "gates", np.int32, -1)
+            looked_up = take(name + "values", np.int32, -1)
+            v_min, v_step, error = take(name + "bins", np.float64, 3).tolist()
+            cubics = take(name + "cubics", np.float64, -1, -1, 4, 8)
+            tables.append(
+                Table(
+                    tuple(gates.tolist()), tuple(looked_up.tolist()),
+                    v_min, v_step, len(cubics), cubics, error,
+                )
+            )  # fmt: skip
+        program = cls(
+            states=states,
+            params=tuple(np.split(values, np.cumsum(lengths)[:-1])) if len(lengths) else (),
+            param_names=param_names,
+            consts=take("consts", np.float64, -1),
+            multiples=take("multiples", np.float64, -1),
+            n_temps=n_temps,
+            tables=tuple(tables),
+            code=tuple((operations[op], a, b, c, d) for op, a, b, c, d in code),
+            middle_state=middle_state,
+            slope_slot=slope_slot,
+            offset_slot=offset_slot,
+            terms=tuple(terms),
+            ions=tuple((a, b) for a, b in take("ions", np.int32, -1, 2).tolist()),
+        )
+        if left:
+            raise MembraneError(f"saved program: nobody knows {', '.join(sorted(left))}")
+        return program
+
+
+def _int32(values: Any, width: int | None = None) -> np.ndarray:
+    array = np.array(values, dtype=np.int32)
+    return array if width is None else array.reshape(-1, width)
+
+
+def _names(text: bytes) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """States, parameters and operations of a saved program."""
+    try:
+        names = json.loads(text)
+        lists = [names[key] for key in ("states", "params", "operations")]
+        if not all(isinstance(name, str) for names in lists for name in names):
+            raise TypeError
+        states, params, operations = (tuple(names) for names in lists)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise MembraneError("saved program: names is not JSON as it should be") from None
+    return states, params, operations
 
 
 def state_names(membrane: Membrane) -> tuple[str, ...]:

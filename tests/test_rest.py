@@ -291,21 +291,6 @@ def test_instability_of_concentrations_counts_too() -> None:
 # ---- the models ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("warmer", [0.0, -5.0])
-@pytest.mark.parametrize("name", models.names())
-def test_rest_is_a_fixed_point_of_the_engine(name: str, warmer: float) -> None:
-    membrane = getattr(models, name)()
-    celsius, diameter = membrane.celsius + warmer, 0.8
-    fibre = axon.Axon.cylinder(200.0, diameter, compartments=8)
-    simulation = axon.Simulation(fibre, membrane, celsius=celsius, dt=0.02)
-    rest = membrane.rest(celsius, diameter=diameter)
-    run = simulation.run(20.0, dtype="float64")
-    # The tables' steady states are good to 1e-8.
-    np.testing.assert_allclose(np.asarray(run.v), rest.v, rtol=0, atol=1e-6)
-    for concentration, value in rest.concentrations.items():
-        np.testing.assert_allclose(run.final[concentration], value, rtol=1e-7)
-
-
 @pytest.mark.parametrize("name", [n for n in models.names() if not getattr(models, n)().pools])
 def test_without_pools_every_diameter_rests_alike(name: str) -> None:
     membrane = getattr(models, name)()

@@ -185,7 +185,9 @@ def test_no_block_is_half_empty_where_its_gates_fit_into_another(n_slow: int, n_
     gates = [*enumerate([boltzmann(8.0)] * n_slow), *enumerate([boltzmann(1.0)] * n_fast, n_slow)]
     tables, _ = build(gates, 6.3, 0.05)
     assert sum(-(-len(table.gates) // 4) for table in tables) == -(-(n_slow + n_fast) // 4)
-    assert sorted(state for table in tables for state in table.gates) == list(range(n_slow + n_fast))
+    assert sorted(state for table in tables for state in table.gates) == list(
+        range(n_slow + n_fast)
+    )
     assert set(range(n_slow, n_slow + n_fast)) <= set(tables[-1].gates)
     assert all(table.error <= TOLERANCE for table in tables)
 

@@ -67,6 +67,7 @@ callable, optional
 
     - Warmth weakens all three pumps: their factors Q10^((T_ref - T)/10) have the sign of
       a time constant's. T_ref is 22 °C for the calcium pump and 22.85 °C for the rest.
+    - The sodium-potassium pump goes with (v + 150) / (v + 200), which has a pole at -200 mV.
     - Calcium reverses 78.7 mV below its Nernst potential.
     - The curves of steady states are shifted (`SHIFT_NAF` and so on), time constants are not,
       nor is the gate `j` of fast sodium, which in the code is `l` and knows no temperature.
