@@ -66,12 +66,17 @@ cdef extern from "axon.h" nogil:
         const int32_t *terms
         const int32_t *factors
         const int32_t *ions
+        int32_t n_diffusions
+        const int32_t *diffusions
+        const double *diffusion_coefficients
 
     ctypedef struct ax_cable:
         int64_t n
         const double *area
         const double *capacitance
         const double *axial
+        const double *gain
+        const double *gain_below
 
     ctypedef struct ax_sources:
         int32_t n_sources
@@ -211,6 +216,9 @@ cdef class Kernel:
         1e-2 times µm², and nF.
     axial : array (n - 1,)
         µS between neighbours.
+    exchange : pair of arrays (n - 1,), optional
+        What a compartment gains, for a diffusion coefficient of 1 µm²/ms, from the next one when
+        that has 1 mM more, and what the next one loses, mM/ms; needed where something diffuses.
     program : Program
         The membrane as data; checked here, whatever its origin.
     sources : tuple
@@ -225,7 +233,7 @@ cdef class Kernel:
 
     def __cinit__(self, *, area, capacitance, axial, program, sources, double dt,
                   bint backward_euler, double spike_threshold, isa, recorded,
-                  int64_t record_every, bint record_float):
+                  int64_t record_every, bint record_float, exchange=None):
         cdef ax_cable cable
         cdef ax_membrane membrane
         cdef ax_sources source
@@ -238,6 +246,11 @@ cdef class Kernel:
         axial = flat(axial, np.float64, max(self.n - 1, 0), "axial")
         cable.area, cable.capacitance = doubles(area), doubles(capacitance)
         cable.axial = doubles(axial)
+        cable.gain = cable.gain_below = NULL
+        if exchange is not None:
+            gain = flat(exchange[0], np.float64, max(self.n - 1, 0), "exchange")
+            gain_below = flat(exchange[1], np.float64, max(self.n - 1, 0), "exchange")
+            cable.gain, cable.gain_below = doubles(gain), doubles(gain_below)
 
         codes = list(operations())
         try:
@@ -251,6 +264,13 @@ cdef class Kernel:
             factors.extend(powers)
         terms = flat(terms, np.int32, 5 * len(terms), "terms")
         ions = flat(program.ions, np.int32, 2 * len(program.ions), "ions")
+        diffusions = flat([d[:2] for d in program.diffusions], np.int32,
+                          2 * len(program.diffusions), "diffusions")
+        coefficients = flat([d[2] for d in program.diffusions], np.float64,
+                            len(program.diffusions), "diffusions")
+        membrane.n_diffusions = coefficients.size
+        membrane.diffusions = int32s(diffusions)
+        membrane.diffusion_coefficients = doubles(coefficients)
         factors = flat(factors, np.int32, 2 * len(factors), "factors")
         membrane.n_states = len(program.states)
         membrane.n_temps = whole(program.n_temps, "n_temps")

@@ -255,7 +255,13 @@ def _pool(pool: Pool) -> Part:
     else:
         surface = str(formula(ratio, ["diameter"])) if callable(ratio) else number(ratio)
     rows = [Row("surface_to_volume", surface, "1/µm")]
-    rows += _given((("bath", pool.bath, "mM"), ("time_constant", pool.time_constant, "ms")))
+    rows += _given(
+        (
+            ("bath", pool.bath, "mM"),
+            ("time_constant", pool.time_constant, "ms"),
+            ("diffusion", pool.diffusion, "µm²/ms"),
+        )
+    )
     if pool.faraday != FARADAY:
         rows.append(Row("faraday", number(pool.faraday), "C/mol"))
     buffers = []

@@ -87,6 +87,8 @@ class Axon:
         Diameter of the cylinder of the compartment's length and area, in µm.
     axial_conductance : ndarray of float64, shape (n - 1,)
         Between the centres of compartment i + 1 and its parent, compartment i, in µS.
+    passage : ndarray of float64, shape (n - 1,)
+        Cross-section over distance between the same centres, in µm: what diffuses goes through it.
     parent : ndarray of int64, shape (n,)
         The neighbour nearer the origin; -1 for the first compartment.
 
@@ -124,6 +126,7 @@ class Axon:
     volume: FloatArray = field(init=False)
     diameter: FloatArray = field(init=False)
     axial_conductance: FloatArray = field(init=False)
+    passage: FloatArray = field(init=False)
     parent: IntArray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,9 +151,11 @@ class Axon:
             left, right = pieces.sum(part / (a * b)).reshape(n, 2).T * (width / 2)
             # Ω·cm is 1e4 Ω·µm, S is 1e6 µS.
             conductance = 100 * math.pi / 4 / (Ra[:-1] * right[:-1] + Ra[1:] * left[1:])
+            passage = math.pi / 4 / (right[:-1] + left[1:])
         for name, values in (
             ("area", area),
             ("axial_conductance", conductance),
+            ("passage", passage),
             ("volume", volume),
         ):
             if not ((values > 0) & np.isfinite(values)).all():
@@ -169,6 +174,7 @@ class Axon:
             "volume": volume,
             "diameter": diameter,
             "axial_conductance": conductance,
+            "passage": passage,
             "parent": np.arange(-1, n - 1, dtype=np.int64),
         }
         for name, values in made.items():

@@ -197,6 +197,9 @@ class Pool:
     bath, time_constant : float or quantity, optional
         Concentration (mM) that the space exchanges with, and in what time (ms).
     buffers : sequence of Buffer, optional
+    diffusion : float or quantity, optional
+        Diffusion coefficient along the axon, µm²/ms, of a pool inside. Without it a compartment
+        keeps what it has.
     faraday : float, optional
         Faraday constant, C/mol, for models that were published with another.
     """
@@ -207,6 +210,7 @@ class Pool:
     bath: float | None = None
     time_constant: float | None = None
     buffers: Sequence[Buffer] = ()
+    diffusion: float | None = None
     faraday: float = FARADAY
 
     def __post_init__(self) -> None:
@@ -222,12 +226,15 @@ class Pool:
             ("surface_to_volume", "1/um"),
             ("bath", "mM"),
             ("time_constant", "ms"),
+            ("diffusion", "um^2/ms"),
             ("faraday", "C/mol"),
         ):
             value = getattr(self, name)
             if value is not None and not callable(value):
                 value = quantity(value, unit, what + name, error=MembraneError, positive=True)
                 object.__setattr__(self, name, value)
+        if self.diffusion is not None and self.side != "inside":
+            raise MembraneError(f"{what}diffusion along the axon is there for pools inside only")
         if (self.bath is None) != (self.time_constant is None):
             raise MembraneError(f"{what}an exchange needs both bath and time_constant")
         if not all_are(self.buffers, Buffer):

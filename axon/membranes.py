@@ -517,6 +517,7 @@ class Membrane:
                     else _shown(pool.surface_to_volume),
                     "bath": pool.bath,
                     "time_constant": pool.time_constant,
+                    "diffusion": pool.diffusion,
                     "buffers": [vars(buffer) for buffer in pool.buffers],
                 }
                 for pool in self.pools

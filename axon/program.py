@@ -55,6 +55,9 @@ class Program:
     ions : tuple of (state, state)
         Where the program leaves slope and offset of each ion's current, and the ohmic terms of
         this ion are added.
+    diffusions : tuple of (state, state, coefficient)
+        What diffuses along the axon; in the second state the kernel leaves, before each step,
+        how fast it thereby grows. µm²/ms.
     """
 
     states: tuple[str, ...]
@@ -70,6 +73,7 @@ class Program:
     offset_slot: int
     terms: tuple[Term, ...]
     ions: tuple[tuple[int, int], ...]
+    diffusions: tuple[tuple[int, int, float], ...] = ()
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All of it as plain arrays, of numbers and bytes: what a file holds.
@@ -95,6 +99,8 @@ class Program:
             "terms": _int32(terms, 4),
             "factors": _int32(factors, 2),
             "ions": _int32(self.ions, 2),
+            "diffusions": _int32([states for *states, _ in self.diffusions], 2),
+            "diffusion_coefficients": np.array([d for *_, d in self.diffusions], np.float64),
             "slots": _int32(slots),
         }
         for i, table in enumerate(self.tables):
@@ -160,6 +166,8 @@ class Program:
                     v_min, v_step, len(cubics), cubics, error,
                 )
             )  # fmt: skip
+        diffusing = take("diffusions", np.int32, -1, 2).tolist()
+        coefficients = take("diffusion_coefficients", np.float64, len(diffusing)).tolist()
         program = cls(
             states=states,
             params=tuple(np.split(values, np.cumsum(lengths)[:-1])) if len(lengths) else (),
@@ -174,6 +182,7 @@ class Program:
             offset_slot=offset_slot,
             terms=tuple(terms),
             ions=tuple((a, b) for a, b in take("ions", np.int32, -1, 2).tolist()),
+            diffusions=tuple((a, b, d) for (a, b), d in zip(diffusing, coefficients, strict=True)),
         )
         if left:
             raise MembraneError(f"saved program: nobody knows {', '.join(sorted(left))}")
@@ -202,7 +211,7 @@ def state_names(membrane: Membrane) -> tuple[str, ...]:
     """Name of every state, in the order in which the kernel holds them.
 
     Gates first, then the concentrations that pools move and the bound fractions of buffers,
-    how fast each of these changed last, and the last current of every pool's ion as
+    how fast each of these changed last, and by diffusion alone, and the last current of every pool's ion as
     slope v - offset.
     """
     names = []
@@ -213,6 +222,7 @@ def state_names(membrane: Membrane) -> tuple[str, ...]:
             names.append(f"{channel.name}.{gate.name}")
     moved = list(membrane.initial_concentrations)
     names += [*moved, *(f"{name}:rate" for name in moved)]
+    names += [f"{name}:diffusion" for name in _diffusing(membrane)]
     for ion in _pooled(membrane):
         names += [f"i{ion}:slope", f"i{ion}:offset"]
     return (*names, V_MIDDLE) if moved else tuple(names)
@@ -249,6 +259,7 @@ def initial_states(
         currents = membrane.ion_currents(quantities, membrane.steady_gates(quantities), x)
         rates = membrane.pool_rates(currents, moved, per_current or {})
         values += [*moved.values(), *(rates[name] for name in moved)]
+        values += [0.0 for _ in _diffusing(membrane)]  # they begin the same all along
         for ion in _pooled(membrane):
             values += [0.0, -currents.get(ion, 0.0)]
         values.append(v)
@@ -284,6 +295,11 @@ def lower(
 def _concentrations(membrane: Membrane) -> list[str]:
     """Names of the concentrations that pools move."""
     return [pool.concentration for pool in membrane.pools]
+
+
+def _diffusing(membrane: Membrane) -> dict[str, float]:
+    """Concentrations that diffuse along the axon, and how fast, µm²/ms."""
+    return {p.concentration: p.diffusion for p in membrane.pools if p.diffusion is not None}
 
 
 def _pooled(membrane: Membrane) -> tuple[str, ...]:
@@ -377,7 +393,10 @@ class _Lowering:
                 else self.parameter(f"{name}:per_current", value)
                 for name, value in self.per_current.items()
             }
-            for name, rate in self.membrane.pool_rates(currents, old, gains).items():
+            rates = self.membrane.pool_rates(currents, old, gains)
+            for name in _diffusing(self.membrane):
+                rates[name] = rates[name] + self.state(f"{name}:diffusion")
+            for name, rate in rates.items():
                 before = old[name] - self.in_a_step(0.5 * self.state(f"{name}:rate"))
                 results[name] = before + self.in_a_step(1.5 * rate)
                 results[f"{name}:rate"] = self.recorder.symbol(rate)
@@ -549,6 +568,14 @@ class _Lowering:
                     self.slot[f"i{ion}:offset"] - FIRST_STATE,
                 )
                 for ion in _pooled(self.membrane)
+            ),
+            diffusions=tuple(
+                (
+                    self.slot[name] - FIRST_STATE,
+                    self.slot[f"{name}:diffusion"] - FIRST_STATE,
+                    coefficient,
+                )
+                for name, coefficient in _diffusing(self.membrane).items()
             ),
         )
 

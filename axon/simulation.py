@@ -151,6 +151,7 @@ class Simulation:
         self.celsius = _along(warmth, axon.x, "degC", "celsius")
         self._v_init = None if v_init is None else _along(v_init, axon.x, "mV", "v_init")
         self._inside = [axon.index(stimulus.at) for stimulus in self.stimuli]
+        self._check_diffusion()
         self._program  # noqa: B018  an unusable membrane is refused now, not at the first run
 
     @cached_property
@@ -161,6 +162,27 @@ class Simulation:
     def _per_current(self) -> dict[str, npt.NDArray[np.float64]]:
         """What each pool gains from 1 mA/cm², mM/ms."""
         return self.membrane.per_current(self.axon.diameter, self.axon.area / self.axon.volume)
+
+    @property
+    def _exchange(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """What diffusion of 1 µm²/ms brings to a compartment and takes from the next, 1/ms."""
+        axon = self.axon
+        return axon.passage / axon.volume[:-1], axon.passage / axon.volume[1:]
+
+    def _check_diffusion(self) -> None:
+        """Concentrations take explicit steps, which must be shorter than what diffuses fastest."""
+        gain, gain_below = self._exchange
+        leaving = np.append(gain, 0.0) + np.append(0.0, gain_below)
+        for pool in self.membrane.pools:
+            # Twice what leaves bounds the fastest rate (Gershgorin); to 1 the method is stable.
+            rate = 0.0 if pool.diffusion is None else 2.0 * pool.diffusion * leaving.max()
+            if self.dt * rate > 1.0:
+                raise SimulationError(
+                    f"dt={self.dt:g} ms is too long for {pool.concentration} to diffuse by "
+                    f"{pool.diffusion:g} µm²/ms between compartments of "
+                    f"{self.axon.length / self.axon.n:g} µm; give {1.0 / rate:.2g} ms or less, "
+                    "or longer compartments"
+                )
 
     @cached_property
     def v_init(self) -> npt.NDArray[np.float64]:
@@ -219,6 +241,7 @@ class Simulation:
             area=self.axon.area * AREA_FACTOR,
             capacitance=self.axon.cm * self.axon.area * CAPACITANCE_FACTOR,
             axial=self.axon.axial_conductance,
+            exchange=self._exchange,
             program=self._program,
             sources=(sources, self._inside, np.arange(sources), np.ones(sources)),
             dt=self.dt,

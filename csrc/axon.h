@@ -134,6 +134,12 @@ typedef struct {
     const int32_t *terms;   /* [n_terms][5] gbar, reversal, first factor, their number, ion or -1 */
     const int32_t *factors; /* [n_factors][2] slot, power (1 to 8) */
     const int32_t *ions;    /* [n_ions][2] states: slope, S/cm2, and offset, mA/cm2 */
+
+    /* What diffuses along the cable: before each step how fast it thereby grows is left in
+     * another state. */
+    int32_t n_diffusions;
+    const int32_t *diffusions;            /* [n_diffusions][2] states: what, and where to */
+    const double *diffusion_coefficients; /* [n_diffusions] um2/ms */
 } ax_membrane;
 
 /* A cable of n compartments in a row. */
@@ -142,6 +148,9 @@ typedef struct {
     const double *area;        /* [n] 1e-2 um2: S/cm2 to uS, mA/cm2 to nA */
     const double *capacitance; /* [n] nF */
     const double *axial;       /* [n - 1] uS between neighbours */
+    /* [n - 1] 1/um2, what a compartment gains by diffusion from the next one when that has 1 more,
+     * and what the next one loses; both may be NULL where nothing diffuses. */
+    const double *gain, *gain_below;
 } ax_cable;
 
 /* Where electrodes inject: entry e adds weight[e] times source[e]'s current. */

@@ -28,7 +28,7 @@ static int in_range(int32_t x, int32_t low, int32_t high) { return x >= low && x
 static int check_counts(const ax_membrane *m, int64_t n) {
     const int32_t counts[] = {m->n_states, m->n_params, m->n_consts, m->n_temps,
                               m->n_code,   m->n_terms,  m->n_factors, m->n_ions,
-                              m->n_multiples};
+                              m->n_multiples, m->n_diffusions};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (!in_range(counts[i], 0, AX_COUNT_LIMIT))
             return AX_ERR_PROGRAM;
@@ -108,6 +108,12 @@ static int check_code(ax_program *self, char *written) {
     for (int32_t i = 0; i < 2 * m->n_ions; i++)
         if (!in_range(m->ions[i], 0, m->n_states))
             return AX_ERR_PROGRAM;
+    for (int32_t i = 0; i < m->n_diffusions; i++)
+        if (!in_range(m->diffusions[2 * i], 0, m->n_states) ||
+            !in_range(m->diffusions[2 * i + 1], 0, m->n_states) ||
+            m->diffusions[2 * i] == m->diffusions[2 * i + 1] ||
+            !isfinite(m->diffusion_coefficients[i]))
+            return AX_ERR_PROGRAM;
     for (int32_t t = 0; t < m->n_terms; t++) {
         const int32_t *term = m->terms + 5 * t;
         if (!in_range(term[4], -1, m->n_ions))
@@ -171,10 +177,15 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
     self->m.code = copy_of(m->code, m->n_code * (int64_t)5, sizeof *m->code);
     self->m.terms = copy_of(m->terms, m->n_terms * (int64_t)5, sizeof *m->terms);
     self->m.ions = copy_of(m->ions, m->n_ions * (int64_t)2, sizeof *m->ions);
+    self->m.diffusions = copy_of(m->diffusions, m->n_diffusions * (int64_t)2,
+                                 sizeof *m->diffusions);
+    self->m.diffusion_coefficients = copy_of(m->diffusion_coefficients, m->n_diffusions,
+                                             sizeof *m->diffusion_coefficients);
     self->m.factors = copy_of(m->factors, m->n_factors * (int64_t)2, sizeof *m->factors);
     char *written = ax_alloc(m->n_temps, 1);
     if (!self->m.param_length || !self->m.consts || !self->m.multiples ||
-        !self->m.code || !self->m.terms || !self->m.factors || !self->m.ions || !written)
+        !self->m.code || !self->m.terms || !self->m.factors || !self->m.ions || !self->m.diffusions ||
+        !self->m.diffusion_coefficients || !written)
         status = AX_ERR_MEMORY;
     self->v_inside = AX_V_LIMIT;
     for (int32_t i = 0; i < m->n_tables && status == AX_OK; i++) {
@@ -210,6 +221,8 @@ void ax_program_free(ax_program *self) {
     ax_release((void *)self->m.terms);
     ax_release((void *)self->m.factors);
     ax_release((void *)self->m.ions);
+    ax_release((void *)self->m.diffusions);
+    ax_release((void *)self->m.diffusion_coefficients);
     for (int32_t i = 0; i < self->m.n_tables; i++) {
         ax_release((void *)self->tables[i].t.gate_state);
         ax_release((void *)self->tables[i].t.value_slot);

@@ -152,6 +152,8 @@ struct ax_sim {
     double *node_diagonal, *node_right, *node_joint, *node_value;
     double *sum_diagonal, *sum_right;
 
+    double *gain, *gain_below; /* of diffusion, [n - 1] each; NULL where nothing diffuses */
+
     ax_sources sources;    /* its pointers lie in memory of our own, or are NULL */
     int64_t *source_slot;  /* of each entry */
     double *source_weight; /* of each entry, scaled */

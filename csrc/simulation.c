@@ -201,6 +201,25 @@ static void lay_out_currents(ax_sim *self) {
     self->n_ohmic = (int32_t)(to - self->ohmic);
 }
 
+static int lay_out_diffusion(ax_sim *self, const ax_cable *cable) {
+    if (self->program.m.n_diffusions == 0)
+        return AX_OK;
+    const int64_t joints = cable->n - 1;
+    if (joints > 0 && (cable->gain == NULL || cable->gain_below == NULL))
+        return AX_ERR_ARGUMENT;
+    self->gain = ax_alloc(joints, sizeof *self->gain);
+    self->gain_below = ax_alloc(joints, sizeof *self->gain_below);
+    if (!self->gain || !self->gain_below)
+        return AX_ERR_MEMORY;
+    for (int64_t i = 0; i < joints; i++) {
+        if (!positive(cable->gain[i]) || !positive(cable->gain_below[i]))
+            return AX_ERR_ARGUMENT;
+        self->gain[i] = cable->gain[i];
+        self->gain_below[i] = cable->gain_below[i];
+    }
+    return AX_OK;
+}
+
 static int lay_out_sources(ax_sim *self, const ax_sources *sources) {
     const int64_t entries = sources->n_entries;
     int32_t *source = ax_alloc(entries, sizeof *source);
@@ -310,6 +329,8 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
         status = lay_out_code(self);
     if (status == AX_OK)
         status = lay_out_sources(self, sources);
+    if (status == AX_OK)
+        status = lay_out_diffusion(self, cable);
     if (status != AX_OK) {
         ax_sim_free(self);
         return status;
@@ -329,7 +350,7 @@ void ax_sim_free(ax_sim *self) {
     void *const owned[] = {self->planes, self->params, self->operand, self->operand_step,
                            self->uniform, self->code, self->ohmic, self->groups, self->conductance, self->drive, self->node_diagonal,
                            self->node_right, self->node_joint, self->node_value,
-                           self->sum_diagonal, self->sum_right, (void *)self->sources.source,
+                           self->sum_diagonal, self->sum_right, (void *)self->sources.source, self->gain, self->gain_below,
                            self->source_weight, self->source_slot, self->recorded_slot};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         ax_release(owned[i]);
@@ -450,6 +471,27 @@ static int look_closer(ax_sim *self) {
     return AX_OK;
 }
 
+/* How fast what diffuses grows by that, from where it is now. */
+static void diffuse(ax_sim *self) {
+    const ax_membrane *m = &self->program.m;
+    const int64_t n = self->topology.n, *slot = self->topology.slot;
+    for (int32_t d = 0; d < m->n_diffusions; d++) {
+        const double *c = self->states + m->diffusions[2 * d] * self->plane;
+        double *rate = self->states + m->diffusions[2 * d + 1] * self->plane;
+        const double coefficient = m->diffusion_coefficients[d];
+        double from_above = 0.0;
+        for (int64_t i = 0; i < n; i++) {
+            double gained = from_above;
+            if (i + 1 < n) {
+                const double more = c[slot[i + 1]] - c[slot[i]];
+                gained += self->gain[i] * more;
+                from_above = -self->gain_below[i] * more;
+            }
+            rate[slot[i]] = coefficient * gained;
+        }
+    }
+}
+
 static void set_time_step(ax_sim *self, double dt) {
     const ax_program *p = &self->program;
     for (int lane = 0; lane < AX_LANES; lane++) {
@@ -473,6 +515,7 @@ int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken)
         if (self->step <= 1 || i == 0)
             set_time_step(self, self->step == 0 ? 0.5 * self->dt : self->dt);
         inject(self, drive->current + i * self->sources.n_sources);
+        diffuse(self);
         self->inside = self->kernel->step(self, drive, drive->damped[i]);
         self->step++;
         if (!self->inside) {

@@ -102,6 +102,8 @@ static void free_membrane(ax_membrane *m) {
     free((void *)m->params);
     free((void *)m->consts);
     free((void *)m->multiples);
+    free((void *)m->diffusions);
+    free((void *)m->diffusion_coefficients);
     for (int32_t i = 0; i < m->n_tables; i++) {
         free((void *)m->tables[i].gate_state);
         free((void *)m->tables[i].value_slot);
@@ -265,7 +267,10 @@ static input make_input(int32_t n, membrane_maker maker, int even, int isa) {
     }
     for (int32_t i = 0; i + 1 < n; i++)
         axial[i] = 50.0 * uniform(1.0 - spread, 1.0 + spread);
-    in.cable = (ax_cable){n, area, capacitance, axial};
+    double *gain = block(n - 1, sizeof *gain), *gain_below = block(n - 1, sizeof *gain_below);
+    for (int32_t i = 0; i + 1 < n; i++)
+        gain[i] = gain_below[i] = 0.01;
+    in.cable = (ax_cable){n, area, capacitance, axial, gain, gain_below};
     in.sources = (ax_sources){.n_sources = 2, .n_entries = 3};
     OWNED(&in.sources, compartment, (const int64_t[]){0, n / 2, n - 1});
     OWNED(&in.sources, source, (const int32_t[]){0, 1, 1});
@@ -281,6 +286,8 @@ static void free_input(input *in) {
     free((void *)in->cable.area);
     free((void *)in->cable.capacitance);
     free((void *)in->cable.axial);
+    free((void *)in->cable.gain);
+    free((void *)in->cable.gain_below);
     free((void *)in->sources.compartment);
     free((void *)in->sources.source);
     free((void *)in->sources.weight);
@@ -525,6 +532,20 @@ static void check_divergence(int isa) {
     free_input(&in);
 }
 
+/* One wrong number in `in`: creation must say `expected`, and keep nothing. */
+#define REFUSED(lvalue, wrong, expected)                \
+    do {                                                \
+        const __typeof__(lvalue) right_ = (lvalue);     \
+        ax_sim *sim_ = (ax_sim *)&in;                   \
+        (lvalue) = (wrong);                             \
+        CHECK(create(&in, &sim_) == (expected));        \
+        CHECK(sim_ == NULL && memory.n_live == 0);      \
+        (lvalue) = right_;                              \
+    } while (0)
+
+/* What the input says through const pointers is ours, and may be spoilt. */
+#define AT(pointer, index) (((__typeof__(*(pointer) + 0) *)(uintptr_t)(pointer))[index])
+
 /* Tables that begin above 0 mV or end below it, of an axon that stays there. */
 static void check_tables_elsewhere(int isa) {
     static const double begins[] = {0.0, 10.0, 1e6, -601.0, -1e6, 1e300, -1e300};
@@ -547,6 +568,40 @@ static void check_tables_elsewhere(int isa) {
         ax_sim_free(sim);
         free_input(&in);
     }
+}
+
+/* A state that diffuses into another. */
+static void check_diffusion(int isa) {
+    input in = make_input(20, passive, 1, isa);
+    in.membrane.n_states = 2;
+    AT(in.membrane.terms, 0) = 4; /* parameters come after the states */
+    AT(in.membrane.terms, 1) = 5;
+    in.membrane.n_diffusions = 1;
+    OWNED(&in.membrane, diffusions, (const int32_t[]){0, 1});
+    OWNED(&in.membrane, diffusion_coefficients, (const double[]){2.0});
+    ax_sim *sim;
+    CHECK(create(&in, &sim) == AX_OK);
+    double states[40] = {0};
+    states[7] = 1.0; /* of the first state, in one compartment */
+    CHECK(ax_sim_set_field(sim, 1, states) == AX_OK);
+    CHECK(advance(sim, &in, 0, 1, 1, 1000).status == AX_OK);
+    CHECK(ax_sim_get_field(sim, 1, states) == AX_OK);
+    for (int i = 0; i < 20; i++) {
+        const double expected = i == 7 ? -0.04 : i == 6 || i == 8 ? 0.02 : 0.0;
+        CHECK(fabs(states[20 + i] - expected) < 1e-15);
+    }
+    ax_sim_free(sim);
+
+    REFUSED(AT(in.membrane.diffusions, 0), -1, AX_ERR_PROGRAM);
+    REFUSED(AT(in.membrane.diffusions, 1), 2, AX_ERR_PROGRAM);
+    REFUSED(AT(in.membrane.diffusions, 1), 0, AX_ERR_PROGRAM); /* into itself */
+    REFUSED(AT(in.membrane.diffusion_coefficients, 0), NAN, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.n_diffusions, -1, AX_ERR_PROGRAM);
+    REFUSED(in.cable.gain, NULL, AX_ERR_ARGUMENT);
+    REFUSED(in.cable.gain_below, NULL, AX_ERR_ARGUMENT);
+    REFUSED(AT(in.cable.gain, 3), 0.0, AX_ERR_ARGUMENT);
+    REFUSED(AT(in.cable.gain_below, 18), INFINITY, AX_ERR_ARGUMENT);
+    free_input(&in);
 }
 
 /* ---- operations ------------------------------------------------------------------------- */
@@ -588,20 +643,6 @@ static void check_names(void) {
 }
 
 /* ---- malformed input -------------------------------------------------------------------- */
-
-/* One wrong number: `*at` becomes `wrong`, creation must say `expected`. */
-#define REFUSED(lvalue, wrong, expected)                \
-    do {                                                \
-        const __typeof__(lvalue) right_ = (lvalue);     \
-        ax_sim *sim_ = (ax_sim *)&in;                   \
-        (lvalue) = (wrong);                             \
-        CHECK(create(&in, &sim_) == (expected));        \
-        CHECK(sim_ == NULL && memory.n_live == 0);      \
-        (lvalue) = right_;                              \
-    } while (0)
-
-/* What the input says through const pointers is ours, and may be spoilt. */
-#define AT(pointer, index) (((__typeof__(*(pointer) + 0) *)(uintptr_t)(pointer))[index])
 
 static void check_malformed(void) {
     input in = make_input(20, squid, 0, -1);
@@ -794,6 +835,7 @@ int main(void) {
         check_runs(isa);
         check_divergence(isa);
         check_tables_elsewhere(isa);
+        check_diffusion(isa);
         check_random_programs(isa);
         check_no_allocation_while_stepping(isa);
         printf("%s: clean\n", ax_isa_name(isa));
