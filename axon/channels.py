@@ -244,18 +244,42 @@ class Markov:
                 a[i][i] = a[i][i] - rate
         return a
 
+    def numbers(self, quantities: Quantities) -> np.ndarray:
+        """`matrix` for arrays, (*shape of v, states, states), singular points by their limits.
+
+        Raises
+        ------
+        MembraneError
+            If a rate is not finite, or negative.
+        """
+        v = np.asarray(quantities["v"], dtype=np.float64)
+        n = len(self.states)
+
+        def values(points: np.ndarray) -> np.ndarray:
+            a = np.empty((*v.shape, n, n))
+            for i, row in enumerate(self.matrix({**quantities, "v": points})):
+                for j, value in enumerate(row):
+                    a[..., i, j] = value
+            return a
+
+        with np.errstate(all="ignore"):
+            a = values(v)
+            bad = ~np.isfinite(a)
+            if bad.any():  # as a gate's
+                a[bad] = (0.5 * (values(v - 1e-4) + values(v + 1e-4)))[bad]
+        finite, apart = np.isfinite(a), ~np.eye(n, dtype=bool)
+        for wrong, what in ((~finite, "not finite"), ((a < 0.0) & apart, "negative")):
+            where = wrong.any(axis=(-2, -1))
+            if where.any():
+                at = v.flat[np.argmax(where)]
+                raise MembraneError(f"scheme {self.name!r} at v = {at:g} mV: a rate is {what}")
+        return a
+
     def at(self, quantities: Quantities) -> np.ndarray:
         """Steady occupancies for arrays of quantities, (states, *shape of v)."""
         v = np.asarray(quantities["v"], dtype=np.float64)
         n = len(self.states)
-        a = np.empty((*v.shape, n, n))
-        for i, row in enumerate(self.matrix(quantities)):
-            for j, value in enumerate(row):
-                a[..., i, j] = value
-        if not np.all(np.isfinite(a)):
-            raise MembraneError(f"scheme {self.name!r}: a rate is not finite")
-        if np.any(a[..., ~np.eye(n, dtype=bool)] < 0.0):
-            raise MembraneError(f"scheme {self.name!r}: a rate is negative")
+        a = self.numbers(quantities)
         p = _steady_occupancies(np.swapaxes(a, -1, -2))
         if p is not None:
             return p

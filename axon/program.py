@@ -405,6 +405,7 @@ class _Lowering:
         for channel, gate in self.membrane.gates:
             name = f"{channel.name}.{gate.name}"
             if isinstance(gate, Markov):
+                self.refuse_what_a_table_would(gate)
                 occupancies = [self.state(f"{name}.{state}") for state in gate.states]
                 moved = _moved_scheme(gate.matrix(seen), occupancies, self.in_a_step)
                 for state, value in zip(gate.states, moved, strict=True):
@@ -417,11 +418,15 @@ class _Lowering:
                 results[name] = x + np.expm1(self.in_a_step(-rate)) * (x - inf)
         return results
 
-    def refuse_what_a_table_would(self, gate: Gate) -> None:
+    def refuse_what_a_table_would(self, gate: Gate | Markov) -> None:
         """Rates that aren't finite somewhere are refused, wherever they are computed."""
         fixed = self.membrane.quantities(np.arange(V_MIN, V_MAX + 1.0), 0.0)
         for warmth in {float(self.celsius.min()), float(self.celsius.max())}:
-            gate.at({**self.membrane.quantities(fixed["v"], warmth)})
+            seen = self.membrane.quantities(fixed["v"], warmth)
+            if isinstance(gate, Gate):
+                gate.at(seen)
+            else:
+                gate.numbers(seen)
 
     def after(
         self,

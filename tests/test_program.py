@@ -370,13 +370,30 @@ def test_rates_by_concentrations_are_judged_as_others_are(rates: dict[str, Any])
         )  # fmt: skip
 
 
-@pytest.mark.xfail(reason="a scheme's rates are looked at where it begins, not over all V")
-def test_schemes_are_judged_as_gates_are() -> None:
+@pytest.mark.parametrize(
+    ("rate", "advice"),
+    [
+        (lambda v: np.log(v + 100.0), r"scheme 's' at v = -300 mV: a rate is not finite"),
+        (lambda v: v + 100.0, r"scheme 's' at v = -300 mV: a rate is negative"),
+    ],
+)
+def test_schemes_are_judged_as_gates_are(rate: Any, advice: str) -> None:
     """Their rates have to be finite and not negative wherever the potential may go."""
-    for rate in (lambda v: np.log(v + 100.0), lambda v: v + 100.0):
-        scheme = Markov("s", {("c", "o"): rate, ("o", "c"): flat}, open="o")
-        with np.errstate(all="ignore"), pytest.raises(MembraneError, match="scheme 's'"):
-            lower(Membrane([Channel("k", 1e-4, -90.0, gates=[scheme])]), X, ONE, 0.01)
+    scheme = Markov("s", {("c", "o"): rate, ("o", "c"): flat}, open="o")
+    with pytest.raises(MembraneError, match=advice):
+        lower(Membrane([Channel("k", 1e-4, -90.0, gates=[scheme])]), X, ONE, 0.01)
+
+
+def test_singular_points_of_a_scheme_take_their_limit() -> None:
+    scheme = Markov(
+        "s",
+        {("c", "o"): lambda v: (v + 40) / (1 - np.exp(-(v + 40) / 10)), ("o", "c"): flat},
+        open="o",
+    )
+    membrane = Membrane([Channel("k", 1e-4, -90.0, gates=[scheme])])
+    closed, opened = initial_states(membrane, X, ONE, np.full(10, -40.0))
+    np.testing.assert_allclose(opened / closed, 10.0 / flat(0.0), rtol=1e-8)
+    lower(membrane, X, ONE, 0.01)
 
 
 def test_functions_that_only_numpy_has_do_as_long_as_a_table_holds_them() -> None:
