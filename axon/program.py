@@ -211,8 +211,8 @@ def state_names(membrane: Membrane) -> tuple[str, ...]:
     """Name of every state, in the order in which the kernel holds them.
 
     Gates first, then the concentrations that pools move and the bound fractions of buffers,
-    how fast each of these changed last, and by diffusion alone, and the last current of every pool's ion as
-    slope v - offset.
+    how fast each of these changed last, how fast by diffusion alone, and the last current of
+    every pool's ion as slope v - offset.
     """
     names = []
     for channel, gate in membrane.gates:
@@ -591,8 +591,7 @@ def _moved_scheme(
     """Occupancies one step later, dp/dt = A p with A frozen: order 2, and strongly damped.
 
     Two stages with one matrix: R. Alexander, SIAM J. Numer. Anal. 14, 1006-1021 (1977),
-    doi:10.1137/0714068, the method of order 2. The sum of the occupancies stays as it is,
-    since every column of A adds up to 0.
+    doi:10.1137/0714068, the method of order 2.
     """
     gamma = 1.0 - np.sqrt(0.5)
     n = len(p)
@@ -629,7 +628,9 @@ def _moved_scheme(
 
     first = solved(list(p))
     ratio = (1.0 - gamma) / gamma
-    return solved([old + ratio * (q - old) for old, q in zip(p, first, strict=True)])
+    moved = solved([old + ratio * (q - old) for old, q in zip(p, first, strict=True)])
+    whole = 1.0 / sum(moved[1:], moved[0])  # 1, but for rounding that would add up
+    return [q * whole for q in moved]
 
 
 def _is_zero(value: Any) -> bool:
