@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,10 @@ def arguments(function: Rate) -> tuple[str, ...]:
     """Names of the quantities that a function asks for."""
     if isinstance(function, np.ufunc):
         return ("v",)  # its own names are x1, x2
+    if type(function) is FunctionType and not function.__defaults__ and not function.__dict__:
+        code = function.__code__  # as most are: what `signature` says, in a tenth of its time
+        if not function.__kwdefaults__:
+            return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
