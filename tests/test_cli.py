@@ -156,7 +156,7 @@ def test_too_large_an_axon_is_told(capsys, monkeypatch):
 
 
 def test_an_interrupted_run_ends_with_75(folder):
-    long = ["simulation.duration=1e6", "record.every=1"]
+    long = ["simulation.duration=1e8", "record.every=100"]  # half an hour, if nobody interrupts
     process = subprocess.Popen(
         [sys.executable, "-m", "axon", "run", "small.toml", "--set", *long],
         stdout=subprocess.PIPE,
