@@ -310,7 +310,8 @@ def _pooled(membrane: Membrane) -> tuple[str, ...]:
 class _Lowering:
     """A membrane on its way to becoming a program.
 
-    A step of the kernel does this, block by block:
+    A step of the kernel begins, along the whole cable, with how fast what diffuses grows by that.
+    Then it does this, block by block:
 
     tables  gates whose rates depend on V(t) alone go from t - dt/2 to t + dt/2, and what else
             depends on V(t) alone is looked up;

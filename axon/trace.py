@@ -300,7 +300,7 @@ class Recorder:
         return self._intern("CONST", (number.hex(),), number)
 
     def node(self, op: str, *operands: Any) -> Symbol:
-        """The expression op(operands), simplified where that is exact or more accurate."""
+        """The expression op(operands), simplified: off by a rounding or two, if by anything."""
         args = [self.symbol(operand) for operand in operands]
         if op in _MEANING and all(arg.value is not None for arg in args):
             with np.errstate(all="ignore"):
