@@ -38,6 +38,7 @@ class Kernel:
         recorded: npt.ArrayLike,
         record_every: int,
         record_float: bool,
+        exchange: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     ) -> None: ...
     @property
     def fields(self) -> dict[str, int]: ...

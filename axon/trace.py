@@ -605,7 +605,7 @@ class Recorder:
         for result in wanted:
             readers[result] += 1  # stays alive to the end
         fused = _fused(order, readers)
-        absorbed = {product for _, product, _ in fused.values()}
+        absorbed = {operand for _, operand, _ in fused.values()}
         destinations: dict[Symbol, int] = {}
         for slot, result in results.items():
             destinations.setdefault(result, slot)
@@ -615,11 +615,10 @@ class Recorder:
         n_temps = 0
         for node in order:
             if node in absorbed:
-                continue  # done by the sum that it is part of
+                continue  # done by what it is part of
             op, args = node.op, node.args
             if node in fused:
-                op, product, other = fused[node]
-                args = (*product.args, other)
+                op, _, args = fused[node]
             operands = [slots[arg] for arg in args]
             for arg in args:
                 readers[arg] -= 1
@@ -663,21 +662,38 @@ class Recorder:
 
 def _fused(
     order: Sequence[Symbol], readers: Mapping[Symbol, int]
-) -> dict[Symbol, tuple[str, Symbol, Symbol]]:
-    """Sums of a product that nothing else reads: operation, that product, and the other term."""
-    fused: dict[Symbol, tuple[str, Symbol, Symbol]] = {}
+) -> dict[Symbol, tuple[str, Symbol, tuple[Symbol, ...]]]:
+    """Nodes that do the work of an operand which nothing else reads: operation, operand, operands.
+
+    A sum that of a product, a product that of another or of a reciprocal.
+    """
+    fused: dict[Symbol, tuple[str, Symbol, tuple[Symbol, ...]]] = {}
     computed = set(order)
 
-    def absorbs(node: Symbol) -> bool:
-        return node.op == "MUL" and readers[node] == 1 and node in computed
+    def absorbs(node: Symbol, op: str) -> bool:
+        return node.op == op and readers[node] == 1 and node in computed
 
     for node in order:
         if node.op in ("ADD", "SUB") and node.args[0] is not node.args[1]:
             left, right = node.args
-            if absorbs(left):
-                fused[node] = ("FMA" if node.op == "ADD" else "FMS", left, right)
-            elif absorbs(right):
-                fused[node] = ("FMA" if node.op == "ADD" else "FNMA", right, left)
+            if absorbs(left, "MUL"):
+                op = "FMA" if node.op == "ADD" else "FMS"
+                fused[node] = (op, left, (*left.args, right))
+            elif absorbs(right, "MUL"):
+                op = "FMA" if node.op == "ADD" else "FNMA"
+                fused[node] = (op, right, (*right.args, left))
+    absorbed = {operand for _, operand, _ in fused.values()}
+    for node in reversed(order):
+        if node.op == "MUL" and node not in absorbed and node.args[0] is not node.args[1]:
+            for one, other in (node.args, node.args[::-1]):
+                if absorbs(one, "RECIPROCAL"):
+                    fused[node] = ("DIV", one, (other, one.args[0]))
+                elif absorbs(one, "MUL"):
+                    fused[node] = ("MUL3", one, (*one.args, other))
+                else:
+                    continue
+                absorbed.add(one)
+                break
     return fused
 
 

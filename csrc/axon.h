@@ -73,6 +73,7 @@ int ax_isa_fused(int isa);
     X(COPY, 1) X(NEG, 1) X(ABS, 1) X(SQRT, 1) X(EXP, 1) X(EXPM1, 1) X(LOG, 1) X(TANH, 1)     \
     X(EXPREL, 1) /* x / (exp(x) - 1), 1 at 0 */ X(RECIPROCAL, 1)                             \
     X(ADD, 2) X(SUB, 2) X(MUL, 2) X(MIN, 2) X(MAX, 2)                                        \
+    X(DIV, 2) /* a (1 / b) */ X(MUL3, 3) /* (a b) c */                                       \
     X(LT, 2) X(LE, 2) X(EQ, 2) /* 1 or 0 */                                                  \
     X(FMA, 3) /* a b + c */ X(FMS, 3) /* a b - c */ X(FNMA, 3) /* c - a b */                 \
     X(SELECT, 3) /* a is not 0 ? b : c */

@@ -191,6 +191,8 @@ AX_INLINE void operate(int op, double *d, const double *a, int64_t sa, const dou
         AX_BINARY(LT, v8_select(v8_lt(x, y), one, zero))
         AX_BINARY(LE, v8_select(v8_le(x, y), one, zero))
         AX_BINARY(EQ, v8_select(v8_eq(x, y), one, zero))
+        AX_BINARY(DIV, v8_mul(x, v8_reciprocal(y)))
+        AX_TERNARY(MUL3, v8_mul(v8_mul(x, y), z))
         AX_TERNARY(FMA, v8_fma(x, y, z))
         AX_TERNARY(FMS, v8_fms(x, y, z))
         AX_TERNARY(FNMA, v8_fnma(x, y, z))

@@ -74,7 +74,7 @@ def every_operation(n: int) -> Program:
     v, dt, x, gbar, e = (slots[k] for k in ("v", "dt", "x", "gbar", "e"))
     u = do("MUL", v, slots["scale"])
     rate = do("ADD", do("EXP", u), do("EXPREL", do("NEG", u)))
-    inf = do("MUL", do("EXP", u), do("RECIPROCAL", rate))
+    inf = do("DIV", do("MUL3", do("EXP", u), rate, do("RECIPROCAL", rate)), rate)
     factor = do("NEG", do("EXPM1", do("FNMA", slots["half"], rate, do("FMS", dt, rate, rate))))
     wave = do("TANH", do("LOG", do("SQRT", do("ADD", do("ABS", u), slots["small"]))))
     near = do("SELECT", do("LT", v, e), wave, do("MIN", do("MAX", wave, x), inf))
@@ -402,6 +402,7 @@ def test_plain_operations_are_exact(op: str, isa: str) -> None:
 
 
 MULTIPLY_ADDS = ("FMA", "FMS", "FNMA")
+OF_TWO = ("DIV", "MUL3")
 
 
 def fused(x: float, y: float, z: float) -> float:
@@ -436,8 +437,19 @@ def test_multiply_add_rounds_once_where_it_is_fused(isa: str) -> None:
     assert same_bits(_kernel.apply(isa, "FNMA", -a, b, c), exact)
 
 
+@each_isa
+def test_quotients_and_triple_products_are_two_operations(isa: str) -> None:
+    def apply(op: str, *x: Any) -> np.ndarray:
+        return _kernel.apply(isa, op, *x)
+
+    a, b = operands("ADD")
+    assert same_bits(apply("DIV", a, b), apply("MUL", a, apply("RECIPROCAL", b)))
+    a, b, c = operands("FMA")
+    assert same_bits(apply("MUL3", a, b, c), apply("MUL", apply("MUL", a, b), c))
+
+
 def test_every_operation_is_tested() -> None:
-    assert {*ELEMENTARY, *EXACT, *MULTIPLY_ADDS} == set(OPERATIONS)
+    assert {*ELEMENTARY, *EXACT, *MULTIPLY_ADDS, *OF_TWO} == set(OPERATIONS)
 
 
 @two_fused

@@ -243,7 +243,7 @@ def test_stiff_rates_are_damped(rate: float) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_occupancies_add_up_to_one_for_ever(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After 1e4 steps of a spiking axon, whose scheme goes back and forth, to a rounding of each."""
+    """To a rounding, after 1e4 steps of a spiking axon whose scheme goes back and forth."""
     monkeypatch.setenv("AXON_ISA", isa)
     squid = models.hodgkin_huxley()
     stiff = dict(RING) | {("c2", "c3"): constant(4e5), ("c3", "c2"): constant(3e5)}

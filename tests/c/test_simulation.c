@@ -206,7 +206,8 @@ static ax_membrane every_operation(int32_t n) {
         {AX_OP_MUL, T, V, SCALE, -1},         {AX_OP_NEG, T + 1, T, -1, -1},
         {AX_OP_EXP, T + 2, T, -1, -1},        {AX_OP_EXPREL, T + 1, T + 1, -1, -1},
         {AX_OP_ADD, T + 1, T + 2, T + 1, -1}, {AX_OP_RECIPROCAL, T + 5, T + 1, -1, -1},
-        {AX_OP_MUL, T + 2, T + 2, T + 5, -1},
+        {AX_OP_MUL, T + 5, T + 2, T + 5, -1}, {AX_OP_DIV, T + 2, T + 2, T + 1, -1},
+        {AX_OP_MIN, T + 2, T + 2, T + 5, -1},
         {AX_OP_MUL, T + 1, T + 1, DT, -1},    {AX_OP_NEG, T + 1, T + 1, -1, -1},
         {AX_OP_EXPM1, T + 1, T + 1, -1, -1},  {AX_OP_NEG, T + 1, T + 1, -1, -1},
         {AX_OP_ABS, T + 3, T, -1, -1},        {AX_OP_ADD, T + 3, T + 3, SMALL, -1},
@@ -217,7 +218,7 @@ static ax_membrane every_operation(int32_t n) {
         {AX_OP_EQ, T + 5, E, E, -1},          {AX_OP_FMS, T + 5, T + 5, T + 5, HALF},
         {AX_OP_FNMA, T + 5, HALF, HALF, T + 5}, {AX_OP_MUL, T + 4, T + 4, T + 5, -1},
         {AX_OP_MUL, T + 3, T + 3, T + 3, -1}, {AX_OP_FMA, T + 3, T + 3, GBAR, GBAR},
-        {AX_OP_MUL, T + 3, T + 3, T + 4, -1}, {AX_OP_SUB, T + 2, T + 2, X, -1},
+        {AX_OP_MUL3, T + 3, T + 3, T + 4, T + 5}, {AX_OP_SUB, T + 2, T + 2, X, -1},
         {AX_OP_FMA, X, T + 1, T + 2, X},      {AX_OP_MUL, T + 4, T + 3, E, -1},
         {AX_OP_COPY, T, T + 3, -1, -1},
     };
