@@ -157,18 +157,26 @@ def test_too_large_an_axon_is_told(capsys, monkeypatch):
 
 def test_an_interrupted_run_ends_with_75(folder):
     long = ["simulation.duration=1e8", "record.every=100"]  # half an hour, if nobody interrupts
-    process = subprocess.Popen(
-        [sys.executable, "-m", "axon", "run", "small.toml", "--set", *long],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # Tests that run in the background may have been told to ignore it, and so would the process.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "axon", "run", "small.toml", "--set", *long],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     limit = time.monotonic() + 30
     while not (folder / "small.h5.parts").exists() and time.monotonic() < limit:
         time.sleep(0.02)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert (process.returncode, out, err) == (75, "", "axon run: interrupted\n")
     assert not (folder / "small.h5").exists()
 
