@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,23 @@ from axon.rates import (
 from axon.units import quantity
 
 MAX_POWER = 8
+
+
+def _by_limits(
+    values: Callable[[np.ndarray], np.ndarray],
+    sane: Callable[[np.ndarray], np.ndarray],
+    v: np.ndarray,
+) -> np.ndarray:
+    """Values at `v`; where they aren't sane, the mean of both sides, 1e-4 mV away.
+
+    The limit of a removable singularity, off by its curvature, 1e-9.
+    """
+    with np.errstate(all="ignore"):
+        found = values(v)
+        bad = ~sane(found)
+        if bad.any():
+            found[bad] = (0.5 * (values(v - 1e-4) + values(v + 1e-4)))[bad]
+    return found
 
 
 def _check_power(power: object, what: str) -> None:
@@ -137,7 +154,7 @@ class Gate:
         """Steady state and rate 1/tau (1/ms) of arrays, singular points in v by their limits."""
         v = np.asarray(quantities["v"], dtype=np.float64)
 
-        def values(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def values(points: np.ndarray) -> np.ndarray:
             points = points.view()
             points.flags.writeable = False  # a rate function may not change its argument
             both = self.kinetics({**quantities, "v": points})
@@ -147,21 +164,15 @@ class Gate:
                 raise MembraneError(
                     f"gate {self.name!r}: its rates are no number for each potential: {error}"
                 ) from error
-            return inf.copy(), rate.copy()
+            return np.stack([inf, rate])
 
-        def sane(inf: np.ndarray, rate: np.ndarray) -> np.ndarray:
-            finite = np.isfinite(inf) & (self.instantaneous | np.isfinite(rate))
-            return np.asarray(finite)
+        def sane(both: np.ndarray) -> np.ndarray:
+            finite = np.isfinite(both[0]) & (self.instantaneous | np.isfinite(both[1]))
+            return np.broadcast_to(finite, both.shape)
 
-        with np.errstate(all="ignore"):
-            inf, rate = values(v)
-            bad = ~sane(inf, rate)
-            if bad.any():
-                # A removable singularity: the mean of both sides is off by its curvature, 1e-9.
-                below, above = values(v - 1e-4), values(v + 1e-4)
-                inf[bad] = 0.5 * (below[0] + above[0])[bad]
-                rate[bad] = 0.5 * (below[1] + above[1])[bad]
-        bad = ~(sane(inf, rate) & (rate >= 0.0))
+        both = _by_limits(values, sane, v)
+        inf, rate = both
+        bad = ~(sane(both)[0] & (rate >= 0.0))
         if bad.any():
             where = np.argmax(bad)
             raise MembraneError(
@@ -262,11 +273,7 @@ class Markov:
                     a[..., i, j] = value
             return a
 
-        with np.errstate(all="ignore"):
-            a = values(v)
-            bad = ~np.isfinite(a)
-            if bad.any():  # as a gate's
-                a[bad] = (0.5 * (values(v - 1e-4) + values(v + 1e-4)))[bad]
+        a = _by_limits(values, np.isfinite, v)
         finite, apart = np.isfinite(a), ~np.eye(n, dtype=bool)
         for wrong, what in ((~finite, "not finite"), ((a < 0.0) & apart, "negative")):
             where = wrong.any(axis=(-2, -1))

@@ -222,7 +222,7 @@ def state_names(membrane: Membrane) -> tuple[str, ...]:
             names.append(f"{channel.name}.{gate.name}")
     moved = list(membrane.initial_concentrations)
     names += [*moved, *(f"{name}:rate" for name in moved)]
-    names += [f"{name}:diffusion" for name in _diffusing(membrane)]
+    names += [f"{name}:diffusion" for name in diffusing(membrane)]
     for ion in _pooled(membrane):
         names += [f"i{ion}:slope", f"i{ion}:offset"]
     return (*names, V_MIDDLE) if moved else tuple(names)
@@ -259,7 +259,7 @@ def initial_states(
         currents = membrane.ion_currents(quantities, membrane.steady_gates(quantities), x)
         rates = membrane.pool_rates(currents, moved, per_current or {})
         values += [*moved.values(), *(rates[name] for name in moved)]
-        values += [0.0 for _ in _diffusing(membrane)]  # they begin the same all along
+        values += [0.0 for _ in diffusing(membrane)]  # they begin the same all along
         for ion in _pooled(membrane):
             values += [0.0, -currents.get(ion, 0.0)]
         values.append(v)
@@ -297,7 +297,7 @@ def _concentrations(membrane: Membrane) -> list[str]:
     return [pool.concentration for pool in membrane.pools]
 
 
-def _diffusing(membrane: Membrane) -> dict[str, float]:
+def diffusing(membrane: Membrane) -> dict[str, float]:
     """Concentrations that diffuse along the axon, and how fast, µm²/ms."""
     return {p.concentration: p.diffusion for p in membrane.pools if p.diffusion is not None}
 
@@ -395,7 +395,7 @@ class _Lowering:
                 for name, value in self.per_current.items()
             }
             rates = self.membrane.pool_rates(currents, old, gains)
-            for name in _diffusing(self.membrane):
+            for name in diffusing(self.membrane):
                 rates[name] = rates[name] + self.state(f"{name}:diffusion")
             for name, rate in rates.items():
                 before = old[name] - self.in_a_step(0.5 * self.state(f"{name}:rate"))
@@ -581,7 +581,7 @@ class _Lowering:
                     self.slot[f"{name}:diffusion"] - FIRST_STATE,
                     coefficient,
                 )
-                for name, coefficient in _diffusing(self.membrane).items()
+                for name, coefficient in diffusing(self.membrane).items()
             ),
         )
 

@@ -19,7 +19,7 @@ from axon.config import instruction_set
 from axon.errors import DivergedError, MembraneError, NoRestError, SimulationError
 from axon.geometry import Axon
 from axon.membranes import Membrane
-from axon.program import Program, initial_states, lower
+from axon.program import Program, diffusing, initial_states, lower
 from axon.rates import Profile, resolve
 from axon.rest import REST_RANGE, Rest
 from axon.runs import Run, open_run
@@ -171,15 +171,18 @@ class Simulation:
 
     def _check_diffusion(self) -> None:
         """Concentrations take explicit steps, which must be shorter than what diffuses fastest."""
+        coefficients = diffusing(self.membrane)
+        if not coefficients:
+            return
         gain, gain_below = self._exchange
         leaving = np.append(gain, 0.0) + np.append(0.0, gain_below)
-        for pool in self.membrane.pools:
+        for concentration, coefficient in coefficients.items():
             # Twice what leaves bounds the fastest rate (Gershgorin); to 1 the method is stable.
-            rate = 0.0 if pool.diffusion is None else 2.0 * pool.diffusion * leaving.max()
+            rate = 2.0 * coefficient * leaving.max()
             if self.dt * rate > 1.0:
                 raise SimulationError(
-                    f"dt={self.dt:g} ms is too long for {pool.concentration} to diffuse by "
-                    f"{pool.diffusion:g} µm²/ms between compartments of "
+                    f"dt={self.dt:g} ms is too long for {concentration} to diffuse by "
+                    f"{coefficient:g} µm²/ms between compartments of "
                     f"{self.axon.length / self.axon.n:g} µm; give {1.0 / rate:.2g} ms or less, "
                     "or longer compartments"
                 )
@@ -241,7 +244,7 @@ class Simulation:
             area=self.axon.area * AREA_FACTOR,
             capacitance=self.axon.cm * self.axon.area * CAPACITANCE_FACTOR,
             axial=self.axon.axial_conductance,
-            exchange=self._exchange,
+            exchange=self._exchange if self._program.diffusions else None,
             program=self._program,
             sources=(sources, self._inside, np.arange(sources), np.ones(sources)),
             dt=self.dt,

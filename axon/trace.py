@@ -8,6 +8,7 @@ last reader is done.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -500,13 +501,7 @@ class Recorder:
         (x + a) b is x b + a b, one multiply-add with a constant a b.
         """
         order = self._order(list(results))
-        readers = dict.fromkeys(order, 0)
-        for node in order:
-            if node.op not in ("INPUT", "CONST"):
-                for arg in node.args:
-                    readers[arg] += 1
-        for result in results:
-            readers[result] += 1
+        readers = _readers([n for n in order if n.op not in ("INPUT", "CONST")], results)
         new: dict[Symbol, Symbol] = {}
         for node in order:
             if node.op in ("INPUT", "CONST"):
@@ -598,12 +593,7 @@ class Recorder:
         }
         here = {slot: node for node, slot in slots.items() if node.op == "INPUT"}
         order = [node for node in order if node not in slots]
-        readers: dict[Symbol, int] = dict.fromkeys([*order, *slots], 0)
-        for node in order:
-            for arg in node.args:
-                readers[arg] += 1
-        for result in wanted:
-            readers[result] += 1  # stays alive to the end
+        readers = _readers(order, wanted)
         fused = _fused(order, readers)
         absorbed = {operand for _, operand, _ in fused.values()}
         destinations: dict[Symbol, int] = {}
@@ -658,6 +648,11 @@ class Recorder:
             stack.append((node, True))
             stack.extend((arg, False) for arg in reversed(node.args) if arg not in order)
         return list(order)
+
+
+def _readers(order: Iterable[Symbol], results: Iterable[Symbol]) -> Counter[Symbol]:
+    """How many read each node: those of `order`, and one for a result, which lives to the end."""
+    return Counter([*(arg for node in order for arg in node.args), *results])
 
 
 def _fused(

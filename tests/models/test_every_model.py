@@ -34,9 +34,9 @@ def model(name: str) -> Membrane:
     return membrane
 
 
-def lowered(membrane: Membrane, n: int, dt: float, celsius: Any = None) -> Program:
-    warmth = np.array([membrane.celsius]) if celsius is None else celsius
-    return lower(membrane, np.zeros(n), warmth, dt, membrane.per_current(np.ones(n)))
+def lowered(membrane: Membrane, n: int, dt: float) -> Program:
+    celsius = np.array([membrane.celsius])
+    return lower(membrane, np.zeros(n), celsius, dt, membrane.per_current(np.ones(n)))
 
 
 def begun(membrane: Membrane, v: np.ndarray) -> np.ndarray:
