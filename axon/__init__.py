@@ -33,6 +33,7 @@ _HOMES = {
             "RunFileError",
             "SimulationError",
             "StimulusError",
+            "StoppedError",
             "StudyError",
             "UnitError",
             "WriteError",
@@ -40,8 +41,9 @@ _HOMES = {
         "geometry": ("Axon",),
         "ions": ("Buffer", "Ion", "Pool", "ghk", "nernst"),
         "membranes": ("Membrane",),
+        "restart": ("resume",),
         "runs": ("Run", "open_run"),
-        "simulation": ("Simulation",),
+        "simulation": ("Simulation", "State"),
         "stimuli": ("CurrentClamp",),
         "study": ("run",),
         "timecourses": ("Waveform",),
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from axon.errors import RunFileError as RunFileError
     from axon.errors import SimulationError as SimulationError
     from axon.errors import StimulusError as StimulusError
+    from axon.errors import StoppedError as StoppedError
     from axon.errors import StudyError as StudyError
     from axon.errors import UnitError as UnitError
     from axon.errors import WriteError as WriteError
@@ -113,9 +116,11 @@ if TYPE_CHECKING:
     from axon.ions import ghk as ghk
     from axon.ions import nernst as nernst
     from axon.membranes import Membrane as Membrane
+    from axon.restart import resume as resume
     from axon.runs import Run as Run
     from axon.runs import open_run as open_run
     from axon.simulation import Simulation as Simulation
+    from axon.simulation import State as State
     from axon.stimuli import CurrentClamp as CurrentClamp
     from axon.study import run as run
     from axon.timecourses import Waveform as Waveform

@@ -22,6 +22,12 @@ def instruction_set() -> str:
     return _kernel.chosen_isa(os.environ.get("AXON_ISA") or None)
 
 
+def fused() -> bool:
+    """Whether that set has fused multiply-adds: all that have them give the same bits."""
+    _, has_them = _kernel.instruction_sets()[instruction_set()]
+    return bool(has_them)
+
+
 def show_config() -> dict[str, Any]:
     """Versions, and which instruction set the kernel uses.
 

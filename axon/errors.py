@@ -38,7 +38,41 @@ class RunFileError(AxonError, OSError):
 
 
 class WriteError(AxonError, OSError):
-    """Output that could not be written."""
+    """Output that could not be written.
+
+    Attributes
+    ----------
+    resumable : bool
+        Whether it was for want of space, or the like, in a run that `axon.resume` can take on.
+    """
+
+    resumable = False
+
+
+class StoppedError(AxonError):
+    """A run that was told to stop before its end; `axon.resume` takes it on.
+
+    Parameters
+    ----------
+    reason : str
+        Such as ``SIGTERM``.
+    time : float
+        How far it has come, in ms.
+    path : str, optional
+        The run file to be.
+    """
+
+    def __init__(self, reason: str, time: float, path: str | None = None) -> None:
+        super().__init__(reason, time, path)
+        self.reason = reason
+        self.time = time
+        self.path = path
+
+    def __str__(self) -> str:
+        told = f"stopped at t = {self.time:g} ms: {self.reason}"
+        if self.path is None:
+            return told
+        return f"{told}; all up to there is kept, go on with: axon resume {self.path}"
 
 
 class DivergedError(AxonError, ArithmeticError):
@@ -53,20 +87,27 @@ class DivergedError(AxonError, ArithmeticError):
     compartment : int
         Number of the compartment.
     v : float
-        Membrane potential found there, in mV.
+        Membrane potential found there, in mV; or the value of `state`.
+    state : str, optional
+        Another state that is no number any more, such as ``na.m``.
     """
 
-    def __init__(self, time: float, x: float, compartment: int, v: float) -> None:
+    def __init__(
+        self, time: float, x: float, compartment: int, v: float, state: str | None = None
+    ) -> None:
         # All of them go to the base class: that is what lets the error be pickled.
-        super().__init__(time, x, compartment, v)
+        super().__init__(time, x, compartment, v, state)
         self.time = time
         self.x = x
         self.compartment = compartment
         self.v = v
+        self.state = state
 
     def __str__(self) -> str:
+        what = f"{self.v:g} mV" if self.state is None else f"{self.state} = {self.v:g}"
+        whose = "membrane potential" if self.state is None else "membrane's state"
         return (
-            f"the membrane potential diverged: {self.v:g} mV at t = {self.time:g} ms, "
+            f"the {whose} diverged: {what} at t = {self.time:g} ms, "
             f"x = {self.x:g} um (compartment {self.compartment}); try a smaller dt, "
             "or look for an amplitude or conductance in the wrong unit"
         )

@@ -207,6 +207,17 @@ def _names(text: bytes) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ..
     return states, params, operations
 
 
+def saved_state_names(text: bytes) -> tuple[str, ...]:
+    """Names of the states of a saved program, from the array ``names`` of it.
+
+    Raises
+    ------
+    MembraneError
+        If it isn't what it should be.
+    """
+    return _names(text)[0]
+
+
 def state_names(membrane: Membrane) -> tuple[str, ...]:
     """Name of every state, in the order in which the kernel holds them.
 

@@ -13,7 +13,7 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from axon import _kernel
 from axon.errors import RunFileError
 
 FORMAT = "axon-run"
-LAYOUT = 1
+LAYOUT = 2
 ROWS = 256
 """Rows of the field in a chunk."""
 COLUMNS = 1000
@@ -43,10 +43,13 @@ HDF5_VERSION = ("v110", "v110")
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SMALLEST_STREAM = 8  # bytes of a zlib stream
+_ARRAY_TYPES = tuple(map(np.dtype, ("<f8", "<i8", "<i4", "u1")))
+_MOST_DIMENSIONS = 4  # of an array
 _DEFLATE_LIMIT = 1032  # deflate makes nothing smaller than by this factor
 _STORED_BLOCK = 65535  # bytes, the most that deflate stores in one block
 
 Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
 Encoder = Callable[[Array], bytes]
 
 
@@ -108,6 +111,8 @@ class Recording:
     """Positions of all compartments in µm, ``(n,)``: spikes are detected in each."""
     interval: float
     """Between two rows, in ms."""
+    first: int
+    """Number of the first row, that of time zero being 0."""
     n_rows: int
     """Of the finished run."""
     dtype: np.dtype[Any]
@@ -125,8 +130,9 @@ class Recording:
             raise ValueError("a position is not finite")
         if not (math.isfinite(self.interval) and self.interval > 0):
             raise ValueError(f"interval = {self.interval!r} is not positive and finite")
-        if not 0 <= self.n_rows < MOST_ROWS:
-            raise ValueError(f"n_rows = {self.n_rows!r} is not from 0 to {MOST_ROWS - 1}")
+        for name, number in (("first", self.first), ("n_rows", self.n_rows)):
+            if not 0 <= number < MOST_ROWS:
+                raise ValueError(f"{name} = {number!r} is not from 0 to {MOST_ROWS - 1}")
         if self.dtype not in (np.dtype("<f4"), np.dtype("<f8")):
             raise ValueError(f"dtype = {self.dtype} is neither float32 nor float64")
 
@@ -139,6 +145,10 @@ class Recording:
     def n_across(self) -> int:
         """Chunks that a row of the field runs through."""
         return -(-len(self.x) // self.width)
+
+    def times(self, start: int, stop: int) -> npt.NDArray[np.float64]:
+        """When the rows from `start` to `stop` are, in ms."""
+        return np.arange(self.first + start, self.first + stop, dtype=np.float64) * self.interval
 
     def fits(self, rows: int, size: int) -> bool:
         """Whether a file of `size` bytes could hold so many rows and their times."""
@@ -154,19 +164,20 @@ class Recording:
 
 
 def create(file: h5py.File, recording: Recording, first: int, stop: int) -> h5py.Dataset:
-    """Write all of a file but its spikes and the data of its field.
+    """Write all of a file but its spikes, the data of its field, its state and inputs.
 
     Returns the field, of rows `first` to `stop`, for its chunks to be written directly.
     """
     file.attrs["format"] = text(FORMAT)
     file.attrs["layout"] = np.array(LAYOUT, "<i8")
     file.attrs["interval"] = np.array(recording.interval, "<f8")
+    file.attrs["first"] = np.array(recording.first, "<i8")
     file.attrs["rows"] = np.array(recording.n_rows, "<i8")
 
     time = dataset(file, "time", (stop - first,), np.dtype("<f8"), recording.compressed)
     filling = Filling(time, recording.encode)
     for start in range(first, stop, LENGTH):
-        filling.add(np.arange(start, min(start + LENGTH, stop)) * recording.interval)
+        filling.add(recording.times(start, min(start + LENGTH, stop)))
     filling.close()
     time.attrs["units"] = text("ms")
     time.make_scale("time")
@@ -203,6 +214,17 @@ def write_vector(group: h5py.Group, name: str, values: Array, recording: Recordi
     filling.add(values)
     filling.close()
     return vector
+
+
+def write_arrays(file: h5py.File, name: str, arrays: Arrays, recording: Recording) -> None:
+    """A group of arrays of any shape: ``state`` or ``inputs``."""
+    group = file.create_group(name)
+    for key, values in sorted(arrays.items()):  # as a reader finds them
+        array = np.asarray(values)
+        if array.dtype not in _ARRAY_TYPES:
+            raise TypeError(f"{name}: {key} of {array.dtype} has no place in a run file")
+        vector = write_vector(group, key, array.reshape(-1), recording)
+        vector.attrs["shape"] = np.array(array.shape, "<i8")
 
 
 def dataset(
@@ -327,7 +349,7 @@ class Reader:
         self._file = file
         if "format" not in file.attrs or self.text("format") != FORMAT:
             raise RunFileError("it is an HDF5 file, but not one that axon has written")
-        layout = self.integer("layout")
+        layout = self.layout = self.integer("layout")
         if layout > LAYOUT:
             raise RunFileError(
                 f"it has layout {layout}, of a newer axon, and this one knows layouts up to "
@@ -370,6 +392,7 @@ class Reader:
             compartments=self.vector("meta/compartments", np.dtype("<i8")),
             axon_x=self.vector("meta/axon_x", np.dtype("<f8")),
             interval=self.number("interval"),
+            first=self.integer("first") if self.layout > 1 else 0,
             n_rows=self.integer("rows"),
             dtype=field.dtype,
             compressed=field.shuffle,
@@ -389,20 +412,62 @@ class Reader:
     def vector(self, name: str, dtype: np.dtype[Any]) -> Array:
         """All of a one-dimensional dataset."""
         chunks = self.chunks(name, dtype, 1)
-        parts = [chunks.decode(self.bytes_at(*chunks.span(i)), i) for i in range(len(chunks.spans))]
+        parts = [self._chunk(chunks, i) for i in range(len(chunks.spans))]
         return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a group of arrays."""
+        return self.layout > 1 and name in self._file
+
+    def arrays(self, name: str) -> dict[str, Array]:
+        """A group of arrays, as `write_arrays` was given them."""
+        return {key: self.array(name, key) for key in self._group(name)}
+
+    def array(self, group: str, key: str) -> Array:
+        """One of a group of arrays."""
+        vector = self._find(f"{group}/{key}")
+        if vector.dtype not in _ARRAY_TYPES:
+            raise RunFileError(f"its dataset {group}/{key!r} is not what it should be")
+        values = self.vector(f"{group}/{key}", vector.dtype)
+        shape = self._shape(vector)
+        if math.prod(shape) != len(values):
+            raise RunFileError(f"its dataset {group}/{key!r} has another shape than it says")
+        return values.reshape(shape)
+
+    def _shape(self, vector: h5py.Dataset) -> tuple[int, ...]:
+        attribute = vector.attrs.get_id("shape")
+        if attribute.dtype != np.dtype("<i8") or len(attribute.shape) != 1:
+            raise RunFileError("a shape is not what it should be")
+        if attribute.shape[0] > _MOST_DIMENSIONS:
+            raise RunFileError(f"an array has more than {_MOST_DIMENSIONS} dimensions")
+        shape = tuple(int(n) for n in vector.attrs["shape"])
+        if min(shape, default=0) < 0:
+            raise RunFileError(f"an array has the shape {shape}")
+        return shape
 
     def n_spikes(self) -> int:
         """How many spikes the file holds."""
         return int(self.chunks("spikes/t", np.dtype("<f8"), 1).shape[0])
 
+    def spike_batches(self) -> Iterator[Array]:
+        """The spikes that the file holds, of `SPIKE`, some thousand at a time."""
+        time = self.chunks("spikes/t", SPIKE["time"], 1)
+        compartment = self.chunks("spikes/compartment", SPIKE["compartment"], 1)
+        if time.shape != compartment.shape:
+            raise RunFileError("its spikes have more times than places, or fewer")
+        for i in range(len(time.spans)):
+            times = self._chunk(time, i)
+            batch = np.empty(len(times), SPIKE)
+            batch["time"] = times
+            batch["compartment"] = self._chunk(compartment, i)
+            yield batch
+
     def spikes(self) -> Array:
-        """The spikes that the file holds, of `SPIKE`."""
-        time = self.vector("spikes/t", SPIKE["time"])
-        spikes = np.empty(len(time), SPIKE)
-        spikes["time"] = time
-        spikes["compartment"] = self.vector("spikes/compartment", SPIKE["compartment"])
-        return spikes
+        """All spikes that the file holds, of `SPIKE`."""
+        return np.concatenate([np.empty(0, SPIKE), *self.spike_batches()])
+
+    def _chunk(self, chunks: Chunks, i: int) -> Array:
+        return chunks.decode(self.bytes_at(*chunks.span(i)), i)
 
     def bytes_at(self, offset: int, size: int) -> bytes:
         """Bytes of the file as they are."""
@@ -451,15 +516,25 @@ class Reader:
             raise RunFileError(f"its dataset {name!r} does not lie where it could")
         return Chunks(shape, chunk, dtype, shuffled, spans)
 
-    def _find(self, name: str) -> h5py.Dataset:
+    def _follow(self, name: str) -> h5py.Group | h5py.Dataset:
         here = self._file
         for part in name.split("/"):
             # A soft or external link could lead anywhere.
             if not isinstance(here, h5py.Group) or not isinstance(
                 here.get(part, getlink=True), h5py.HardLink
             ):
-                raise RunFileError(f"it has no dataset {name!r}")
+                raise RunFileError(f"it has no {name!r}")
             here = here[part]
+        return here
+
+    def _group(self, name: str) -> h5py.Group:
+        here = self._follow(name)
+        if not isinstance(here, h5py.Group):
+            raise RunFileError(f"it has no group {name!r}")
+        return here
+
+    def _find(self, name: str) -> h5py.Dataset:
+        here = self._follow(name)
         if not isinstance(here, h5py.Dataset):
             raise RunFileError(f"it has no dataset {name!r}")
         # Neither virtual nor external data are chunked.

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from axon import runfile
 from axon.errors import MissingExtraError, RunFileError
+from axon.program import saved_state_names
 from axon.runfile import ROWS, Chunks, Recording, readable, reading
 from axon.segments import chain, parts_of
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from axon.units import QuantityLike
 
+T = TypeVar("T")
 Array = npt.NDArray[Any]
 Picks = range | npt.NDArray[np.intp]
 """Places along an axis; a range goes upwards."""
@@ -86,9 +88,6 @@ class Run:
         Membrane potential in mV, ``(rows, m)``.
     complete : bool
         Whether these are all rows that there will be.
-    final : dict
-        Of a run in memory: every state of the membrane at the end, ``(n,)`` by name. Gates are
-        ``na.m``, concentrations ``cai``; both are half a time step older than the last ``v``.
     """
 
     def __init__(self, source: _Source) -> None:
@@ -97,7 +96,6 @@ class Run:
     def _show(self, source: _Source) -> None:
         self._source = source
         self._spikes: Array | None = None
-        self.final: dict[str, Array] = {}
         self.header = source.recording.header
         self.x = source.recording.x
         self.compartments = source.recording.compartments
@@ -118,6 +116,7 @@ class Run:
         spike_time: npt.ArrayLike,
         *,
         axon_x: npt.ArrayLike,
+        first: int = 0,
         final: Mapping[str, Array] | None = None,
     ) -> Run:
         """A finished run that is nowhere on disk.
@@ -140,6 +139,8 @@ class Run:
             When they did, in ms, ``(k,)``.
         axon_x : array_like
             Positions of all compartments in µm, ``(n,)``.
+        first : int, optional
+            Number of the first row, that of time zero being 0.
         final : mapping, optional
             Every state of the membrane at the end, by name, ``(n,)`` each.
         """
@@ -149,6 +150,7 @@ class Run:
             compartments=np.array(compartments, np.int64),
             axon_x=np.array(axon_x, float),
             interval=float(interval),
+            first=first,
             n_rows=len(v),
             dtype=v.dtype,
             compressed=False,
@@ -156,14 +158,21 @@ class Run:
         spikes = np.empty(len(np.atleast_1d(spike_time)), runfile.SPIKE)
         spikes["time"] = spike_time
         spikes["compartment"] = spike_compartment
-        run = cls(_Memory(recording, v, spikes))
-        run.final = dict(final or {})
-        return run
+        return cls(_Memory(recording, v, spikes, dict(final or {})))
 
     @property
     def time(self) -> npt.NDArray[np.float64]:
         """Times of the rows in ms, ``(rows,)``."""
-        return np.arange(len(self.v), dtype=float) * self.interval
+        return self._source.recording.times(0, len(self.v))
+
+    @property
+    def final(self) -> dict[str, Array]:
+        """Every state of the membrane at the end, or as far as the run has come, ``(n,)`` by name.
+
+        Gates are ``na.m``, concentrations ``cai``; both are half a time step older than the ``v``
+        of that moment.
+        """
+        return self._source.final()
 
     @property
     def spikes(self) -> Array:
@@ -355,6 +364,8 @@ class _Source(Protocol):
 
     def spikes(self) -> Array: ...
 
+    def final(self) -> dict[str, Array]: ...
+
     def refreshed(self) -> _Source: ...
 
     def close(self) -> None: ...
@@ -365,12 +376,15 @@ class _Memory:
 
     name = "in memory"
 
-    def __init__(self, recording: Recording, v: Array, spikes: Array) -> None:
+    def __init__(
+        self, recording: Recording, v: Array, spikes: Array, final: dict[str, Array]
+    ) -> None:
         self.recording = recording
         self.rows = len(v)
         self._v = v.view()
         self._v.flags.writeable = False
         self._spikes = spikes
+        self._final = final
 
     def read(self, rows: Picks, columns: Picks) -> Array:
         def key(picks: Picks) -> Any:
@@ -383,6 +397,9 @@ class _Memory:
 
     def spikes(self) -> Array:
         return self._spikes
+
+    def final(self) -> dict[str, Array]:
+        return dict(self._final)
 
     def refreshed(self) -> _Memory:
         return self
@@ -492,7 +509,22 @@ class _Disk:
                 found.append(part.spikes())
         return np.concatenate(found)
 
-    def _steadily(self, read: Callable[[], Array]) -> Array:
+    def final(self) -> dict[str, Array]:
+        with self._lock:
+            return self._steadily(self._read_final)
+
+    def _read_final(self) -> dict[str, Array]:
+        with reading(self._files[0], self._file) as part:
+            if not part.has("inputs"):
+                return {}  # an older axon has written it
+            names = part.array("inputs", "program_names")
+        with reading(self._files[-1], self._file) as part:
+            values = part.array("state", "state")
+        states = saved_state_names(names.tobytes())
+        with readable(self._files[-1]):
+            return dict(zip(states, values.reshape(-1, len(self.recording.axon_x)), strict=True))
+
+    def _steadily(self, read: Callable[[], T]) -> T:
         try:
             return read()
         except FileNotFoundError:
@@ -554,16 +586,21 @@ def _growing(path: Path, folder: Path) -> _Disk:
         links = chain(folder)
         if not links:
             raise FileNotFoundError(folder)
-    last = links[-1]
+    first, last = links[0], links[-1]
+    pieces = []
+    with reading(first.path) as part:
+        if not part.is_segment:  # a finished run that is to be longer
+            rows = part.recording().n_rows
+            pieces.append(_Piece(first.path, "v", 0, rows, part.recording()))
     with reading(last.path) as part:
         recording = part.recording()
-        carried = part.chunks("carry/v", recording.dtype, 2).shape[0]
-    pieces = []
-    for segment in links:
+        carried = part.chunks("carry/v", recording.dtype, 2).shape[0] if part.is_segment else 0
+    for segment in links[len(pieces) :]:
         # What a name promises is a number from outside, too.
         if not recording.fits(segment.stop - segment.first, segment.path.stat().st_size):
             raise RunFileError(f"{segment.path} is too small for the rows in its name")
         if segment.first < segment.stop:
             pieces.append(_Piece(segment.path, "v", segment.first, segment.stop, recording))
-    pieces.append(_Piece(last.path, "carry/v", last.stop, last.stop + carried, recording))
+    if len(links) > 1 or not pieces:
+        pieces.append(_Piece(last.path, "carry/v", last.stop, last.stop + carried, recording))
     return _Disk(path, recording, pieces, [segment.path for segment in links])

@@ -8,6 +8,7 @@ it writes to memory, and in the merge through `_Sink`.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import io
@@ -16,11 +17,14 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
@@ -28,19 +32,28 @@ import numpy.typing as npt
 
 from axon import runfile
 from axon.errors import AxonError, RunFileError, WriteError
-from axon.runfile import ROWS, Recording
+from axon.runfile import ROWS, Arrays, Recording
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 Array = npt.NDArray[Any]
-State = Mapping[str, Array | int | float]
 FIRST = "0" * 16
 """What the first segment, which has no rows yet, names as the one it continues."""
 
 _NAME = re.compile(r"seg-(\d{12})-(\d{12})-([0-9a-f]{16})-([0-9a-f]{16})\.h5")
 _TEMPORARY = ".tmp"
+_DAMAGED = ".damaged"
 _LOCK = "lock"
+_LOCK_SECONDS = 0.2  # to wait for a lock
+
+PASSING = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EAGAIN")
+    if hasattr(errno, name)
+)
+"""Errors of the disk that may pass."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0  # seconds till the next attempt
 
 _log = logging.getLogger("axon")
 
@@ -67,15 +80,15 @@ def parts_of(output: Path) -> Path:
     return output.with_name(output.name + ".parts")
 
 
-def chain(folder: Path) -> list[Segment]:
-    """The segments of a run in their order, as far as it has come.
+def chain(folder: Path, without: Collection[Path] = ()) -> list[Segment]:
+    """The segments of a run in their order, as far as it has come; some may be left out.
 
     Two processes that compute the same run leave two chains of the same rows, so the longest is
     as good as any.
     """
     continuing: dict[str, list[Segment]] = {}
     for path in sorted(folder.iterdir()):
-        if match := _NAME.fullmatch(path.name):
+        if path not in without and (match := _NAME.fullmatch(path.name)):
             first, stop, previous, digest = match.groups()
             segment = Segment(int(first), int(stop), previous, digest, path)
             continuing.setdefault(previous, []).append(segment)
@@ -103,6 +116,27 @@ def chain(folder: Path) -> list[Segment]:
 # Writing them
 
 
+class Begun(NamedTuple):
+    """A run as far as its folder has it."""
+
+    recording: Recording
+    links: list[Segment]
+    inputs: Arrays
+    """What the run is made from."""
+    state: Arrays
+    """To go on from."""
+    carry: Array
+    """Rows that belong to no whole chunk yet, ``(k, m)``."""
+    damaged: list[Path]
+    """Segments that are not as they were written."""
+    longer: bool = False
+    """Whether `recording` is of a longer run than its segments say."""
+
+
+class FinishedElsewhereError(AxonError):
+    """Another process has finished the same run: its file is there, the segments are gone."""
+
+
 class Folder:
     """The folder of a run's segments, held by the one process that writes the run.
 
@@ -110,44 +144,64 @@ class Folder:
     ----------
     output : Path
         What the run becomes in the end.
-    overwrite : bool
-        Remove an unfinished run that is there, and let a finished one be replaced.
+    patience : float
+        Seconds for which to try again while the disk is full or fails.
 
     Raises
     ------
     WriteError
-        If there is a run and `overwrite` is false, if another process writes it, or if the folder
-        can't be made.
+        If another process writes the run, or if the folder can't be made.
     """
 
-    def __init__(self, output: Path, overwrite: bool) -> None:
+    def __init__(self, output: Path, patience: float = 0.0) -> None:
         self.output = output
         self.path = parts_of(output)
+        self.patience = patience
+        self.hurry = threading.Event()
+        """Set when there is no time to try again."""
         if not output.parent.is_dir():
             raise WriteError(f"can't write {output}: there is no folder {output.parent}")
         if output.is_dir():
             raise WriteError(f"can't write {output}: it is a folder")
-        if output.exists() and not overwrite:
+        with writing(self.path):
+            self._lock = self._take_lock()
+
+    @classmethod
+    def new(cls, output: Path, overwrite: bool, patience: float = 0.0) -> Folder:
+        """One without segments.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Remove an unfinished run that is there, and let a finished one be replaced.
+
+        Raises
+        ------
+        WriteError
+            Also if there is a run and `overwrite` is false.
+        """
+        if output.is_file() and not overwrite:
             raise WriteError(
                 f"{output} exists already: choose another name, or replace it (overwrite=True)"
             )
-        with writing(self.path):
-            self._lock = self._take_lock()
+        folder = cls(output, patience)
         try:
             # A first segment alone has no rows, so nothing would be lost.
-            if len(chain(self.path)) > 1 and not overwrite:
+            if len(chain(folder.path)) > 1 and not overwrite:
                 raise WriteError(
-                    f"{self.path} holds a run that was not finished: read it with axon.open_run, "
+                    f"{folder.path} holds a run that was not finished: go on with axon.resume, "
                     "choose another name, or start anew (overwrite=True)"
                 )
-            with writing(self.path):
-                self._remove_files()
+            with writing(folder.path):
+                folder._remove_files()
         except BaseException:
-            os.close(self._lock)
+            folder.release()
             raise
+        return folder
 
     def _take_lock(self) -> int:
         path = self.path / _LOCK
+        deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             self.path.mkdir(exist_ok=True)
             try:
@@ -158,6 +212,9 @@ class Folder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 os.close(lock)
+                if time.monotonic() < deadline:  # `is_written` looks no longer than that
+                    time.sleep(_LOCK_SECONDS / 10)
+                    continue
                 raise WriteError(f"another process is writing {self.output}") from error
             except OSError:
                 # There are no locks on this file system. Two writers of one run do no harm.
@@ -167,35 +224,146 @@ class Folder:
                     return lock
             os.close(lock)
 
+    def begun(self) -> Begun:
+        """The run that is here: what is sound of it, each segment being as it was written.
+
+        Segments that are damaged, and those after them, don't count.
+
+        Raises
+        ------
+        RunFileError
+            If there is none, if there are two, or if its first segment can't be read.
+        """
+        damaged: list[Path] = []
+        sound: set[Path] = set()
+        links = chain(self.path)
+        known = 0
+        while known < len(links):
+            path = links[known].path
+            if path in sound or _is_sound(links[known]):
+                sound.add(path)
+                known += 1
+            else:
+                damaged.append(path)
+                links = chain(self.path, damaged)
+                known = 0
+        if not links:
+            told = f"{damaged[0]} is damaged" if damaged else f"there is no run in {self.path}"
+            raise RunFileError(f"{told}: there is nothing to go on from")
+        roots = [path for path in self.path.iterdir() if _is_root(path) and path not in damaged]
+        if len(roots) > 1:
+            raise RunFileError(f"{self.path} holds segments of {len(roots)} runs: keep one's only")
+        with runfile.reading(links[0].path) as part:
+            if not part.has("inputs"):
+                raise RunFileError("it holds nothing to go on from: an older axon has written it")
+            inputs = part.arrays("inputs")
+        with runfile.reading(links[-1].path) as part:
+            state = part.arrays("state")
+            recording = part.recording()
+            carry = _carry_of(part, recording)
+        return Begun(recording, links, inputs, state, carry, damaged)
+
+    def set_aside(self, damaged: list[Path]) -> None:
+        """Give damaged segments another name, under which they stay till the run is finished."""
+        for path in damaged:
+            _log.warning("%s is damaged: what it held is computed again", path)
+            with writing(path), suppress(FileNotFoundError):
+                os.replace(path, path.with_name(path.name + _DAMAGED))
+
+    def take_finished(self) -> None:
+        """Make the finished run the first segment of one that is to be longer."""
+        with runfile.reading(self.output) as part:
+            rows = part.recording().n_rows
+        with writing(self.path):
+            self._remove_files()
+            name = f"seg-{0:012d}-{rows - rows % ROWS:012d}-{FIRST}-{_digest_of(self.output)}.h5"
+            os.replace(self.output, self.path / name)
+            _sync_folder(self.path)
+            _sync_folder(self.output.parent)
+
     def add(self, recording: Recording, commit: Commit, first: int, previous: str) -> Segment:
         """Write a segment: rows from `first`, after the segment with the digest `previous`."""
         image = _image(recording, commit, first, previous)
         digest = _digest(image)
         path = self.path / f"seg-{first:012d}-{commit.stop:012d}-{previous}-{digest}.h5"
-        with self._renamed(path) as file:
-            _write(file, image, 0)
+
+        def attempt() -> None:
+            with self._renamed(path) as file:
+                _write(file, image, 0)
+
+        self._patiently(attempt, recording)
         return Segment(first, commit.stop, previous, digest, path)
 
-    def merge(self, recording: Recording, links: list[Segment], rest: Commit) -> None:
+    def merge(
+        self,
+        recording: Recording,
+        links: list[Segment],
+        rest: Commit,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Make the finished file of all segments, and of the `rest` that is in none.
 
-        The segments are checked to be as they were written.
+        The segments are checked to be as they were written. `check` is called now and then, and
+        what it raises is the end of it.
         """
-        sizes = [segment.path.stat().st_size for segment in links]
-        needed = sum(sizes) + sum(len(chunk.stream) for chunk in rest.chunks)
-        disk = os.statvfs(self.path)
-        if (free := disk.f_bavail * disk.f_frsize) < needed:
-            raise WriteError(
-                f"can't write {self.output}: it needs {needed / 1e6:.0f} MB, and only "
-                f"{free / 1e6:.0f} MB are free; what is committed is in {self.path}"
-            )
-        with self._renamed(self.output) as file:
-            sink = _Sink(file)
+
+        def attempt() -> None:
+            check()
+            sizes = [segment.path.stat().st_size for segment in links]
+            needed = sum(sizes) + sum(len(chunk.stream) for chunk in rest.chunks)
+            disk = os.statvfs(self.path)
+            if (free := disk.f_bavail * disk.f_frsize) < needed:
+                error = WriteError(
+                    f"can't write {self.output}: it needs {needed / 1e6:.0f} MB, and only "
+                    f"{free / 1e6:.0f} MB are free; what is committed is in {self.path}"
+                )
+                error.errno = errno.ENOSPC
+                raise error
+            with self._renamed(self.output) as file:
+                sink = _Sink(file, check)
+                try:
+                    with h5py.File(sink, "w", libver=runfile.HDF5_VERSION) as merged:
+                        _fill(merged, recording, links, rest, sink)
+                finally:
+                    sink.check()
+
+        self._patiently(attempt, recording, check)
+
+    def _patiently(
+        self,
+        attempt: Callable[[], None],
+        recording: Recording,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        # Again and again while the disk is full or fails, but not for ever.
+        deadline = time.monotonic() + self.patience
+        wait = _FIRST_WAIT
+        while True:
             try:
-                with h5py.File(sink, "w", libver=runfile.HDF5_VERSION) as merged:
-                    _fill(merged, recording, links, rest, sink)
-            finally:
-                sink.check()
+                return attempt()
+            except (WriteError, FileNotFoundError) as error:
+                if self._finished_elsewhere(recording):
+                    raise FinishedElsewhereError(str(self.output)) from error
+                if not isinstance(error, WriteError):
+                    raise WriteError(f"a segment has vanished: {error.filename}") from error
+                if error.errno not in PASSING or time.monotonic() + wait > deadline:
+                    raise
+                if wait == _FIRST_WAIT:
+                    _log.warning("%s; trying again for %.0f s", error, self.patience)
+                if self.hurry.wait(wait):
+                    raise
+                wait = min(2 * wait, _LONGEST_WAIT)
+            check()
+
+    def _finished_elsewhere(self, recording: Recording) -> bool:
+        # Only where locks do nothing, or somebody has removed the folder.
+        if self.path.is_dir() and any(self.path.glob("seg-*")):
+            return False
+        try:
+            with runfile.reading(self.output) as part:
+                return part.header() == recording.header
+        except (OSError, RunFileError):
+            return False
 
     @contextmanager
     def _renamed(self, target: Path) -> Iterator[int]:
@@ -223,8 +391,9 @@ class Folder:
             os.unlink(self.path / _LOCK)
             os.rmdir(self.path)
         except OSError as error:
-            _log.warning("%s can't be removed: %s", self.path, error)
-        os.close(self._lock)
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                _log.warning("%s can't be removed: %s", self.path, error)
+        self.release()
 
     def release(self) -> None:
         """Leave the folder as it is, and let others write."""
@@ -232,8 +401,55 @@ class Folder:
 
     def _remove_files(self) -> None:
         for path in self.path.iterdir():
-            if _NAME.fullmatch(path.name) or path.name.endswith(_TEMPORARY):
+            if _NAME.fullmatch(path.name) or path.name.endswith((_TEMPORARY, _DAMAGED)):
                 path.unlink(missing_ok=True)
+
+
+def is_written(output: Path) -> bool:
+    """Whether some process holds the folder of a run, where locks can tell."""
+    try:
+        lock = os.open(parts_of(output) / _LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return False
+
+
+def _is_sound(segment: Segment) -> bool:
+    try:
+        return _digest_of(segment.path) == segment.digest
+    except FileNotFoundError:
+        return False
+
+
+def _carry_of(part: runfile.Reader, recording: Recording) -> Array:
+    # The rows that fill no chunk: of a segment its carry, of a finished file its last ones.
+    if part.is_segment:
+        chunks, down = part.chunks("carry/v", recording.dtype, 2), 0
+        held = chunks.shape[0]
+    else:
+        chunks = part.chunks("v", recording.dtype, 2)
+        down, held = divmod(chunks.shape[0], ROWS)
+    if held >= ROWS or chunks.shape[1] != len(recording.x):
+        raise RunFileError(f"its last rows have the shape {chunks.shape}")
+    carry = np.empty((held, chunks.shape[1]), recording.dtype)
+    for across in range(chunks.spans.shape[1]) if held else ():
+        stream = part.bytes_at(*chunks.span(down, across))
+        columns = slice(across * recording.width, (across + 1) * recording.width)
+        carry[:, columns] = chunks.decode(stream, down, across)
+    return carry
+
+
+def _is_root(path: Path) -> bool:
+    match = _NAME.fullmatch(path.name)
+    return match is not None and match[3] == FIRST
 
 
 class Chunk(NamedTuple):
@@ -251,7 +467,7 @@ class Commit(NamedTuple):
     """What a segment adds to a run."""
 
     stop: int
-    """The row after the last that is in a whole chunk; at the end of the run, after the last."""
+    """The row after the last that is in a whole chunk."""
     chunks: list[Chunk]
     """All chunks up to there that no segment holds yet, in their order."""
     spikes: Array
@@ -260,8 +476,10 @@ class Commit(NamedTuple):
     """A row of chunks with the rows that come after `stop`, or nothing if there are none."""
     carried: int
     """How many rows these are."""
-    state: State
+    state: Arrays
     """To go on from."""
+    inputs: Arrays = MappingProxyType({})
+    """What the run is made from; of the first segment and of the end of a run."""
 
 
 def _image(recording: Recording, commit: Commit, first: int, previous: str) -> memoryview:
@@ -281,13 +499,9 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
         spikes.add(_sorted(commit.spikes))
         spikes.close()
 
-        state = file.create_group("state")
-        for name, value in commit.state.items():
-            if isinstance(value, np.ndarray):
-                field = runfile.write_vector(state, name, value.reshape(-1), recording)
-                field.attrs["shape"] = np.array(value.shape, "<i8")
-            else:
-                state.attrs[name] = value
+        runfile.write_arrays(file, "state", commit.state, recording)
+        if commit.inputs:
+            runfile.write_arrays(file, "inputs", commit.inputs, recording)
     return memory.getbuffer()
 
 
@@ -298,41 +512,44 @@ def _fill(
     # with it every byte of the file, doesn't depend on where segments end.
     v = runfile.create(file, recording, 0, recording.n_rows)
     n_spikes = len(rest.spikes)
-    for segment, image in _images(links):
-        with runfile.reading(segment.path, io.BytesIO(image)) as part:
-            chunks = part.chunks("v", recording.dtype, 2)
-            for down, across in np.ndindex(chunks.spans.shape[:-1]):
-                stream = part.bytes_at(*chunks.span(down, across))
-                chunk = Chunk(segment.first // ROWS + down, across, stream)
-                _write_chunk(v, recording, 0, chunk)
-            n_spikes += part.n_spikes()
-        sink.check()
-    for chunk in rest.chunks:
+    for segment, part in _parts(links):
+        chunks = part.chunks("v", recording.dtype, 2)
+        bands = (segment.stop - segment.first) // ROWS
+        for down, across in np.ndindex(bands, chunks.spans.shape[1]):
+            stream = part.bytes_at(*chunks.span(down, across))
+            _write_chunk(v, recording, 0, Chunk(segment.first // ROWS + down, across, stream))
+            sink.check()
+        n_spikes += part.n_spikes()
+    carry = (Chunk(rest.stop // ROWS, j, stream) for j, stream in enumerate(rest.carry))
+    for chunk in itertools.chain(rest.chunks, carry):
         _write_chunk(v, recording, 0, chunk)
 
     spikes = runfile.Spikes(file, recording, n_spikes)
-    batches = (_spikes_of(segment) for segment in links)
-    for batch in _in_order(itertools.chain(batches, [rest.spikes])):
+    for batch in _in_order(itertools.chain(_spikes_of(links), [rest.spikes])):
         spikes.add(batch)
     spikes.close()
+    runfile.write_arrays(file, "state", rest.state, recording)
+    runfile.write_arrays(file, "inputs", rest.inputs, recording)
 
 
-def _images(links: list[Segment]) -> Iterator[tuple[Segment, bytes]]:
-    # The bytes of each segment, read and checked while those of the one before are used.
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(_image_of, links[0])
+def _parts(links: list[Segment]) -> Iterator[tuple[Segment, runfile.Reader]]:
+    # Each segment, checked, and opened; the next one is looked at meanwhile.
+    with ThreadPoolExecutor(1) as looking:
+        coming = looking.submit(_checked, links[0])
         for segment, after in itertools.zip_longest(links, links[1:]):
-            image = coming.result()
-            if after:
-                coming = reader.submit(_image_of, after)
-            yield segment, image
+            with coming.result() as file:
+                if after:
+                    coming = looking.submit(_checked, after)
+                with runfile.reading(segment.path, file) as part:
+                    yield segment, part
 
 
-def _image_of(segment: Segment) -> bytes:
-    image = segment.path.read_bytes()
-    if _digest(image) != segment.digest:
+def _checked(segment: Segment) -> BinaryIO:
+    file = open(segment.path, "rb")  # noqa: SIM115  who gets it closes it
+    if hashlib.file_digest(file, "sha256").hexdigest()[:16] != segment.digest:
+        file.close()
         raise RunFileError(f"{segment.path} is not as it was written: the disk may be faulty")
-    return image
+    return file
 
 
 def _write_chunk(v: h5py.Dataset, recording: Recording, first: int, chunk: Chunk) -> None:
@@ -340,9 +557,10 @@ def _write_chunk(v: h5py.Dataset, recording: Recording, first: int, chunk: Chunk
     v.id.write_direct_chunk(at, chunk.stream)
 
 
-def _spikes_of(segment: Segment) -> Array:
-    with runfile.reading(segment.path) as part:
-        return part.spikes()
+def _spikes_of(links: list[Segment]) -> Iterator[Array]:
+    for segment in links:
+        with runfile.reading(segment.path) as part:
+            yield from part.spike_batches()
 
 
 def _in_order(batches: Iterable[Array]) -> Iterator[Array]:
@@ -366,6 +584,11 @@ def _digest(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
+def _digest_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
 # The disk
 
 
@@ -377,7 +600,9 @@ def writing(path: Path) -> Iterator[None]:
     except AxonError:
         raise
     except OSError as error:
-        raise WriteError(f"can't write {path}: {error.strerror or error}") from error
+        told = WriteError(f"can't write {path}: {error.strerror or error}")
+        told.errno = error.errno
+        raise told from error
 
 
 def _write(file: int, data: memoryview, offset: int) -> None:
@@ -403,9 +628,10 @@ class _Sink(io.RawIOBase):
     the first error is kept, what comes after is dropped, and `check` raises the error.
     """
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, check: Callable[[], None]) -> None:
         super().__init__()
         self._file = file
+        self._check = check
         self._error: OSError | None = None
         self._position = 0
         self._end = 0
@@ -413,6 +639,7 @@ class _Sink(io.RawIOBase):
     def check(self) -> None:
         if self._error:
             raise self._error
+        self._check()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
@@ -435,7 +662,11 @@ class _Sink(io.RawIOBase):
 
     def readinto(self, buffer: Buffer) -> int:
         view = memoryview(buffer).cast("B")
-        data = os.pread(self._file, len(view), self._position)
+        data = b""
+        try:
+            data = os.pread(self._file, len(view), self._position)
+        except OSError as error:
+            self._error = self._error or error
         view[:] = data.ljust(len(view), b"\0")
         self._position += len(view)
         return len(view)
@@ -443,7 +674,10 @@ class _Sink(io.RawIOBase):
     def truncate(self, size: int | None = None) -> int:
         self._end = self._position if size is None else size
         if self._error is None:
-            os.ftruncate(self._file, self._end)
+            try:
+                os.ftruncate(self._file, self._end)
+            except OSError as error:
+                self._error = error
         return self._end
 
     def readable(self) -> bool:

@@ -2,71 +2,98 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from axon._kernel import Kernel
-from axon.config import instruction_set
-from axon.errors import DivergedError, MembraneError, NoRestError, SimulationError
+from axon.config import fused
+from axon.equations import (
+    METHODS,
+    RESULTS,
+    Equations,
+    Fields,
+    Progress,
+    Recording,
+    Stop,
+    integrate,
+    load,
+    whole_steps,
+)
+from axon.errors import MembraneError, NoRestError, SimulationError
 from axon.geometry import Axon
+from axon.interruption import Interruption
 from axon.membranes import Membrane
 from axon.program import Program, diffusing, initial_states, lower
 from axon.rates import Profile, resolve
 from axon.rest import REST_RANGE, Rest
-from axon.runs import Run, open_run
+from axon.restart import Underway, lasting, take_on, write
+from axon.runs import Run
+from axon.segments import parts_of
 from axon.stimuli import CurrentClamp
 from axon.storage import RunWriter
 from axon.units import QuantityLike, quantity
-
-METHODS = ("crank-nicolson", "backward-euler")
 
 # 1 µm² is 1e-8 cm². mA/cm² times this factor times µm² is nA, S/cm² becomes µS; and
 # µF/cm² times 1e-5 times µm² is nF.
 AREA_FACTOR = 1e-2
 CAPACITANCE_FACTOR = 1e-5
 
-EDGE_SLACK = 1e-6
-"""How far from a step's end, in steps, an edge still counts as lying on it: more than the
-rounding of edge / dt in a run of 1e9 steps."""
 
-BLOCK_SECONDS = 0.1
-"""Wall time between two returns to Python, about: for progress, Ctrl-C and output."""
-FIRST_BLOCK = 1_000_000
-"""Steps times compartments of the first block: some milliseconds, then blocks are timed."""
-MAX_BLOCK_STEPS = 1 << 16
-ROW_BYTES = 4 << 20
-"""Rows handed to the recorder at a time, about."""
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where a simulation stands: all that it must know to go on, bit for bit.
 
-Progress = Callable[[float, float], None]
+    Attributes
+    ----------
+    dt : float
+        Time step, ms: gates and concentrations are half of one older than `v`.
+    step : int
+        Steps since time zero.
+    v : array (n,)
+        Membrane potential, mV.
+    states : dict of str to array (n,)
+        Gates such as ``na.m``, concentrations such as ``cai``, and what else the membrane keeps.
+    saturated_steps : int
+        Steps in which some potential lay beyond the tables.
+    """
 
+    dt: float
+    step: int
+    v: npt.NDArray[np.float64]
+    states: dict[str, npt.NDArray[np.float64]]
+    saturated_steps: int = 0
 
-class Sink(Protocol):
-    """Where rows of the field and spikes go while a run goes on."""
+    @property
+    def time(self) -> float:
+        """ms."""
+        return self.step * self.dt
 
-    def rows(self, block: np.ndarray) -> None: ...
+    @classmethod
+    def _of(cls, dt: float, names: Iterable[str], fields: Fields) -> State:
+        n = fields["v"].size
+        states = fields["state"].reshape(-1, n)
+        return cls(
+            dt,
+            int(fields["step"][0]),
+            fields["v"],
+            dict(zip(names, states, strict=True)),
+            int(fields["saturated_steps"][0]),
+        )
 
-    def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None: ...
-
-    def state(self, get_state: Callable[[], dict[str, np.ndarray]]) -> None: ...
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What a run keeps: which compartments, how often, and how many rows come of it."""
-
-    compartments: npt.NDArray[np.int64]
-    every_steps: int
-    n_rows: int
-    dtype: str
+    def _fields(self) -> Fields:
+        return {
+            "v": self.v,
+            "state": np.concatenate([np.zeros(0), *self.states.values()]),
+            "step": np.array([float(self.step)]),
+            "saturated_steps": np.array([float(self.saturated_steps)]),
+        }
 
 
 class Simulation:
@@ -151,6 +178,8 @@ class Simulation:
         self.celsius = _along(warmth, axon.x, "degC", "celsius")
         self._v_init = None if v_init is None else _along(v_init, axon.x, "mV", "v_init")
         self._inside = [axon.index(stimulus.at) for stimulus in self.stimuli]
+        self._start: State | None = None  # where runs begin, if not at time zero
+        self._stands: State | None = None  # where the last run ended
         self._check_diffusion()
         self._program  # noqa: B018  an unusable membrane is refused now, not at the first run
 
@@ -235,26 +264,75 @@ class Simulation:
             float(self.celsius[0]), diameter=float(self.axon.diameter[0])
         )
 
-    def _build(self, recording: Recording | None = None) -> Kernel:
-        """The kernel, its state not set yet; without a recording it is a solver only."""
-        if recording is None:
-            recording = Recording(np.zeros(0, np.int64), 1, 0, "float32")
+    @cached_property
+    def _equations(self) -> Equations:
+        """All that the kernel needs."""
         sources = len(self.stimuli)
-        return Kernel(
+        return Equations(
+            dt=self.dt,
+            method=self.method,
+            spike_threshold=self.spike_threshold,
+            x=self.axon.x,
             area=self.axon.area * AREA_FACTOR,
             capacitance=self.axon.cm * self.axon.area * CAPACITANCE_FACTOR,
             axial=self.axon.axial_conductance,
             exchange=self._exchange if self._program.diffusions else None,
             program=self._program,
-            sources=(sources, self._inside, np.arange(sources), np.ones(sources)),
-            dt=self.dt,
-            backward_euler=self.method == "backward-euler",
-            spike_threshold=self.spike_threshold,
-            isa=instruction_set(),
-            recorded=recording.compartments,
-            record_every=recording.every_steps if recording.compartments.size else 0,
-            record_float=recording.dtype == "float32",
+            waveforms=tuple(stimulus.waveform for stimulus in self.stimuli),
+            entries=(
+                np.array(self._inside, np.int64),
+                np.arange(sources, dtype=np.int32),
+                np.ones(sources),
+            ),
         )
+
+    def state(self) -> State:
+        """Where the simulation stands: where its last run ended, or else where the next begins.
+
+        Returns
+        -------
+        State
+        """
+        return self._stands or self._beginning
+
+    def restore(self, state: State) -> None:
+        """Let every run from now on begin at `state`, and not at time zero.
+
+        Parameters
+        ----------
+        state : State
+            Of this simulation, or of one with the same number of compartments, the same states
+            and the same time step. Stimuli may differ; their times count from time zero.
+
+        Raises
+        ------
+        SimulationError
+            If it is of another kind of simulation.
+        """
+        if not isinstance(state, State):
+            raise SimulationError(f"state={state!r} is none; give what state() returned")
+        if state.dt != self.dt:
+            raise SimulationError(
+                f"state has dt={state.dt:g} ms, and the simulation dt={self.dt:g} ms"
+            )
+        if tuple(state.states) != self._program.states:
+            raise SimulationError(
+                f"state has {', '.join(state.states) or 'no states'}, and the membrane "
+                f"{', '.join(self._program.states) or 'none'}"
+            )
+        if any(np.shape(a) != (self.axon.n,) for a in (state.v, *state.states.values())):
+            raise SimulationError(f"state is not of {self.axon.n} compartments")
+        load(self._equations.kernel(), state._fields())
+        self._start = self._stands = state
+
+    @property
+    def _beginning(self) -> State:
+        """Where runs begin."""
+        if self._start is not None:
+            return self._start
+        states = self._states_init.reshape(-1, self.axon.n)
+        names = self._program.states
+        return State(self.dt, 0, self.v_init, dict(zip(names, states, strict=True)))
 
     def _rest(self) -> npt.NDArray[np.float64]:
         """The resting potential of the whole axon, mV.
@@ -276,7 +354,7 @@ class Simulation:
 
         area = self.axon.area * AREA_FACTOR
         axial = self.axon.axial_conductance
-        solver = self._build()
+        solver = self._equations.kernel()
         v = self._patch_rests()
         for _ in range(100):
             flux = axial * np.diff(v)
@@ -319,15 +397,17 @@ class Simulation:
         dtype: str = "float32",
     ) -> tuple[int, Recording]:
         """Steps of a run and what it keeps; arguments as those of `run`."""
-        steps = self._steps(
-            quantity(duration, "ms", "duration", error=SimulationError, minimum=0.0), "duration"
-        )
+        lasts = quantity(duration, "ms", "duration", error=SimulationError, minimum=0.0)
+        steps = whole_steps(lasts, self.dt, "duration")
         if every is None:
             every_steps = max(1, round(0.05 / self.dt))
         else:
-            every_steps = self._steps(
-                quantity(every, "ms", "every", error=SimulationError, positive=True), "every"
-            )
+            between = quantity(every, "ms", "every", error=SimulationError, positive=True)
+            every_steps = whole_steps(between, self.dt, "every")
+            if every_steps < 1:
+                raise SimulationError(
+                    f"every={between:g} ms is less than a step of dt={self.dt:g} ms; give that"
+                )
         if dtype not in ("float32", "float64"):
             raise SimulationError(f"dtype={dtype!r}; give float32 or float64")
         if record is None:
@@ -339,20 +419,7 @@ class Simulation:
                 raise SimulationError(
                     f"record={record!r}: two of the positions lie in one compartment"
                 )
-        return steps, Recording(compartments, every_steps, steps // every_steps + 1, dtype)
-
-    def _steps(self, time_ms: float, name: str) -> int:
-        steps = round(time_ms / self.dt)
-        if abs(steps * self.dt - time_ms) > 1e-9 * max(time_ms, self.dt) or (
-            name == "every" and steps < 1
-        ):
-            below = math.floor(time_ms / self.dt)
-            near = [k * self.dt for k in (below, below + 1) if k > 0]
-            raise SimulationError(
-                f"{name}={time_ms:g} ms is no whole number of steps of dt={self.dt:g} ms; "
-                f"give {' or '.join(f'{t:.12g}' for t in near)}"
-            )
-        return steps
+        return steps, Recording(compartments, every_steps, dtype)
 
     def run(
         self,
@@ -363,10 +430,14 @@ class Simulation:
         record: Iterable[QuantityLike] | None = None,
         dtype: str = "float32",
         overwrite: bool = False,
+        resume: bool = False,
+        commit_every: QuantityLike = "5 min",
+        stop_after: float | str | None = None,
+        stop: Stop | None = None,
         progress: Progress | None = None,
         study: Mapping[str, Any] | None = None,
     ) -> Run:
-        """Run from time zero.
+        """Run from time zero, or from where `restore` put the simulation.
 
         Parameters
         ----------
@@ -385,6 +456,16 @@ class Simulation:
             Of the recorded field.
         overwrite : bool, optional
             Replace an existing `output` when the run is complete.
+        resume : bool, optional
+            If `output` is there, go on with it, or leave it as it is if it is finished. It must
+            be the same run, though it may be shorter.
+        commit_every : float or quantity, optional
+            Wall time after which all that was computed is safe on the disk; a number is in ms.
+        stop_after : float or str, optional
+            Wall time after which the run stops, with all of it safe: seconds, or text such as
+            ``"3h50m"``.
+        stop : callable, optional
+            Called a few times a second; the run stops as soon as it returns a reason.
         progress : callable, optional
             Called with the fraction done and the simulated time (ms) a few times a second.
         study : mapping, optional
@@ -398,126 +479,115 @@ class Simulation:
         ------
         DivergedError
             If the potential leaves all bounds; it says where and when.
-        SimulationError, WriteError
+        StoppedError
+            If the run was told to stop; `axon.resume` takes it on.
+        SimulationError, WriteError, RunFileError
+        KeyboardInterrupt
+            On Ctrl-C, with all that was computed safe in `output`.
+
+        Notes
+        -----
+        Whatever becomes of a run with an `output`, what has been committed stays, and
+        `axon.resume` makes of it, to the last byte, the file that would have come of it.
         """
         steps, recording = self.recording(duration, every, record, dtype)
+        begin = self._beginning
+        steps += begin.step
         header = self.header(steps, recording)
         if study is not None:
             header["study"] = dict(study)
-        kernel = self._build(recording)
-        kernel.set("v", self.v_init)
-        kernel.set("state", self._states_init)
-        kept = recording.compartments
-        interval = recording.every_steps * self.dt
+            header = lasting(header, steps)
+        patience = quantity(commit_every, "ms", "commit_every", error=SimulationError, minimum=0.0)
         if output is None:
-            memory = _Memory(recording)
-            self._drive(kernel, steps, recording, memory, progress)
-            compartment, when = memory.spike_arrays()
-            return Run.in_memory(
-                header,
-                self.axon.x[kept],
-                kept,
-                interval,
-                memory.v,
-                compartment,
-                when,
-                axon_x=self.axon.x,
-                final=dict(
-                    zip(
-                        self._program.states,
-                        kernel.get("state").reshape(-1, self.axon.n),
-                        strict=True,
-                    )
-                ),
+            if resume:
+                raise SimulationError("resume=True: there is no output to go on with")
+            with Interruption(stop, stop_after) as stopping:
+                return self._in_memory(begin, steps, recording, header, progress, stopping)
+        equations = self._equations
+        inputs = equations.to_arrays()
+        output = Path(output)
+        if resume and (output.exists() or parts_of(output).exists()):
+            return take_on(
+                output,
+                expected=(header, inputs),
+                commit_seconds=patience / 1000,
+                stop_after=stop_after,
+                stop=stop,
+                progress=progress,
             )
-        writer = RunWriter(
-            output,
-            header=header,
-            x=self.axon.x[kept],
-            compartments=kept,
-            axon_x=self.axon.x,
-            n_rows=recording.n_rows,
-            interval=interval,
-            dtype=dtype,
-            overwrite=overwrite,
-        )
-        with writer:
-            writer.log("kernel", isa=kernel.isa)
-            self._drive(kernel, steps, recording, writer, progress)
-            writer.finish()
-        return open_run(output)
+        kept = recording.compartments
+        first = recording.rows_before(begin.step)
+        kernel = equations.kernel(recording)
+        load(kernel, begin._fields())
+        with Interruption(stop, stop_after) as stopping:
+            writer = RunWriter(
+                output,
+                header=header,
+                x=self.axon.x[kept],
+                compartments=kept,
+                axon_x=self.axon.x,
+                first=first,
+                n_rows=recording.rows_until(steps) - first,
+                interval=recording.every_steps * self.dt,
+                dtype=dtype,
+                inputs=inputs,
+                state=begin._fields(),
+                commit_seconds=patience / 1000,
+                overwrite=overwrite,
+                stop=stopping,
+            )
+            run = Underway(equations, recording, kernel, begin.step, steps)
+            return write(writer, run, stopping, progress)
 
-    def _drive(
+    def _in_memory(
         self,
-        kernel: Kernel,
+        begin: State,
         steps: int,
         recording: Recording,
-        sink: Sink,
+        header: dict[str, Any],
         progress: Progress | None,
-    ) -> None:
-        """Advance in blocks of a fraction of a second; rows and spikes go to the sink."""
-        n, m = self.axon.n, recording.compartments.size
-        row_type = np.dtype(recording.dtype)
-        capacity = min(recording.n_rows, max(1, ROW_BYTES // max(1, m * row_type.itemsize)))
-        buffer = np.empty((capacity, m), row_type)
-        spike_room = 16 * n + 1024
-        spike_compartment = np.empty(spike_room, np.int64)
-        spike_time = np.empty(spike_room)
-
-        first = self.v_init[recording.compartments].astype(row_type)[None, :]
-        sink.rows(first)
-        done, block = 0, max(1, FIRST_BLOCK // n)
-        while done < steps:
-            block = min(block, MAX_BLOCK_STEPS)
-            count = min(block, steps - done)
-            current, damped = self._stimulation(done, count)
-            began = time.perf_counter()
-            status, taken, n_rows, n_spikes = kernel.advance(
-                current, damped, buffer, spike_compartment, spike_time
+        stop: Stop,
+    ) -> Run:
+        first = recording.rows_before(begin.step)
+        memory = _Memory(recording, recording.rows_until(steps) - first)
+        kernel = self._equations.kernel(recording)
+        load(kernel, begin._fields())
+        try:
+            integrate(
+                self._equations,
+                kernel,
+                recording,
+                steps,
+                memory,
+                first=begin.step,
+                new=True,
+                progress=progress,
+                stop=stop,
             )
-            took = time.perf_counter() - began
-            done += taken
-            if n_rows:
-                sink.rows(buffer[:n_rows])
-            if n_spikes:
-                order = np.lexsort((spike_compartment[:n_spikes], spike_time[:n_spikes]))
-                sink.spikes(spike_compartment[order], spike_time[order])
-            if status == "diverged":
-                where, v = kernel.divergence()
-                raise DivergedError(
-                    time=(done + 1) * self.dt, x=float(self.axon.x[where]), compartment=where, v=v
-                )
-            sink.state(kernel.state)
-            if progress is not None:
-                progress(done / steps, done * self.dt)
-            if taken and status == "done":
-                block = max(1, min(2 * block, int(taken * BLOCK_SECONDS / max(took, 1e-9))))
-
-    def _stimulation(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean current of every stimulus in each of the coming steps, nA, and the damped steps.
-
-        An edge between two steps makes the mean current jump once, and the step after it is
-        damped; an edge within a step makes it jump before and after that step, and both are.
-        """
-        times = np.arange(first, first + count + 1) * self.dt
-        current = np.zeros((count, len(self.stimuli)))
-        damped = np.zeros(count, np.uint8)
-        if first == 0:
-            damped[0] = 1  # states that start out of balance are a discontinuity too
-        slack = EDGE_SLACK * self.dt
-        for k, stimulus in enumerate(self.stimuli):
-            current[:, k] = stimulus.waveform.mean(times[:-1], times[1:])
-            edges = stimulus.waveform.edges(times[0] - self.dt, times[-1] + slack) / self.dt - first
-            for near in (np.ceil(edges - 1 + EDGE_SLACK), np.floor(edges + 1 - EDGE_SLACK)):
-                inside = (near >= 0) & (near < count)
-                damped[near[inside].astype(np.int64)] = 1
-        return current, damped
+            memory.commit(kernel.state)
+        finally:
+            if memory.fields:
+                self._stands = State._of(self.dt, self._program.states, memory.fields)
+        compartment, when = memory.spike_arrays()
+        return Run.in_memory(
+            header,
+            self.axon.x[recording.compartments],
+            recording.compartments,
+            recording.every_steps * self.dt,
+            memory.v,
+            compartment,
+            when,
+            axon_x=self.axon.x,
+            first=first,
+            final=self.state().states,
+        )
 
     def header(self, steps: int, recording: Recording) -> dict[str, Any]:
         """All that a run file says of where its numbers come from, in JSON's types."""
         from axon import __version__
 
         tables = self._program.tables
+        begin = self._beginning.step
         return {
             "axon_version": __version__,
             "axon": self.axon.to_dict(),
@@ -525,18 +595,22 @@ class Simulation:
             "stimuli": [stimulus.to_dict() for stimulus in self.stimuli],
             "simulation": {
                 "dt": self.dt,
+                "begin": begin,
                 "steps": steps,
-                "duration": steps * self.dt,
+                "duration": (steps - begin) * self.dt,
                 "celsius": _brief(self.celsius),
-                "v_init": _brief(self.v_init),
+                "v_init": _brief(self._beginning.v),
                 "method": self.method,
                 "spike_threshold": self.spike_threshold,
                 "table_steps": [table.v_step for table in tables],
                 "table_error": max((table.error for table in tables), default=0.0),
+                "results": RESULTS,
+                "fused": fused(),
             },
             "recording": {
                 "every": recording.every_steps * self.dt,
-                "rows": recording.n_rows,
+                "every_steps": recording.every_steps,
+                "rows": recording.rows_until(steps) - recording.rows_before(begin),
                 "dtype": recording.dtype,
             },
         }
@@ -551,8 +625,9 @@ class Simulation:
 class _Memory:
     """The sink of a run without a file."""
 
-    def __init__(self, recording: Recording) -> None:
-        self.v = np.empty((recording.n_rows, recording.compartments.size), recording.dtype)
+    def __init__(self, recording: Recording, n_rows: int) -> None:
+        self.v = np.empty((n_rows, recording.compartments.size), recording.dtype)
+        self.fields: Fields = {}
         self._filled = 0
         self._spikes: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -563,8 +638,11 @@ class _Memory:
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:
         self._spikes.append((compartment, time))
 
-    def state(self, get_state: Callable[[], dict[str, np.ndarray]]) -> None:
-        """Nothing is kept to go on from."""
+    def state(self, get_state: Callable[[], Fields]) -> None:
+        """Nothing is kept on the way."""
+
+    def commit(self, get_state: Callable[[], Fields]) -> None:
+        self.fields = get_state()
 
     def spike_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         compartments = [np.zeros(0, np.int64), *(c for c, _ in self._spikes)]

@@ -23,11 +23,26 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from axon.errors import AxonError, WriteError
-from axon.runfile import ROWS, SPIKE, Recording, encode_header
-from axon.segments import FIRST, Array, Chunk, Commit, Folder, Segment, State
+from axon.errors import AxonError, StoppedError, WriteError
+from axon.runfile import ROWS, SPIKE, Arrays, Recording, encode_header
+from axon.segments import (
+    FIRST,
+    PASSING,
+    Array,
+    Begun,
+    Chunk,
+    Commit,
+    FinishedElsewhereError,
+    Folder,
+    Segment,
+)
+
+COMMIT_BYTES = 64 * 2**20
+COMMIT_SECONDS = 300.0
+PATIENCE = 300.0
 
 _WAITING_BYTES = 64 * 2**20  # of rows that wait for the thread while it writes a segment
+_LOOK_SECONDS = 0.1  # between two looks, while waiting, at whether to stop
 
 _log = logging.getLogger("axon")
 
@@ -65,12 +80,20 @@ class RunWriter:
         Of the rows.
     compression : {"gzip", None}
         None stores the rows as they are.
+    first : int
+        Number of the first row, that of time zero being 0.
+    inputs, state : dict of arrays
+        What the run is made from, and where it begins: what `axon.resume` must have.
     commit_bytes : int
         A segment is written when there are so many compressed bytes, ...
     commit_seconds : float
         ... or when so much wall time has passed since the last.
+    patience : float
+        Seconds for which to try again while the disk is full or fails.
     overwrite : bool
         Replace a run that is there: an unfinished one now, a finished one at the end.
+    stop : callable, optional
+        Says why the run is to stop now, or nothing: asked whenever the writer has to wait.
 
     Raises
     ------
@@ -90,25 +113,87 @@ class RunWriter:
         interval: float,
         dtype: npt.DTypeLike = "float32",
         compression: str | None = "gzip",
-        commit_bytes: int = 64 * 2**20,
-        commit_seconds: float = 300.0,
+        first: int = 0,
+        inputs: Arrays | None = None,
+        state: Arrays | None = None,
+        commit_bytes: int = COMMIT_BYTES,
+        commit_seconds: float = COMMIT_SECONDS,
+        patience: float = PATIENCE,
         overwrite: bool = False,
+        stop: Callable[[], str] | None = None,
     ) -> None:
         if compression not in ("gzip", None):
             raise ValueError(f"compression = {compression!r} is neither 'gzip' nor None")
         encode_header(header)  # now, rather than in the thread
-        self._recording = Recording(
+        recording = Recording(
             header=header,
             x=np.array(x, "<f8"),
             compartments=np.array(compartments, "<i8"),
             axon_x=np.array(axon_x, "<f8"),
             interval=float(interval),
+            first=first,
             n_rows=n_rows,
             dtype=np.dtype(dtype).newbyteorder("<"),
             compressed=compression is not None,
         )
+        folder = Folder.new(Path(path), overwrite)
+        self._set_up(folder, recording, inputs or {}, commit_bytes, commit_seconds, stop)
+        try:
+            with suppress(OSError):
+                self._log_path.unlink()
+            self._log_machine("begin")
+            self._committer.begin(state or {})
+        except BaseException:
+            self._folder.remove()
+            raise
+        folder.patience = patience
+        self._thread.start()
+
+    @classmethod
+    def resume(
+        cls,
+        folder: Folder,
+        begun: Begun,
+        *,
+        commit_bytes: int = COMMIT_BYTES,
+        commit_seconds: float = COMMIT_SECONDS,
+        stop: Callable[[], str] | None = None,
+    ) -> RunWriter:
+        """A writer that goes on where `begun` ends.
+
+        Parameters
+        ----------
+        folder : Folder
+            It is the writer's from now on.
+        """
+        self = cls.__new__(cls)
+        self._set_up(folder, begun.recording, begun.inputs, commit_bytes, commit_seconds, stop)
+        self._committer.resume(begun.links)
+        self._rows = begun.links[-1].stop
+        self.rows(begun.carry)
+        self._committer.rows = self._rows
+        self._uncommitted = begun.longer
+        self._keep = True
+        self._log_machine("resume", rows=self._rows)
+        self._thread.start()
+        return self
+
+    def _set_up(
+        self,
+        folder: Folder,
+        recording: Recording,
+        inputs: Arrays,
+        commit_bytes: int,
+        commit_seconds: float,
+        stop: Callable[[], str] | None,
+    ) -> None:
+        self._folder = folder
+        self._recording = recording
         self._commit_bytes = commit_bytes
         self._commit_seconds = commit_seconds
+        self._stop = stop or (lambda: "")
+        self.path = folder.output
+        self._log_path = self.path.with_name(self.path.name + ".log")
 
         # What the caller has handed in and the thread has not got yet.
         self._filling = self._new_buffer()
@@ -116,28 +201,20 @@ class RunWriter:
         self._latest = 0  # the last time
         self._spikes: list[Array] = []
         self._spike_bytes = 0
+        self._uncommitted = False  # something has come since the last commit
+        self._keep = False  # the folder, even if there is but a first segment in it
 
         # Buffers that the thread is done with, and how many more there may be.
         self._free: queue.SimpleQueue[Array] = queue.SimpleQueue()
         self._may_make = max(1, _WAITING_BYTES // max(1, self._filling.nbytes))
 
-        self.path = Path(path)
-        self._folder = Folder(self.path, overwrite)
-        self._log_path = self.path.with_name(self.path.name + ".log")
-        try:
-            self._begin_log()
-            self._committer = _Committer(self._folder, self._recording, self.log)
-            self._committer.commit(_Job(0, np.empty(0, SPIKE), self._filling[:, :0], {}))
-        except BaseException:
-            self._folder.remove()
-            raise
+        self._committer = _Committer(folder, recording, inputs, self.log)
         self._last_commit = self._begin = time.monotonic()
         self._error: Exception | None = None
         self._committing = threading.Event()
         self._closed = False
         self._jobs: queue.SimpleQueue[Array | _Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="axon-writer", daemon=True)
-        self._thread.start()
 
     # The caller's side
 
@@ -163,6 +240,7 @@ class RunWriter:
                 f"{self._recording.n_rows}"
             )
         self._latest = len(block)
+        self._uncommitted |= bool(len(block))
         while len(block):
             held = self._rows % ROWS
             taken, block = block[: ROWS - held], block[ROWS - held :]
@@ -193,66 +271,98 @@ class RunWriter:
         if len(spikes):
             self._spikes.append(spikes)
             self._spike_bytes += spikes.nbytes
+            self._uncommitted = True
 
-    def state(self, get_state: Callable[[], State]) -> None:
+    def state(self, get_state: Callable[[], Arrays]) -> None:
         """Offer the state to go on from: that after all rows and spikes handed in so far.
 
         If a commit is due, `get_state` is called at once, and what it returns is committed with
-        those rows and spikes. Else nothing happens. Nothing is committed but here and in `finish`,
-        so a simulation calls this after every block.
+        those rows and spikes. Else nothing happens. Nothing is committed but here, in `commit`
+        and in `finish`, so a simulation calls this after every block.
 
         Parameters
         ----------
         get_state : callable
-            Returns a dict of arrays and numbers; the arrays are not copied, so it must own them.
+            Returns a dict of arrays; they are not copied, so it must own them.
         """
         self._check()
+        self._uncommitted = True
         if self._is_due():
-            held = self._rows % ROWS
-            carry = self._filling[:, :held].copy()
-            job = self._job(self._rows - held, carry, get_state())
-            self._committing.set()
-            self._last_commit = time.monotonic()
-            self._jobs.put(job)
+            self._put(get_state())
+
+    def commit(self, get_state: Callable[[], Arrays]) -> None:
+        """Commit all that was handed in so far, and wait till it is on the disk.
+
+        Parameters
+        ----------
+        get_state : callable
+            As for `state`.
+        """
+        self._check()
+        if not self._uncommitted:
+            return
+        job = self._put(get_state())
+        while not job.done.wait(_LOOK_SECONDS):
+            self._look()
+        self._check()
+
+    def _put(self, state: Arrays) -> _Job:
+        job = self._job(state)
+        job = job._replace(carry=job.carry.copy())
+        self._committing.set()
+        self._last_commit = time.monotonic()
+        self._jobs.put(job)
+        return job
 
     @property
     def progress(self) -> int:
         """Rows that are committed."""
         return self._committer.rows
 
-    def finish(self) -> None:
+    def finish(self, state: Arrays | None = None) -> None:
         """Make the finished file, and remove the segments.
+
+        Parameters
+        ----------
+        state : dict of arrays
+            After all rows and spikes.
 
         Raises
         ------
         WriteError
             If it can't be written. The segments then stay, and what is in none is committed.
+        StoppedError
+            If it is told to stop meanwhile. The segments then stay as well.
         RunFileError
             If a segment is not as it was written.
         """
         self._check()
         if self._rows != self._recording.n_rows:
             raise ValueError(f"finished after {self._rows} of {self._recording.n_rows} rows")
-        if held := self._rows % ROWS:
-            self._filling[:, held:] = 0
-            self._jobs.put(self._filling)
-        self._stop()
+        job = self._job(state or {})
+        self._close()
         try:
             self._raise_error()
-            self._committer.finish(self._job(self._rows, self._filling[:, :0], {}))
-        except BaseException:
+            self._committer.finish(job, self._check_stop)
+        except BaseException as error:
             self._folder.release()
+            if isinstance(error, WriteError):
+                error.resumable = error.errno in PASSING
             raise
         self.log("finish", rows=self._rows, seconds=round(time.monotonic() - self._begin, 3))
         self._folder.remove()
 
     def abort(self) -> None:
-        """Stop, and leave what is committed; does nothing if the writer is closed."""
+        """Stop, and leave what is committed; does nothing if the writer is closed.
+
+        A new run of which nothing but the first segment is committed leaves nothing.
+        """
         if self._closed:
             return
-        self._stop()
+        self._folder.hurry.set()
+        self._close()
         self.log("abort", rows=self.progress)
-        if len(self._committer.links) > 1:
+        if self._keep or len(self._committer.links) > 1:
             self._folder.release()
         else:
             self._folder.remove()
@@ -277,14 +387,15 @@ class RunWriter:
     def __enter__(self) -> RunWriter:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        # These errors have said that the run can go on.
+        self._keep |= isinstance(error, StoppedError | WriteError)
         self.abort()
 
-    def _begin_log(self) -> None:
-        with suppress(OSError):
-            self._log_path.unlink()
+    def _log_machine(self, event: str, **details: object) -> None:
         self.log(
-            "begin",
+            event,
+            **details,
             host=platform.node(),
             machine=platform.machine(),
             system=f"{platform.system()} {platform.release()}",
@@ -307,7 +418,20 @@ class RunWriter:
         if self._may_make:
             self._may_make -= 1
             return self._new_buffer()
-        return self._free.get()
+        while True:
+            with suppress(queue.Empty):
+                return self._free.get(timeout=_LOOK_SECONDS)
+            self._look()
+
+    def _look(self) -> None:
+        # While the thread keeps the caller waiting.
+        if self._stop():
+            self._folder.hurry.set()
+
+    def _check_stop(self) -> None:
+        if reason := self._stop():
+            duration = float(self._recording.times(self._rows, self._rows + 1)[0])
+            raise StoppedError(reason, duration)
 
     def _is_due(self) -> bool:
         if self._committing.is_set():
@@ -319,13 +443,15 @@ class RunWriter:
         filled = self._rows % ROWS < max(1, self._latest)
         return filled and self._committer.nbytes >= self._commit_bytes
 
-    def _job(self, stop: int, carry: Array, state: State) -> _Job:
+    def _job(self, state: Arrays) -> _Job:
         spikes = np.concatenate([np.empty(0, SPIKE), *self._spikes])
         self._spikes = []
         self._spike_bytes = 0
-        return _Job(stop, spikes, carry, state)
+        self._uncommitted = False
+        held = self._rows % ROWS
+        return _Job(self._rows - held, spikes, self._filling[:, :held], state, threading.Event())
 
-    def _stop(self) -> None:
+    def _close(self) -> None:
         self._closed = True
         self._jobs.put(None)
         self._thread.join()
@@ -337,10 +463,15 @@ class RunWriter:
 
     def _raise_error(self) -> None:
         if error := self._error:
+            if isinstance(error, FinishedElsewhereError):
+                raise error
             reason = error if isinstance(error, AxonError) else f"{type(error).__name__}: {error}"
             n_rows = self._recording.n_rows
             safe = f"; {self.progress} of {n_rows} rows are safe in {self._folder.path}"
-            raise WriteError(f"{reason}{safe if self.progress else ''}") from error
+            told = WriteError(f"{reason}{safe if self.progress else ''}")
+            told.errno = getattr(error, "errno", None)
+            told.resumable = told.errno in PASSING
+            raise told from error
 
     # The thread's side
 
@@ -357,6 +488,7 @@ class RunWriter:
                     self._error = error
             if isinstance(job, _Job):
                 self._committing.clear()
+                job.done.set()
             else:
                 self._free.put(job)
 
@@ -365,21 +497,26 @@ class _Job(NamedTuple):
     """A segment to be written, from the caller to the thread."""
 
     stop: int
-    """The row after the last of those in whole chunks; at the end of the run, after the last."""
+    """The row after the last of those in whole chunks."""
     spikes: Array
     """Since the last segment, ``(k,)`` of `SPIKE`."""
     carry: Array
     """The rows after `stop`, cut as chunks are: ``(n_across, k, width)``."""
-    state: State
+    state: Arrays
     """To go on from."""
+    done: threading.Event
+    """Set when the thread is through with it."""
 
 
 class _Committer:
     """Makes chunks of rows, and segments of chunks."""
 
-    def __init__(self, folder: Folder, recording: Recording, log: Callable[..., None]) -> None:
+    def __init__(
+        self, folder: Folder, recording: Recording, inputs: Arrays, log: Callable[..., None]
+    ) -> None:
         self._folder = folder
         self._recording = recording
+        self._inputs = inputs
         self._log = log
         self._chunks: list[Chunk] = []
         self._down = 0
@@ -388,6 +525,16 @@ class _Committer:
         """Of the chunks that are in no segment yet."""
         self.rows = 0
         """That are committed."""
+
+    def begin(self, state: Arrays) -> None:
+        """Write the first segment, which has no rows."""
+        commit = Commit(0, [], np.empty(0, SPIKE), [], 0, state, self._inputs)
+        self.links.append(self._folder.add(self._recording, commit, 0, FIRST))
+
+    def resume(self, links: list[Segment]) -> None:
+        """Go on after these segments."""
+        self.links = links
+        self._down = links[-1].stop // ROWS
 
     def encode(self, rows: Array) -> None:
         """Take the next rows that fill chunks, ``(n_across, ROWS, width)``."""
@@ -400,8 +547,8 @@ class _Committer:
     def commit(self, job: _Job) -> None:
         """Write a segment."""
         begin = time.monotonic()
-        first, previous = (self.links[-1].stop, self.links[-1].digest) if self.links else (0, FIRST)
-        segment = self._folder.add(self._recording, self._all(job), first, previous)
+        last = self.links[-1]
+        segment = self._folder.add(self._recording, self._all(job), last.stop, last.digest)
         self._chunks = []
         self.nbytes = 0
         self.links.append(segment)
@@ -409,12 +556,16 @@ class _Committer:
         seconds = round(time.monotonic() - begin, 6)
         self._log("commit", rows=self.rows, segment=segment.path.name, seconds=seconds)
 
-    def finish(self, job: _Job) -> None:
+    def finish(self, job: _Job, check: Callable[[], None]) -> None:
         """Make the finished file; what is in no segment goes there without one."""
+        rest = self._all(job)._replace(inputs=self._inputs)
         try:
-            self._folder.merge(self._recording, self.links, self._all(job))
-            self.rows = job.stop
+            self._folder.merge(self._recording, self.links, rest, check)
+            self.rows = job.stop + job.carry.shape[1]
+        except FinishedElsewhereError:
+            raise
         except BaseException:
+            self._folder.hurry.set()
             with suppress(WriteError):
                 self.commit(job)
             raise

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import axon
-from axon import _kernel, simulation
+from axon import _kernel, equations
 from axon.errors import SimulationError
 
 SETS = _kernel.instruction_sets()
@@ -45,7 +45,7 @@ def test_a_set_can_be_forced(monkeypatch, isa):
         return used[-1]
 
     kernel = _kernel.Kernel
-    monkeypatch.setattr(simulation, "Kernel", spy)
+    monkeypatch.setattr(equations, "Kernel", spy)
     monkeypatch.setenv("AXON_ISA", isa)
     assert axon.show_config()["isa"] == isa
     impulse()

@@ -255,12 +255,12 @@ def test_occupancies_add_up_to_one_for_ever(isa: str, monkeypatch: pytest.Monkey
         dt=0.02,
         v_init=-60.0,
     )
-    kernel = simulation._build()
+    kernel = simulation._equations.kernel()
     kernel.set("v", simulation.v_init)
     kernel.set("state", simulation._states_init)
     steps, open_at = 10_000, state_names(membrane).index("ch.s.o")
     sums, opened = [], []
-    current, damped = simulation._stimulation(0, steps)
+    current, damped = simulation._equations.stimulation(0, steps)
     for first in range(0, steps, 100):
         block = slice(first, first + 100)
         kernel.advance(current[block], damped[block], np.empty((0, 0), np.float32),

@@ -43,7 +43,7 @@ def some_spikes(rows, m, n):
 def writer(path, v, **options):
     m = v.shape[1]
     x = np.arange(m) * 10.0
-    options = {"n_rows": len(v), "dtype": v.dtype, "header": HEADER} | options
+    options = {"n_rows": len(v), "dtype": v.dtype, "header": HEADER, "patience": 0} | options
     axon_x = np.arange(m + 5) * 10.0
     return RunWriter(
         path, x=x, compartments=np.arange(m), axon_x=axon_x, interval=INTERVAL, **options
@@ -58,7 +58,7 @@ def write(path, v, cuts=(), spikes=None, **options):
         for start, stop, a, b in zip((0, *cuts), (*cuts, len(v)), [0, *ends], ends, strict=False):
             run.rows(v[start:stop])
             run.spikes(compartment[a:b][::-1], when[a:b][::-1])
-            run.state(lambda: {"v": np.arange(3.0), "step": 7})
+            run.state(lambda: {"v": np.arange(3.0), "step": np.array([7.0])})
         run.finish()
     return path
 
@@ -86,7 +86,7 @@ def test_plain_hdf5_reads_it(tmp_path, dtype, compression):
         np.testing.assert_array_equal(file["spikes/t"][:], spikes[1])
         assert sorted(file["spikes/compartment"][:]) == sorted(spikes[0])
         assert json.loads(file["meta/header"][0]) == HEADER
-        assert not {"state", "carry"} & set(file)
+        assert "carry" not in file
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run.h5", "run.h5.log"]
 
 
@@ -129,8 +129,8 @@ def test_what_differs_between_machines_is_in_the_log(tmp_path, monkeypatch):
         run.rows(v)
         run.finish()
     lines = [json.loads(line) for line in (tmp_path / "run.h5.log").read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["begin", "commit", "kernel", "finish"]
-    assert lines[0]["host"] == "a-host-of-some-name" and lines[2]["isa"] == "avx512"
+    assert [line["event"] for line in lines] == ["begin", "kernel", "finish"]
+    assert lines[0]["host"] == "a-host-of-some-name" and lines[1]["isa"] == "avx512"
     assert b"a-host-of" not in (tmp_path / "run.h5").read_bytes()
 
 
@@ -180,7 +180,7 @@ def test_state_is_asked_for_at_a_commit_and_kept_with_its_rows(tmp_path):
 
     def state():
         asked.append(threading.current_thread())
-        return {"gates": np.arange(6.0).reshape(2, 3), "step": 3000, "t": 0.25}
+        return {"gates": np.arange(6.0).reshape(2, 3), "step": np.array(3000.0)}
 
     with writer(tmp_path / "run.h5", v, commit_bytes=1) as run:
         run.rows(v[:200])
@@ -197,7 +197,8 @@ def test_state_is_asked_for_at_a_commit_and_kept_with_its_rows(tmp_path):
             gates = file["state/gates"]
             np.testing.assert_array_equal(gates[:], np.arange(6.0))
             np.testing.assert_array_equal(gates.attrs["shape"], (2, 3))
-            assert (file["state"].attrs["step"], file["state"].attrs["t"]) == (3000, 0.25)
+            assert file["state/step"][:] == 3000
+            assert file["state/step"].attrs["shape"].tolist() == []
             np.testing.assert_array_equal(file["carry/v"][:], v[256:])
 
 
@@ -385,7 +386,7 @@ def test_a_full_disk_at_every_write(tmp_path, monkeypatch):
             break
         # Nothing half written, and whatever was committed is there.
         assert not path.exists() and not list(tmp_path.rglob("*.tmp"))
-        if k > 1:
+        if k > 0:
             rows = len(open_run(path).v)
             assert rows == min(700, (k - 1) * 100)
             np.testing.assert_array_equal(open_run(path).v, v[:rows])

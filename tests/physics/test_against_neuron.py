@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from physics.measure import Array, squid
 
-import axon
+from axon.equations import Equations
 
 pytest.importorskip("neuron", reason="NEURON is not installed: pip install neuron")
 
@@ -56,13 +56,13 @@ def test_undamped_it_is_the_same_scheme(celsius: float, monkeypatch: pytest.Monk
     Measured: 5e-7 mV at 6.3 °C and 1e-6 mV at 18.5 °C, whatever the time step, in the upstroke at
     the far end, after 100 mm; it comes 2e-9 ms sooner or later.
     """
-    stimulation = axon.Simulation._stimulation
+    stimulation = Equations.stimulation
 
-    def undamped(self: axon.Simulation, first: int, count: int) -> tuple[Array, Array]:
+    def undamped(self: Equations, first: int, count: int) -> tuple[Array, Array]:
         current, damped = stimulation(self, first, count)
         return current, np.zeros_like(damped)
 
-    monkeypatch.setattr(axon.Simulation, "_stimulation", undamped)
+    monkeypatch.setattr(Equations, "stimulation", undamped)
     for dt in (0.02, 0.005):
         np.testing.assert_allclose(ours(dt, celsius), neuron(dt, celsius), rtol=0, atol=2e-6)
 

@@ -42,7 +42,7 @@ def membrane(current: float = 0.0, **pool: Any) -> Membrane:
 def course(fibre: axon.Axon, of: Membrane, dt: float, steps: int, start: Any = None) -> np.ndarray:
     """Sodium after each step, (steps, n): half a step before its end."""
     simulation = axon.Simulation(fibre, of, dt=dt, v_init=-60.0)
-    kernel = simulation._build()
+    kernel = simulation._equations.kernel()
     states = simulation._states_init.reshape(-1, fibre.n)
     names = simulation._program.states
     if start is not None:

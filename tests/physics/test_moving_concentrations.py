@@ -57,10 +57,10 @@ def recorded(simulation: axon.Simulation, steps: int) -> Array:
 
 def step_by_step(simulation: axon.Simulation, steps: int) -> tuple[Array, dict[str, Array]]:
     """Potential, and every state of the kernel by name, after 0, 1, ... steps."""
-    kernel, n = simulation._build(), simulation.axon.n
+    kernel, n = simulation._equations.kernel(), simulation.axon.n
     kernel.set("v", simulation.v_init)
     kernel.set("state", simulation._states_init)
-    current, damped = simulation._stimulation(0, steps)
+    current, damped = simulation._equations.stimulation(0, steps)
     spikes = np.empty(100 * n, np.int64), np.empty(100 * n)
     rows = [(kernel.get("v"), kernel.get("state"))]
     for k in range(steps):

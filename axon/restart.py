@@ -1,0 +1,349 @@
+"""Going on with a run from its files alone."""
+
+from __future__ import annotations
+
+import os
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axon import runfile
+from axon._kernel import Kernel
+from axon.config import fused
+from axon.equations import (
+    RESULTS,
+    Equations,
+    Progress,
+    Recording,
+    Stop,
+    integrate,
+    load,
+    whole_steps,
+)
+from axon.errors import AxonError, RunFileError, SimulationError, StoppedError
+from axon.interruption import Interruption
+from axon.runs import Run, open_run
+from axon.segments import (
+    Begun,
+    FinishedElsewhereError,
+    Folder,
+    Segment,
+    chain,
+    parts_of,
+)
+from axon.storage import COMMIT_SECONDS, PATIENCE, RunWriter
+from axon.units import QuantityLike, quantity
+from axon.waveforms import from_description
+
+Inputs = Mapping[str, np.ndarray]
+
+_FREE = {
+    "axon_version",
+    "simulation.steps",
+    "simulation.duration",
+    "recording.rows",
+    "study.simulation.duration",
+}
+"""What may differ in the header of a run that goes on."""
+_NOTHING = "nothing"
+_MOST_TOLD = 20  # differences
+_MOST_STEPS = 2**53
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    until: QuantityLike | None = None,
+    stop_after: float | str | None = None,
+    stop: Stop | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Go on with a run that was interrupted, from its own files and nothing else.
+
+    The finished file has, byte for byte, what it would have had without interruption.
+
+    Parameters
+    ----------
+    path : path-like
+        The run file, even if there are only segments of it yet.
+    until : float or quantity, optional
+        Simulated time at which the run ends, ms: later than it was to end. A finished run too
+        can be made longer.
+    stop_after, stop, progress
+        As for `Simulation.run`.
+
+    Returns
+    -------
+    Run
+        Also if there was nothing left to do.
+
+    Raises
+    ------
+    RunFileError
+        If there is no run, if it is damaged where that matters, or if this program or machine
+        would compute it otherwise.
+    SimulationError
+        If `until` is no whole number of steps, or earlier than the run's end.
+    StoppedError, DivergedError, WriteError
+        As for `Simulation.run`.
+
+    Examples
+    --------
+    >>> run = axon.resume("run.h5")
+    """
+    return take_on(Path(path), until=until, stop_after=stop_after, stop=stop, progress=progress)
+
+
+def take_on(
+    output: Path,
+    *,
+    until: QuantityLike | None = None,
+    expected: tuple[dict[str, Any], Inputs] | None = None,
+    commit_seconds: float = COMMIT_SECONDS,
+    stop_after: float | str | None = None,
+    stop: Stop | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Go on with the run `output`; `expected` says, by header and inputs, which it must be."""
+    if output.suffix == ".parts":
+        output = output.with_suffix("")
+    if not output.exists() and not parts_of(output).is_dir():
+        raise RunFileError(f"there is no run {output}, neither a finished file nor segments of one")
+    with Interruption(stop, stop_after) as stopping:
+        folder = Folder(output, PATIENCE)
+        try:
+            begun = _found(folder, until, expected)
+            if begun is not None:
+                run = _rebuilt(begun, folder.path)
+                writer = RunWriter.resume(
+                    folder, begun, commit_seconds=commit_seconds, stop=stopping
+                )
+        except BaseException:
+            folder.release()
+            raise
+        if begun is None:
+            folder.remove()
+            return open_run(output)
+        return write(writer, run, stopping, progress)
+
+
+@dataclass
+class Underway:
+    """A run that has come to some point, and what the kernel needs to go on."""
+
+    equations: Equations
+    recording: Recording
+    kernel: Kernel
+    """Where the run is."""
+    begin: int
+    """The step at which it began."""
+    steps: int
+    """That at which it ends."""
+    new: bool = True
+    """Whether it has no row yet."""
+    longer: bool = False
+    """Whether its files don't know yet that it goes so far."""
+
+
+def write(writer: RunWriter, run: Underway, stop: Stop, progress: Progress | None) -> Run:
+    """Integrate to the end, into a file."""
+    kernel = run.kernel
+    try:
+        with writer:
+            writer.log("kernel", isa=kernel.isa, step=int(kernel.get("step")[0]), of=run.steps)
+            if run.longer:
+                writer.commit(kernel.state)
+            integrate(
+                run.equations,
+                kernel,
+                run.recording,
+                run.steps,
+                writer,
+                first=run.begin,
+                new=run.new,
+                progress=progress,
+                stop=stop,
+            )
+            writer.finish(kernel.state())
+    except FinishedElsewhereError:
+        pass
+    except StoppedError as error:
+        raise StoppedError(error.reason, error.time, str(writer.path)) from None
+    return open_run(writer.path)
+
+
+# What there is
+
+
+def _found(
+    folder: Folder, until: QuantityLike | None, expected: tuple[dict[str, Any], Inputs] | None
+) -> Begun | None:
+    """The run to go on with, or None if it is finished."""
+    output = folder.output
+    if output.exists():
+        with runfile.reading(output) as part:
+            finished = part.recording()
+            inputs = part.arrays("inputs") if part.has("inputs") else {}
+        links = chain(folder.path)
+        if not (links and _goes_beyond(links[-1], finished)):
+            if not inputs and until is None and expected is None:
+                return None  # an older axon has written it
+            if _as_wanted(output, finished, inputs, until, expected) is finished:
+                return None
+            folder.take_finished()
+    begun = folder.begun()
+    recording = _as_wanted(folder.path, begun.recording, begun.inputs, until, expected)
+    folder.set_aside(begun.damaged)
+    longer = recording is not begun.recording
+    return begun._replace(recording=recording, longer=longer)
+
+
+def _goes_beyond(segment: Segment, finished: runfile.Recording) -> bool:
+    # Else it is what was left over when `finished` was.
+    try:
+        with runfile.reading(segment.path) as part:
+            growing = part.recording()
+    except (FileNotFoundError, RunFileError):
+        return False
+    longer = growing.n_rows > finished.n_rows
+    return longer or bool(_differences(finished.header, growing.header))
+
+
+def _as_wanted(
+    path: Path,
+    found: runfile.Recording,
+    inputs: Inputs,
+    until: QuantityLike | None,
+    expected: tuple[dict[str, Any], Inputs] | None,
+) -> runfile.Recording:
+    """What is to become of a run: itself, or a longer one."""
+    with runfile.readable(path):
+        timing = found.header["simulation"]
+        dt, begin, steps = float(timing["dt"]), int(timing["begin"]), int(timing["steps"])
+        every = int(found.header["recording"]["every_steps"])
+        if not (dt > 0.0 and 0 <= begin <= steps <= _MOST_STEPS and every > 0):
+            raise RunFileError(f"it has {steps} steps of {dt} ms, from {begin}, a row in {every}")
+    wanted = steps
+    if expected is not None:
+        header, arrays = expected
+        told = _differences(found.header, header)
+        told += [
+            f"the membrane or the axon: {name}"
+            for name in sorted(inputs.keys() | arrays.keys())
+            if not _equal(inputs.get(name), arrays.get(name))
+        ]
+        wanted = header["simulation"]["steps"]
+        if wanted < steps:
+            told.append(f"the duration: {steps * dt:g} ms there, {wanted * dt:g} ms now")
+        if told:
+            raise SimulationError(
+                f"{path} is of another run; these differ:\n" + "\n".join(told[:_MOST_TOLD])
+            )
+    if until is not None:
+        end = quantity(until, "ms", "until", error=SimulationError, positive=True)
+        wanted = whole_steps(end, dt, "until")
+        if wanted < steps:
+            raise SimulationError(
+                f"until={end:g} ms: the run already goes to {steps * dt:g} ms; give more"
+            )
+    if wanted == steps:
+        return found
+    if wanted > _MOST_STEPS:
+        raise SimulationError(f"{wanted} steps are more than {_MOST_STEPS}")
+    n_rows = wanted // every + 1 - found.first
+    return replace(found, header=lasting(found.header, wanted), n_rows=n_rows)
+
+
+def lasting(header: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """The header of a run that ends at step number `steps`, in all else the same."""
+    simulation, recording = dict(header["simulation"]), dict(header["recording"])
+    begin, every = simulation["begin"], recording["every_steps"]
+    simulation["steps"] = steps
+    simulation["duration"] = (steps - begin) * simulation["dt"]
+    recording["rows"] = steps // every - -(-begin // every) + 1
+    lasts = {**header, "simulation": simulation, "recording": recording}
+    study = header.get("study")
+    asked = study.get("simulation") if isinstance(study, dict) else None
+    if isinstance(study, dict) and isinstance(asked, dict) and "duration" in asked:
+        asked = {**asked, "duration": simulation["duration"]}
+        lasts["study"] = {**study, "simulation": asked}
+    return lasts
+
+
+def _differences(there: Any, here: Any, path: str = "") -> list[str]:
+    """Where two headers say different things that matter to results."""
+    if path in _FREE:
+        return []
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = dict.fromkeys([*there, *here])
+        return [
+            line
+            for key in keys
+            for line in _differences(
+                there.get(key, _NOTHING), here.get(key, _NOTHING), f"{path}.{key}".lstrip(".")
+            )
+        ]
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        pairs = enumerate(zip(there, here, strict=True))
+        return [line for k, (a, b) in pairs for line in _differences(a, b, f"{path}[{k}]")]
+    if there == here:
+        return []
+    return [f"{path}: {reprlib.repr(there)} there, {reprlib.repr(here)} now"]
+
+
+def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def _rebuilt(begun: Begun, path: Path) -> Underway:
+    """The kernel, where a run's files left it."""
+    found, header = begun.recording, begun.recording.header
+    with runfile.readable(path):
+        try:
+            simulation, kept = header["simulation"], header["recording"]
+            begin, steps = int(simulation["begin"]), int(simulation["steps"])
+            if simulation["results"] != RESULTS:
+                raise RunFileError(
+                    f"axon {header['axon_version']} has begun it, whose results differ from those "
+                    "of this version: go on with that one, or start anew"
+                )
+            if simulation["fused"] != fused():
+                has = "with" if simulation["fused"] else "without"
+                raise RunFileError(
+                    f"it was begun on a machine {has} fused multiply-adds, which changes the last "
+                    "digits: go on on such a one, or choose an instruction set by AXON_ISA"
+                )
+            equations = Equations.from_arrays(
+                begun.inputs,
+                dt=float(simulation["dt"]),
+                method=simulation["method"],
+                spike_threshold=float(simulation["spike_threshold"]),
+                x=found.axon_x,
+                waveforms=[from_description(s["waveform"]) for s in header["stimuli"]],
+            )
+            recording = Recording(found.compartments, int(kept["every_steps"]), str(found.dtype))
+            kernel = equations.kernel(recording)
+            load(kernel, begun.state)
+        except RunFileError:
+            raise
+        except AxonError as error:
+            raise RunFileError(str(error)) from error
+        step = int(kernel.get("step")[0])
+        rows = begun.links[-1].stop + len(begun.carry)
+        new = rows == 0 and step == begin
+        first = recording.rows_before(begin)
+        if (
+            equations.n != len(found.axon_x)
+            or found.interval != recording.every_steps * equations.dt
+            or (found.first, found.n_rows) != (first, recording.rows_until(steps) - first)
+            or not (begin <= step <= steps)
+            or not (new or rows == recording.rows_until(step) - first)
+        ):
+            raise RunFileError("what its files say does not fit together")
+    return Underway(equations, recording, kernel, begin, steps, new, begun.longer)
