@@ -536,12 +536,15 @@ def _parts(links: list[Segment]) -> Iterator[tuple[Segment, runfile.Reader]]:
     # Each segment, checked, and opened; the next one is looked at meanwhile.
     with ThreadPoolExecutor(1) as looking:
         coming = looking.submit(_checked, links[0])
-        for segment, after in itertools.zip_longest(links, links[1:]):
-            with coming.result() as file:
-                if after:
-                    coming = looking.submit(_checked, after)
-                with runfile.reading(segment.path, file) as part:
-                    yield segment, part
+        try:
+            for segment, after in itertools.zip_longest(links, links[1:]):
+                with coming.result() as file:
+                    if after:
+                        coming = looking.submit(_checked, after)
+                    with runfile.reading(segment.path, file) as part:
+                        yield segment, part
+        finally:
+            coming.add_done_callback(lambda last: last.exception() or last.result().close())
 
 
 def _checked(segment: Segment) -> BinaryIO:
