@@ -24,12 +24,15 @@ from axon.errors import (
     MissingExtraError,
     NoSpikeError,
     RunFileError,
+    StoppedError,
     WriteError,
 )
 
 if TYPE_CHECKING:
     from axon.analysis import Velocity
+    from axon.interruption import Interruption
     from axon.runs import Run
+    from axon.study import Study
 
 
 class Exit(IntEnum):
@@ -49,13 +52,14 @@ class Exit(IntEnum):
     CANNOT_READ = 66, "a run file is missing or damaged"
     NO_PACKAGE = 69, "an optional package is missing"
     CANNOT_WRITE = 73, "the output is there already, or cannot be written"
-    STOPPED = 75, "a run was interrupted; what it has committed can be read"
+    STOPPED = 75, "a run was interrupted, or the disk is full; `axon resume` goes on"
     INTERRUPTED = 130, "another command was interrupted"
 
 
 # The first that an error is an instance of tells its exit code.
 _EXITS: dict[type[AxonError], Exit] = {
     DivergedError: Exit.DIVERGED,
+    StoppedError: Exit.STOPPED,
     RunFileError: Exit.CANNOT_READ,
     MissingExtraError: Exit.NO_PACKAGE,
     WriteError: Exit.CANNOT_WRITE,
@@ -94,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.DONE
     except AxonError as error:
         _complain(options.name, error)
+        if isinstance(error, WriteError) and error.resumable:
+            return Exit.STOPPED
         return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
     except MemoryError as error:
         _complain(options.name, f"not enough memory: {error}; cut the axon into fewer compartments")
@@ -104,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.CANNOT_WRITE
     except KeyboardInterrupt:
         _complain(options.name, "interrupted")
-        return Exit.STOPPED if options.name == "run" else Exit.INTERRUPTED
+        return Exit.STOPPED if options.name in ("run", "resume") else Exit.INTERRUPTED
     return Exit.DONE
 
 
@@ -128,7 +134,14 @@ def _parser() -> argparse.ArgumentParser:
     run = command(_run, "run", "run a study and write its field to a file")
     run.add_argument("study", metavar="STUDY", help="a TOML file, or the name of a built-in study")
     run.add_argument("-o", "--output", metavar="OUT", help="by default NAME.h5 in this folder")
-    run.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    there = run.add_mutually_exclusive_group()
+    there.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    there.add_argument(
+        "--resume", action="store_true", help="go on with OUT if it is there, and the same run"
+    )
+    run.add_argument(
+        "--dry-run", action="store_true", help="tell what it will take, and write nothing"
+    )
     run.add_argument(
         "--set",
         dest="changes",
@@ -138,6 +151,18 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help='change the study, for instance simulation.dt=0.01 "axon.length=50 mm"',
     )
+
+    resume = command(_resume, "resume", "go on with a run that was interrupted, or make it longer")
+    resume.add_argument("file", metavar="OUT")
+    resume.add_argument(
+        "--until", metavar="T", type=_quantity, help='a later end: ms, or for instance "2 s"'
+    )
+    for parser_of_run in (run, resume):
+        parser_of_run.add_argument(
+            "--stop-after",
+            metavar="TIME",
+            help="of the clock: then commit and exit with 75; for instance 3h50m",
+        )
 
     info = command(_info, "info", "tell what is in a run file, finished or not")
     info.add_argument("file", metavar="OUT")
@@ -156,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
         "--positions",
         metavar="X",
         nargs="+",
-        type=_position,
+        type=_quantity,
         help='of the traces: µm, or for instance "25 mm"',
     )
 
@@ -174,7 +199,7 @@ def _picture(text: str) -> Path:
     return path
 
 
-def _position(text: str) -> float | str:
+def _quantity(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
@@ -185,23 +210,73 @@ def _position(text: str) -> float | str:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from axon import study
+    with _stopping(options) as stop:
+        from axon import study
 
-    chosen = study.load(options.study, dict(map(study.parse_change, options.changes)))
-    output = options.output or f"{chosen.name}.h5"
-    if os.path.exists(output) and not options.overwrite:
-        raise WriteError(f"{output} is there already; name another with -o, or give --overwrite")
+        chosen = study.load(options.study, dict(map(study.parse_change, options.changes)))
+        output = options.output or f"{chosen.name}.h5"
+        if options.dry_run:
+            _print_table(_foreseen(chosen, output))
+            return
+        if os.path.exists(output) and not (options.overwrite or options.resume):
+            raise WriteError(
+                f"{output} is there already; name another with -o, or give --overwrite or --resume"
+            )
+        given = {"overwrite": options.overwrite, "resume": options.resume}
+        _show(lambda progress: chosen.run(output=output, stop=stop, progress=progress, **given))
+
+
+def _resume(options: argparse.Namespace) -> None:
+    with _stopping(options) as stop:
+        from axon.restart import resume
+
+        _show(
+            lambda progress: resume(options.file, until=options.until, stop=stop, progress=progress)
+        )
+
+
+def _stopping(options: argparse.Namespace) -> Interruption:
+    """What commits a run and ends it: signals, and the time that it was given."""
+    from axon.interruption import SIGNALS, Interruption
+
+    return Interruption(after=options.stop_after, signals=SIGNALS)
+
+
+def _show(run: Callable[[_Progress | None], Run]) -> None:
+    """Run, with a bar if there is a terminal, and tell what came of it."""
     progress = _Progress(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
     begin = time.monotonic()
     try:
-        run = chosen.run(output=output, overwrite=options.overwrite, progress=progress)
+        done = run(progress)
     finally:
         if progress is not None:
             progress.clear()
     wall = time.monotonic() - begin
-    with run:
-        facts = _facts(run)
-    _print_table(_in_words(facts) | {"wall time": _span(wall), "file": output})
+    with done:
+        facts, file = _facts(done), done.name
+    _print_table(_in_words(facts) | {"wall time": _span(wall), "file": file})
+
+
+def _foreseen(chosen: Study, output: str) -> dict[str, str]:
+    """What a study will take, in words."""
+    from axon.segments import free_bytes
+
+    takes = chosen.estimate()
+    free = free_bytes(Path(output))
+    disk = f"about {_size(2 * takes.file_bytes)} while it ends, {_size(takes.file_bytes)} then"
+    if free is not None:
+        disk += f"; {_size(free)} are free"
+    simulation = chosen.simulation
+    return {
+        "study": chosen.title,
+        "compartments": str(takes.compartments),
+        "steps": f"{takes.steps} of {simulation.dt:g} ms, {simulation.method}",
+        "recorded": f"{takes.rows} rows of {takes.sites} sites, {_size(takes.field_bytes)}",
+        "on disk": disk,
+        "memory": f"about {_size(takes.memory_bytes)}",
+        "wall time": f"about {_span(takes.seconds)}",
+        "file": output,
+    }
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -258,6 +333,9 @@ def _facts(run: Run) -> dict[str, Any]:
             "title": study.get("title"),
             "version": header["axon_version"],
             "complete": run.complete,
+            "progress": run.progress,
+            "going_on": run.going_on,
+            "seconds_left": run.seconds_left,
             "compartments": header["axon"]["compartments"],
             "length": header["axon"]["x"][-1],
             "duration": run.duration,
@@ -299,7 +377,11 @@ def _in_words(facts: dict[str, Any]) -> dict[str, str]:
         "conduction velocity": facts["velocity"] and str(facts["velocity"]),
     }
     if not facts["complete"]:
-        words["recorded"] += ", not complete yet"
+        words["so far"] = f"{facts['progress']:.1%}, " + (
+            "and going on" if facts["going_on"] else "and stopped: axon resume goes on"
+        )
+        if facts["seconds_left"] is not None:
+            words["left"] = f"about {_span(facts['seconds_left'])}"
     return {name: text for name, text in words.items() if text}
 
 
@@ -313,6 +395,15 @@ def _print_table(rows: dict[str, str]) -> None:
     width = max(map(len, rows))
     for name, text in rows.items():
         print(f"{name:{width}}  {text}")
+
+
+def _size(count: float) -> str:
+    """Bytes, such as 12 kB or 3.4 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
 
 
 def _span(seconds: float) -> str:
@@ -331,11 +422,14 @@ class _Progress:
 
     def __init__(self, terminal: TextIO) -> None:
         self._terminal = terminal
-        self._begin = time.monotonic()
+        self._begin: tuple[float, float] | None = None
 
     def __call__(self, done: float, t: float) -> None:
-        passed = time.monotonic() - self._begin
-        left = _span(passed / done - passed) if done > 0 else "?"
+        now = time.monotonic()
+        if self._begin is None:
+            self._begin = now, done
+        since, before = self._begin
+        left = _span((now - since) / (done - before) * (1 - done)) if done > before else "?"
         bar = ("#" * int(self._WIDTH * done)).ljust(self._WIDTH, ".")
         self._terminal.write(f"\r{bar} {done:4.0%}  {t:.6g} ms  {left} left\x1b[K")
         self._terminal.flush()

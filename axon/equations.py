@@ -290,6 +290,8 @@ def integrate(
 ) -> None:
     """Advance to step number `steps`, in blocks of a fraction of a second.
 
+    `progress` is called before the first block and after each.
+
     Parameters
     ----------
     kernel : Kernel
@@ -324,6 +326,8 @@ def integrate(
         sink.rows(kernel.get("v")[recording.compartments].astype(row_type)[np.newaxis])
     safe, safe_since = _state(equations, kernel), time.perf_counter()
     block = max(1, FIRST_BLOCK // equations.n)
+    if progress is not None and done < steps:
+        progress((done - first) / (steps - first), done * equations.dt)
     while done < steps:
         if stop is not None and (reason := stop()):
             sink.commit(lambda: _state(equations, kernel))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from axon import runfile
+from axon import runfile, storage
 from axon._kernel import Kernel
 from axon.config import fused
 from axon.equations import (
@@ -33,9 +33,10 @@ from axon.segments import (
     Folder,
     Segment,
     chain,
+    output_of,
     parts_of,
 )
-from axon.storage import COMMIT_SECONDS, PATIENCE, RunWriter
+from axon.storage import COMMIT_SECONDS, RunWriter
 from axon.units import QuantityLike, quantity
 from axon.waveforms import from_description
 
@@ -109,12 +110,11 @@ def take_on(
     progress: Progress | None = None,
 ) -> Run:
     """Go on with the run `output`; `expected` says, by header and inputs, which it must be."""
-    if output.suffix == ".parts":
-        output = output.with_suffix("")
+    output = output_of(output)
     if not output.exists() and not parts_of(output).is_dir():
         raise RunFileError(f"there is no run {output}, neither a finished file nor segments of one")
     with Interruption(stop, stop_after) as stopping:
-        folder = Folder(output, PATIENCE)
+        folder = Folder(output, storage.PATIENCE)
         try:
             begun = _found(folder, until, expected)
             if begun is not None:
@@ -237,7 +237,7 @@ def _as_wanted(
             if not _equal(inputs.get(name), arrays.get(name))
         ]
         wanted = header["simulation"]["steps"]
-        if wanted < steps:
+        if not told and wanted < steps:
             told.append(f"the duration: {steps * dt:g} ms there, {wanted * dt:g} ms now")
         if told:
             raise SimulationError(

@@ -24,7 +24,8 @@ from axon import runfile
 from axon.errors import MissingExtraError, RunFileError
 from axon.program import saved_state_names
 from axon.runfile import ROWS, Chunks, Recording, readable, reading
-from axon.segments import chain, parts_of
+from axon.segments import chain, is_written, output_of, parts_of
+from axon.storage import rows_per_second
 
 if TYPE_CHECKING:
     import xarray
@@ -197,6 +198,24 @@ class Run:
         return self._source.rows / n_rows if n_rows else 1.0
 
     @property
+    def name(self) -> str:
+        """Where it is."""
+        return self._source.name
+
+    @property
+    def going_on(self) -> bool:
+        """Whether some process is computing it, as far as the file system can tell."""
+        return not self.complete and is_written(self._source.output)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Wall time till it is complete, about, were it to go on as it did last."""
+        rows = self._source.recording.n_rows - self._source.rows
+        if self.complete or not (rate := rows_per_second(self._source.output)):
+            return None
+        return rows / rate
+
+    @property
     def duration(self) -> float:
         """Simulated time that the finished run spans, in ms."""
         return self._of_simulation("duration")
@@ -357,6 +376,7 @@ class _Source(Protocol):
     """Where the rows and spikes of a run are."""
 
     name: str
+    output: Path
     recording: Recording
     rows: int
 
@@ -375,6 +395,7 @@ class _Memory:
     """A run in arrays."""
 
     name = "in memory"
+    output = Path()
 
     def __init__(
         self, recording: Recording, v: Array, spikes: Array, final: dict[str, Array]
@@ -463,6 +484,7 @@ class _Disk:
         file: BinaryIO | None = None,
     ) -> None:
         self.name = str(path)
+        self.output = output_of(path)
         self.recording = recording
         self.rows = pieces[-1].stop
         self._path = path
@@ -548,7 +570,7 @@ def _locate(path: Path) -> _Disk:
     # What there is of a run. A run that ends meanwhile has its file before its segments go.
     looks: list[Callable[[], _Disk]]
     if path.suffix == ".parts":
-        looks = [lambda: _growing(path, path), lambda: _finished(path, path.with_suffix(""))]
+        looks = [lambda: _growing(path, path), lambda: _finished(path, output_of(path))]
     elif path.is_dir():
         looks = [lambda: _growing(path, path)]
     else:

@@ -80,6 +80,11 @@ def parts_of(output: Path) -> Path:
     return output.with_name(output.name + ".parts")
 
 
+def output_of(path: Path) -> Path:
+    """The run file, of its own path or of that of its folder of segments."""
+    return path.with_suffix("") if path.suffix == ".parts" else path
+
+
 def chain(folder: Path, without: Collection[Path] = ()) -> list[Segment]:
     """The segments of a run in their order, as far as it has come; some may be left out.
 
@@ -311,8 +316,7 @@ class Folder:
             check()
             sizes = [segment.path.stat().st_size for segment in links]
             needed = sum(sizes) + sum(len(chunk.stream) for chunk in rest.chunks)
-            disk = os.statvfs(self.path)
-            if (free := disk.f_bavail * disk.f_frsize) < needed:
+            if (free := free_bytes(self.output)) is not None and free < needed:
                 error = WriteError(
                     f"can't write {self.output}: it needs {needed / 1e6:.0f} MB, and only "
                     f"{free / 1e6:.0f} MB are free; what is committed is in {self.path}"
@@ -403,6 +407,15 @@ class Folder:
         for path in self.path.iterdir():
             if _NAME.fullmatch(path.name) or path.name.endswith((_TEMPORARY, _DAMAGED)):
                 path.unlink(missing_ok=True)
+
+
+def free_bytes(output: Path) -> int | None:
+    """Bytes that are free where a run is to be; None where that can't be known."""
+    try:
+        disk = os.statvfs(output.parent)
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize
 
 
 def is_written(output: Path) -> bool:

@@ -27,6 +27,7 @@ from axon.equations import (
     whole_steps,
 )
 from axon.errors import MembraneError, NoRestError, SimulationError
+from axon.estimate import Estimate, estimate
 from axon.geometry import Axon
 from axon.interruption import Interruption
 from axon.membranes import Membrane
@@ -286,6 +287,32 @@ class Simulation:
             ),
         )
 
+    @cached_property
+    def _description(self) -> dict[str, Any]:
+        """The membrane in JSON's types."""
+        return self.membrane.to_dict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As data: the functions of a membrane may be such as can't be pickled.
+        for name in ("_equations", "_description", "v_init", "_beginning"):
+            getattr(self, name)
+        return {name: value for name, value in self.__dict__.items() if name != "membrane"}
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "membrane":
+            raise AttributeError(
+                "a simulation that was pickled has its membrane as data only: no membrane"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __copy__(self) -> Simulation:
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, _: object) -> Simulation:
+        return self.__copy__()  # of what it holds nothing is ever changed
+
     def state(self) -> State:
         """Where the simulation stands: where its last run ended, or else where the next begins.
 
@@ -420,6 +447,28 @@ class Simulation:
                     f"record={record!r}: two of the positions lie in one compartment"
                 )
         return steps, Recording(compartments, every_steps, dtype)
+
+    def estimate(
+        self,
+        duration: QuantityLike,
+        *,
+        every: QuantityLike | None = None,
+        record: Iterable[QuantityLike] | None = None,
+        dtype: str = "float32",
+    ) -> Estimate:
+        """What a run will take, measured on its first steps: about half a second of stepping.
+
+        The arguments are those of `run`.
+
+        Returns
+        -------
+        Estimate
+            Bytes, memory and wall time. The bytes come from the compression of the first rows: an
+            axon that rests there, and is busy later, will need more.
+        """
+        steps, recording = self.recording(duration, every, record, dtype)
+        begin = self._beginning
+        return estimate(self._equations, recording, begin._fields(), begin.step, begin.step + steps)
 
     def run(
         self,
@@ -591,7 +640,7 @@ class Simulation:
         return {
             "axon_version": __version__,
             "axon": self.axon.to_dict(),
-            "membrane": self.membrane.to_dict(),
+            "membrane": self._description,
             "stimuli": [stimulus.to_dict() for stimulus in self.stimuli],
             "simulation": {
                 "dt": self.dt,
@@ -617,7 +666,7 @@ class Simulation:
 
     def __repr__(self) -> str:
         return (
-            f"Simulation({self.axon!r}, {self.membrane.name or 'membrane'}, "
+            f"Simulation({self.axon!r}, {self._description['name'] or 'membrane'}, "
             f"{len(self.stimuli)} stimuli, dt={self.dt:g} ms)"
         )
 

@@ -41,7 +41,10 @@ COMMIT_BYTES = 64 * 2**20
 COMMIT_SECONDS = 300.0
 PATIENCE = 300.0
 
-_WAITING_BYTES = 64 * 2**20  # of rows that wait for the thread while it writes a segment
+WAITING_BYTES = 64 * 2**20
+"""Of rows that wait for the thread while it writes a segment."""
+
+_LOG_BYTES = 2**20  # that are read of a log
 _LOOK_SECONDS = 0.1  # between two looks, while waiting, at whether to stop
 
 _log = logging.getLogger("axon")
@@ -88,8 +91,8 @@ class RunWriter:
         A segment is written when there are so many compressed bytes, ...
     commit_seconds : float
         ... or when so much wall time has passed since the last.
-    patience : float
-        Seconds for which to try again while the disk is full or fails.
+    patience : float, optional
+        Seconds for which to try again while the disk is full or fails; `PATIENCE` if not given.
     overwrite : bool
         Replace a run that is there: an unfinished one now, a finished one at the end.
     stop : callable, optional
@@ -118,7 +121,7 @@ class RunWriter:
         state: Arrays | None = None,
         commit_bytes: int = COMMIT_BYTES,
         commit_seconds: float = COMMIT_SECONDS,
-        patience: float = PATIENCE,
+        patience: float | None = None,
         overwrite: bool = False,
         stop: Callable[[], str] | None = None,
     ) -> None:
@@ -146,7 +149,7 @@ class RunWriter:
         except BaseException:
             self._folder.remove()
             raise
-        folder.patience = patience
+        folder.patience = PATIENCE if patience is None else patience
         self._thread.start()
 
     @classmethod
@@ -206,7 +209,7 @@ class RunWriter:
 
         # Buffers that the thread is done with, and how many more there may be.
         self._free: queue.SimpleQueue[Array] = queue.SimpleQueue()
-        self._may_make = max(1, _WAITING_BYTES // max(1, self._filling.nbytes))
+        self._may_make = max(1, WAITING_BYTES // max(1, self._filling.nbytes))
 
         self._committer = _Committer(folder, recording, inputs, self.log)
         self._last_commit = self._begin = time.monotonic()
@@ -491,6 +494,25 @@ class RunWriter:
                 job.done.set()
             else:
                 self._free.put(job)
+
+
+def rows_per_second(output: Path) -> float | None:
+    """How fast the rows of a run come that goes on, by its log; None if that doesn't tell."""
+    lines = []
+    with suppress(OSError), open(output.with_name(output.name + ".log"), "rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES))
+        lines = log.read().splitlines()
+    begun: tuple[float, float] | None = None
+    rate = None
+    for line in lines:
+        with suppress(ValueError, TypeError, KeyError, OverflowError):
+            told = json.loads(line)
+            here = datetime.fromisoformat(told["at"]).timestamp(), float(told.get("rows", 0))
+            if told["event"] in ("begin", "resume"):
+                begun, rate = here, None
+            elif told["event"] == "commit" and begun and here[0] > begun[0]:
+                rate = max(0.0, here[1] - begun[1]) / (here[0] - begun[0])
+    return rate or None
 
 
 class _Job(NamedTuple):

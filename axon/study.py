@@ -34,6 +34,7 @@ from axon.simulation import Simulation
 from axon.stimuli import CurrentClamp
 
 if TYPE_CHECKING:
+    from axon.estimate import Estimate
     from axon.membranes import Membrane
     from axon.runs import Run
     from axon.timecourses import Waveform
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Study", "load", "names", "parse_change", "run", "text", "title"]
 
 PathLike = str | os.PathLike[str]
-Progress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,13 @@ class Study:
     recording: dict[str, Any]
     """Arguments of `Simulation.run`: what is recorded, and how often."""
 
-    def run(
-        self,
-        *,
-        output: PathLike | None = None,
-        overwrite: bool = False,
-        progress: Progress | None = None,
-    ) -> Run:
-        """Simulate it. The arguments, the result and the errors are those of `Simulation.run`."""
-        return self.simulation.run(
-            self.duration,
-            output=output,
-            overwrite=overwrite,
-            progress=progress,
-            study=self.tables,
-            **self.recording,
-        )
+    def run(self, **options: Any) -> Run:
+        """Simulate it. Arguments, result and errors are those of `Simulation.run`."""
+        return self.simulation.run(self.duration, study=self.tables, **self.recording, **options)
+
+    def estimate(self) -> Estimate:
+        """What `run` will take: `Simulation.estimate`."""
+        return self.simulation.estimate(self.duration, **self.recording)
 
 
 def names() -> list[str]:
@@ -136,26 +127,16 @@ def load(study: PathLike, changes: Mapping[str, object] | None = None) -> Study:
     raise StudyError("\n".join(f"{file}: {line}" for line in lines))
 
 
-def run(
-    study: PathLike,
-    changes: Mapping[str, object] | None = None,
-    *,
-    output: PathLike | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Run:
+def run(study: PathLike, changes: Mapping[str, object] | None = None, **options: Any) -> Run:
     """Run a study, as ``axon run`` does.
 
     Parameters
     ----------
     study, changes
         As for `load`.
-    output : str or path, optional
-        File that the field is written to; without it the field stays in memory.
-    overwrite : bool, optional
-        Replace `output` if it is there.
-    progress : callable, optional
-        Called a few times a second with the fraction that is done and the simulated time in ms.
+    **options
+        Those of `Simulation.run` that a study doesn't hold: ``output``, ``overwrite``,
+        ``resume``, ``commit_every``, ``stop_after``, ``stop``, ``progress``.
 
     Returns
     -------
@@ -170,7 +151,7 @@ def run(
     --------
     >>> run = axon.run("squid", {"simulation.celsius": 18.5})
     """
-    return load(study, changes).run(output=output, overwrite=overwrite, progress=progress)
+    return load(study, changes).run(**options)
 
 
 def parse_change(change: str) -> tuple[str, object]:

@@ -240,6 +240,25 @@ class Ramp(Stretch):
         return ((first - self.start) + length / 2) / self.duration
 
 
+_SINE = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(11))
+"""Its Taylor series, which up to a quarter turn is exact to rounding."""
+
+
+def _sine_of_turns(turns: FloatArray) -> FloatArray:
+    """sin(2 pi turns), by operations that round alike everywhere.
+
+    NumPy's own sine has other last bits on other machines, and a run's would follow.
+    """
+    part = turns - np.rint(turns)
+    part = np.where(np.abs(part) > 0.25, np.copysign(0.5, part) - part, part)
+    angle = 2 * np.pi * part
+    square = angle * angle
+    series = np.full_like(angle, _SINE[-1])
+    for coefficient in reversed(_SINE[:-1]):
+        series = series * square + coefficient
+    return series * angle
+
+
 @dataclass(frozen=True, repr=False)
 class Sine(Stretch):
     """A sine whose phase counts from its start."""
@@ -252,8 +271,9 @@ class Sine(Stretch):
         # angle as x: nothing cancels however short the interval
         turns = self._turns(first) - self._turns(np.array(self.start))
         turned = self.frequency_hz * np.asarray(length) / 1000
-        angle = 2 * np.pi * (turns + turned / 2) + self.phase
-        return np.sin(angle) * np.sinc(turned)
+        middle = _sine_of_turns(turns + turned / 2 + self.phase / (2 * np.pi))
+        half = np.pi * np.where(turned == 0, 1.0, turned)
+        return middle * np.where(turned == 0, 1.0, _sine_of_turns(turned / 2) / half)
 
     def _turns(self, t: FloatArray) -> FloatArray:
         """Turns from time 0 to `t`, less some whole ones, so that late times lose no digits."""

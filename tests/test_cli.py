@@ -12,7 +12,7 @@ import time
 import pytest
 from test_study import SMALL
 
-from axon import __version__, cli, plots, study
+from axon import __version__, cli, plots, segments, storage, study
 from axon.cli import main
 from axon.errors import DivergedError
 from axon.runs import open_run
@@ -177,8 +177,87 @@ def test_an_interrupted_run_ends_with_75(folder):
         out, err = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert (process.returncode, out, err) == (75, "", "axon run: interrupted\n")
+    assert (process.returncode, out) == (75, "")
+    assert err.startswith("axon run: stopped at t = ")
+    assert err.endswith(" ms: SIGINT; all up to there is kept, go on with: axon resume small.h5\n")
     assert not (folder / "small.h5").exists()
+    with open_run("small.h5") as run:
+        assert len(run.v) > 10
+
+
+def test_what_was_stopped_goes_on_and_ends_the_same(capsys, folder):
+    """Stopped at once: nothing is there but how it begins."""
+    assert main(["run", "small.toml", "--stop-after", "0.000001s"]) == 75
+    out, err = capsys.readouterr()
+    assert (out, err) == (
+        "",
+        "axon run: stopped at t = 0 ms: its 0.000001s are over; all up to there is kept, go on "
+        "with: axon resume small.h5\n",
+    )
+    assert main(["info", "small.h5"]) == 0
+    told = {name: text.strip() for name, text in table(capsys.readouterr().out).items()}
+    assert told["so far"].endswith("%, and stopped: axon resume goes on")
+    (folder / "small.toml").unlink()  # it isn't needed any more
+    assert main(["resume", "small.h5"]) == 0
+    told = table(capsys.readouterr().out)
+    assert told["recorded"].strip() == "21 rows of 20 sites, float32"
+    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    assert main(["run", "small.toml", "-o", "whole.h5"]) == 0
+    assert (folder / "small.h5").read_bytes() == (folder / "whole.h5").read_bytes()
+
+
+def test_a_run_is_made_longer(out, folder):
+    assert main(["resume", out, "--until", "3 ms"]) == 0
+    assert main(["run", "small.toml", "--set", "simulation.duration=3 ms"]) == 0
+    assert (folder / out).read_bytes() == (folder / "small.h5").read_bytes()
+    assert main(["resume", out, "--until", "2.5"]) == 2
+
+
+def test_run_may_be_given_again_till_it_is_done(capsys, folder):
+    again = ["run", "small.toml", "--resume"]
+    assert main([*again, "--stop-after", "0.000001"]) == 75
+    assert main(again) == 0
+    before = (folder / "small.h5").read_bytes()
+    assert main(again) == 0
+    assert (folder / "small.h5").read_bytes() == before
+    capsys.readouterr()
+    assert main([*again, "--set", "simulation.celsius=7"]) == 2
+    assert "axon run: simulation.celsius: 6.3 there, 7" in capsys.readouterr().err
+    assert (folder / "small.h5").read_bytes() == before
+
+
+def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(capsys, folder):
+    assert main(["run", "small.toml", "--dry-run"]) == 0
+    told = {name: text.strip() for name, text in table(capsys.readouterr().out).items()}
+    assert told["steps"] == "200 of 0.01 ms, crank-nicolson"
+    assert told["recorded"] == "21 rows of 20 sites, 1.68 kB"
+    assert told["on disk"].startswith("about ") and told["on disk"].endswith(" are free")
+    assert told["memory"].endswith(" MB") and told["wall time"].startswith("about ")
+    assert os.listdir(folder) == ["small.toml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["resume", "none.h5"], 66, "there is no run none.h5"),
+        (["resume", "small.toml"], 66, "it is no HDF5 file"),
+        (["run", "small.toml", "--stop-after", "soon"], 2, "stop_after='soon' is no span of time"),
+    ],
+)
+def test_what_cannot_go_on(capsys, arguments, code, told):
+    assert main(arguments) == code
+    assert told in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_with_75_and_goes_on_later(capsys, monkeypatch, folder):
+    monkeypatch.setattr(storage, "PATIENCE", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "free_bytes", lambda _: 0)
+        assert main(["run", "small.toml"]) == 75
+    assert "and only 0 MB are free" in capsys.readouterr().err
+    assert main(["resume", "small.h5"]) == 0
+    with open_run("small.h5") as run:
+        assert run.complete
 
 
 def test_another_command_that_is_interrupted_ends_with_130(monkeypatch, capsys):
@@ -198,12 +277,14 @@ def test_progress_is_drawn_over_itself(monkeypatch):
     monkeypatch.setattr(cli.time, "monotonic", lambda: next(now))
     terminal = io.StringIO()
     progress = cli._Progress(terminal)
-    progress(0.1, 5.0)
+    progress(0.1, 5.0)  # where it goes on
+    progress(0.2, 10.0)
     progress(0.5, 25.0)
     progress.clear()
-    first, second, last = terminal.getvalue().split("\r")[1:]
-    assert first == "###" + 27 * "." + "  10%  5 ms  1:30 left\x1b[K".replace("1:30", "0:01:30")
-    assert second == 15 * "#" + 15 * "." + "  50%  25 ms  0:03:10 left\x1b[K"
+    first, second, third, last = terminal.getvalue().split("\r")[1:]
+    assert first == "###" + 27 * "." + "  10%  5 ms  ? left\x1b[K"
+    assert second == 6 * "#" + 24 * "." + "  20%  10 ms  0:01:20 left\x1b[K"
+    assert third == 15 * "#" + 15 * "." + "  50%  25 ms  0:03:58 left\x1b[K"
     assert last == "\x1b[K"
 
 
@@ -268,6 +349,9 @@ def test_info_for_programs(out, capsys):
     assert facts == {
         "title": "A short axon",
         "complete": True,
+        "progress": 1.0,
+        "going_on": False,
+        "seconds_left": None,
         "compartments": 20,
         "length": 2000.0,
         "duration": 2.0,

@@ -433,7 +433,7 @@ def test_rows_wait_for_a_slow_disk(tmp_path, monkeypatch):
     v = wave(256 * 20, 1000)
     gate = threading.Event()
     real = runfile.compress
-    monkeypatch.setattr(storage, "_WAITING_BYTES", 3 * v[:256].nbytes)
+    monkeypatch.setattr(storage, "WAITING_BYTES", 3 * v[:256].nbytes)
     with writer(tmp_path / "run.h5", v) as run:
         monkeypatch.setattr(runfile, "compress", lambda block: gate.wait() and real(block))
         blocks = [v[k : k + 64] for k in range(0, len(v), 64)]
@@ -450,7 +450,7 @@ def test_rows_wait_for_a_slow_disk(tmp_path, monkeypatch):
 
 def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch):
     block = wave(256, 1000)
-    monkeypatch.setattr(storage, "_WAITING_BYTES", 2 * block.nbytes)
+    monkeypatch.setattr(storage, "WAITING_BYTES", 2 * block.nbytes)
 
     v = np.broadcast_to(block[:1], (120 * 256, 1000))
     with writer(tmp_path / "run.h5", v, compression=None, commit_bytes=4 * block.nbytes) as run:

@@ -1,0 +1,126 @@
+"""What a run will take, measured on its first steps."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from axon import runfile
+from axon.equations import Equations, Fields, Recording, integrate, load
+from axon.errors import StoppedError
+from axon.runfile import ROWS
+from axon.storage import COMMIT_BYTES, WAITING_BYTES
+
+_MEASURED_SECONDS = 0.5  # of stepping, about
+_KEPT_BYTES = 16 * 2**20  # of rows whose compression is tried
+_PLANES = 12  # arrays of doubles by compartment that the kernel has besides states
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take; `Simulation.estimate` makes it.
+
+    Attributes
+    ----------
+    compartments, steps, rows, sites : int
+        Rows of sites are recorded.
+    field_bytes : int
+        The field as it is.
+    file_bytes : int
+        The finished file, about. While the run ends, its segments need as much again.
+    memory_bytes : int
+        At most, about, of the whole process.
+    seconds : float
+        Wall time, about.
+    """
+
+    compartments: int
+    steps: int
+    rows: int
+    sites: int
+    field_bytes: int
+    file_bytes: int
+    memory_bytes: int
+    seconds: float
+
+
+def estimate(
+    equations: Equations, recording: Recording, begin: Fields, first: int, steps: int
+) -> Estimate:
+    """Run the first steps, in memory, and reckon from them to all."""
+    kernel = equations.kernel(recording)
+    load(kernel, begin)
+    sample = _Sample()
+    with suppress(StoppedError):
+        integrate(
+            equations, kernel, recording, steps, sample, first=first, new=True, stop=sample.enough
+        )
+    taken = int(kernel.get("step")[0]) - first
+    sites = recording.compartments.size
+    rows = recording.rows_until(steps) - recording.rows_before(first)
+    field_bytes = rows * sites * np.dtype(recording.dtype).itemsize
+    inputs = sum(array.nbytes for array in equations.to_arrays().values())
+    state = sum(array.nbytes for array in begin.values())
+    n_arrays = _PLANES + len(equations.program.states)
+    writing = min(2 * field_bytes, WAITING_BYTES + 2 * COMMIT_BYTES)
+    return Estimate(
+        compartments=equations.n,
+        steps=steps - first,
+        rows=rows,
+        sites=sites,
+        field_bytes=field_bytes,
+        file_bytes=int(field_bytes * sample.ratio()) + 8 * rows // 10 + inputs + state,
+        memory_bytes=_resident() + 8 * n_arrays * equations.n + 4 * state + 2 * inputs + writing,
+        seconds=sample.seconds() * (steps - first) / max(1, taken),
+    )
+
+
+class _Sample:
+    """The sink of a run whose first rows are looked at."""
+
+    def __init__(self) -> None:
+        self._rows: list[np.ndarray] = []
+        self._bytes = 0
+        self._begin = self._end = time.perf_counter()
+
+    def rows(self, block: np.ndarray) -> None:
+        if self._bytes < _KEPT_BYTES:
+            self._rows.append(block.copy())
+            self._bytes += block.nbytes
+
+    def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:
+        """They take little."""
+
+    def state(self, get_state: Callable[[], Fields]) -> None:
+        self._end = time.perf_counter()
+
+    def commit(self, get_state: Callable[[], Fields]) -> None:
+        """There is enough."""
+
+    def enough(self) -> str:
+        return "enough" if self.seconds() > _MEASURED_SECONDS else ""
+
+    def seconds(self) -> float:
+        """Of stepping."""
+        return self._end - self._begin
+
+    def ratio(self) -> float:
+        """Compressed bytes to those of the rows."""
+        rows = np.concatenate(self._rows) if self._rows else np.empty((0, 0))
+        whole = rows[: max(1, len(rows) // ROWS) * ROWS, : runfile.COLUMNS]
+        if not whole.size:
+            return 1.0
+        blocks = np.array_split(whole, max(1, len(whole) // ROWS))
+        return sum(len(runfile.compress(block)) for block in blocks) / whole.nbytes
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has had at most."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
