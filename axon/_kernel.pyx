@@ -441,6 +441,24 @@ def apply(isa, op, *operands):
     return planes[3, :n].copy()
 
 
+def elementary(int isa, int op, values):
+    """One operation of one operand on an array of any shape: isa and op by their numbers."""
+    values = np.asarray(values, dtype=np.float64)
+    cdef Py_ssize_t n = values.size, padded = -(-n // 8) * 8
+    if not n:
+        return values.copy()
+    # One allocation, begun at a cache line, holds operand and result.
+    store = np.empty(2 * padded + 8)
+    cdef Py_ssize_t begin = (-<Py_ssize_t>store.ctypes.data // 8) % 8
+    cdef double[::1] view = store
+    store[begin:begin + n] = values.reshape(-1)
+    store[begin + n:begin + padded] = 1.0
+    cdef double *given = &view[begin]
+    raise_status(ax_apply(isa, op, given, given, given, padded, given + padded))
+    begin += padded
+    return store[begin:begin + n].reshape(values.shape)
+
+
 def deflate(values):
     """Shuffle and compress a contiguous array into a zlib stream, without the GIL."""
     cdef const uint8_t[::1] data = values.reshape(-1, 1).view(np.uint8).reshape(-1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from axon.errors import MembraneError
 from axon.formulas import named
+from axon.portable import expm1, unwrapped, wrapped
 from axon.rates import Quantities, Rate, all_are, call, check_function, check_name
 from axon.units import quantity
 
@@ -39,7 +40,8 @@ def nernst(inside: Any, outside: Any, valence: int, celsius: Any) -> Any:
     ----------
     W. Nernst, Z. Phys. Chem. 4, 129-181 (1889).
     """
-    return 1e3 * GAS / FARADAY / valence * (celsius + ZERO_CELSIUS) * np.log(outside / inside)
+    logarithm = unwrapped(np.log(wrapped(outside / inside)))
+    return 1e3 * GAS / FARADAY / valence * (celsius + ZERO_CELSIUS) * logarithm
 
 
 @named
@@ -71,8 +73,7 @@ def ghk(v: Any, inside: Any, outside: Any, valence: int, celsius: Any) -> Any:
 
 def _exprel(u: np.ndarray) -> np.ndarray:
     safe = np.where(u == 0.0, 1.0, u)
-    with np.errstate(over="ignore"):  # 0 in the end
-        return np.where(u == 0.0, 1.0, safe / np.expm1(safe))
+    return np.where(u == 0.0, 1.0, safe / expm1(safe))
 
 
 @dataclass(frozen=True)

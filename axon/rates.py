@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from axon.errors import MembraneError
+from axon.portable import unwrapped, wrapped
 
 Rate = Callable[..., Any]
 """NumPy arithmetic on quantities that it names: ``v`` (mV), ``celsius``, ``cai``, ..."""
@@ -99,8 +101,8 @@ def call(function: Rate, quantities: Quantities) -> Any:
     """Evaluate a function, handing it what it asks for."""
     names = arguments(function)
     if names == ("v",):
-        return function(quantities["v"])
-    return function(**{name: quantities[name] for name in names})
+        return unwrapped(function(wrapped(quantities["v"])))
+    return unwrapped(function(**{name: wrapped(quantities[name]) for name in names}))
 
 
 @contextmanager
@@ -119,4 +121,14 @@ def in_words(owner: str, what: str) -> Iterator[None]:
 
 def warmth(q10: float, celsius: Any, reference: float) -> Any:
     """Factor by which rates grow from the temperature they are written for, both °C."""
-    return 1.0 if q10 == 1.0 else q10 ** ((celsius - reference) / 10.0)
+    if q10 == 1.0:
+        return 1.0
+    exponent = (celsius - reference) / 10.0
+    if isinstance(exponent, float):
+        return _power(q10, exponent)
+    return unwrapped(q10 ** wrapped(exponent))
+
+
+@lru_cache(maxsize=256)
+def _power(x: float, y: float) -> float:
+    return float(unwrapped(wrapped(x) ** y))

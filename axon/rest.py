@@ -9,6 +9,7 @@ import numpy as np
 
 from axon.channels import Gate
 from axon.errors import NoRestError
+from axon.portable import least_squares
 
 if TYPE_CHECKING:
     from axon.membranes import Membrane
@@ -132,7 +133,7 @@ def _settle(
         matrix = np.eye(size) / h - jacobian
         # In units of the scale of each quantity, so that small concentrations count.
         matrix = matrix * scale[None, :] / scale[:, None]
-        step = np.linalg.lstsq(matrix, f[:, 0] / scale, rcond=1e-14)[0] * scale
+        step = least_squares(matrix, f[:, 0] / scale, 1e-14) * scale
         largest = np.abs(step / scale).max()
         new = y + step
         if not np.all(np.isfinite(new)) or largest > 0.3 or np.any(new[1:] <= 0.0):

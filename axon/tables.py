@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from axon.channels import Gate
+from axon.portable import expm1
 from axon.rates import Quantities
 
 V_MIN, V_MAX = -300.0, 300.0
@@ -26,8 +27,21 @@ STEPS = (0.5, 0.25, 0.125, 0.0625, 0.03125)
 # a function is smooth, and that one which jumps at an end, as many do at a whole number of mV,
 # has all four on its own side.
 _NODES = np.array([-0.4999, -1 / 6, 1 / 6, 0.4999])
-_TO_POWERS = np.linalg.inv(np.vander(_NODES, increasing=True))
 _PROBES = np.array([-0.43, -0.25, 0.0, 0.25, 0.43])
+
+
+def _powers() -> np.ndarray:
+    """Coefficients, constant first, of the cubics that are 1 at one node and 0 at the others."""
+    rows = []
+    for i, node in enumerate(_NODES):
+        a, b, c = np.delete(_NODES, i)
+        scale = (node - a) * (node - b) * (node - c)
+        rows.append([-a * b * c / scale, (a * b + b * c + c * a) / scale, -(a + b + c) / scale])
+        rows[-1].append(1.0 / scale)
+    return np.array(rows)
+
+
+_POWERS = _powers()
 
 Curve = Callable[[np.ndarray], np.ndarray]
 """Values at potentials (mV), as rows of an array (curves, n)."""
@@ -101,7 +115,10 @@ GRIDS = tuple(Grid(v_step, meeting) for v_step in STEPS for meeting in (False, T
 def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], grid: Grid) -> _Fit:
     centres, v_step = grid.centres, grid.v_step
     nodes = centres[:, None] + v_step * _NODES
-    coefficients = curve(nodes.ravel()).reshape(-1, *nodes.shape) @ _TO_POWERS.T
+    values = curve(nodes.ravel()).reshape(-1, *nodes.shape)[..., None]
+    # Written out: the order in which a product of matrices adds depends on the machine.
+    first, second, third, fourth = (values[..., k, :] * _POWERS[k] for k in range(4))
+    coefficients = (first + fourth) + (second + third)
     c0, c1, c2, c3 = np.moveaxis(coefficients, -1, 0)[..., None]
     found = ((c3 * _PROBES + c2) * _PROBES + c1) * _PROBES + c0
     probes = centres[:, None] + v_step * _PROBES
@@ -123,7 +140,7 @@ def _gate_curve(gate: Gate, fixed: Quantities, dt: float) -> Curve:
 
     def curve(v: np.ndarray) -> np.ndarray:
         inf, rate = gate.at({**fixed, "v": v})
-        return np.stack([inf, -np.expm1(-dt * rate)])
+        return np.stack([inf, -expm1(-dt * rate)])
 
     return curve
 

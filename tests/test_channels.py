@@ -164,7 +164,7 @@ def test_a_gate_without_time_constant_is_always_at_its_steady_state() -> None:
     gate = Gate("x", inf=lambda v: 1 / (1 + np.exp(-v / 9)))
     assert gate.instantaneous
     inf, rate = gate.at(COLD)
-    np.testing.assert_array_equal(inf, 1 / (1 + np.exp(-V / 9)))
+    np.testing.assert_allclose(inf, 1 / (1 + np.exp(-V / 9)), rtol=1e-15)
     assert np.all(np.isinf(rate))
     assert not Gate("x", inf=flat, tau=flat).instantaneous
 

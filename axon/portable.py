@@ -1,0 +1,142 @@
+"""Elementary functions with the same bits on every machine that has fused multiply-adds.
+
+NumPy's own depend, in the last bit, on the processor. Rate functions are written with NumPy's, so
+they are given arrays of a kind that has the kernel do that work instead: the tables of rates and
+the state at which a run begins are then the same everywhere, and the run with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from axon import _kernel
+
+_ISA = list(_kernel.instruction_sets()).index(_kernel.chosen_isa())
+_CODES = {name: code for code, name in enumerate(_kernel.operations())}
+_MOST_MULTIPLIED = 64
+
+
+def exp(x: Any) -> Any:
+    """e to the power of x."""
+    return _apply("EXP", x)
+
+
+def expm1(x: Any) -> Any:
+    """exp(x) - 1."""
+    return _apply("EXPM1", x)
+
+
+def log(x: Any) -> Any:
+    """Natural logarithm."""
+    return _apply("LOG", x)
+
+
+def power(x: Any, y: Any) -> Any:
+    """x to the power of y: whole powers by multiplication, others by the logarithm."""
+    exponent = float(y) if np.ndim(y) == 0 else np.nan
+    if abs(exponent) <= _MOST_MULTIPLIED and exponent == int(exponent):
+        result = np.ones_like(x, np.float64)
+        for bit in bin(abs(int(exponent)))[2:]:
+            result = result * result
+            if bit == "1":
+                result = result * x
+        return 1.0 / result if exponent < 0 else result
+    if not np.all(np.greater(x, 0.0)):
+        return np.power(x, y)  # whose last bit is not worth the cases that there are
+    return exp(np.asarray(y) * log(x))
+
+
+def _apply(operation: str, x: Any) -> Any:
+    return _kernel.elementary(_ISA, _CODES[operation], x)
+
+
+_OURS: dict[np.ufunc, Callable[..., Any]] = {
+    np.exp: exp,
+    np.expm1: expm1,
+    np.log: log,
+    np.tanh: lambda x: _apply("TANH", x),
+    np.power: power,
+    np.float_power: power,
+    np.log10: lambda x: log(x) * (1.0 / log(10.0)),
+    np.log2: lambda x: log(x) * (1.0 / log(2.0)),
+    np.exp2: lambda x: exp(np.asarray(x) * log(2.0)),
+    np.cosh: lambda x: 0.5 * (exp(x) + exp(-np.asarray(x))),
+    np.sinh: lambda x: 0.5 * (expm1(x) - expm1(-np.asarray(x))),
+}
+
+
+class Portable(np.ndarray):
+    """An array of doubles whose elementary functions are those of this module."""
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        plain = [
+            (x.view(np.ndarray) if x.ndim else x.item()) if type(x) is Portable else x
+            for x in inputs
+        ]
+        if not options and method == "__call__":
+            return wrapped(_OURS.get(ufunc, ufunc)(*plain))
+        if "out" in options:
+            options["out"] = tuple(x.view(np.ndarray) for x in options["out"])
+        return wrapped(getattr(ufunc, method)(*plain, **options))
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        return wrapped(super().__array_function__(function, types, arguments, options))
+
+
+def wrapped(value: Any) -> Any:
+    """A number or an array as a `Portable` one; anything else as it is."""
+    if type(value) is np.ndarray:
+        return value.view(Portable) if value.dtype == np.float64 else value
+    if isinstance(value, float):
+        return np.array(value).view(Portable)
+    return value
+
+
+def unwrapped(value: Any) -> Any:
+    """What a function made of `wrapped` arguments: a plain array, or a number."""
+    if type(value) is Portable:
+        return value.view(np.ndarray) if value.ndim else value.item()
+    return value
+
+
+def least_squares(matrix: np.ndarray, right: np.ndarray, rcond: float) -> np.ndarray:
+    """The shortest x for which matrix x comes nearest to `right`; for a handful of unknowns.
+
+    By a singular value decomposition: rotations make the columns orthogonal (M. R. Hestenes,
+    J. SIAM 6, 51-90 (1958)). Singular values below `rcond` times the largest count as none.
+    """
+    n = len(right)
+    columns = [list(map(float, matrix[:, j])) for j in range(n)]
+    turned = [[float(i == j) for i in range(n)] for j in range(n)]
+    for _ in range(60):
+        rotated = False
+        for p in range(n):
+            for q in range(p + 1, n):
+                a, b = columns[p], columns[q]
+                alpha = sum(x * x for x in a)
+                beta = sum(x * x for x in b)
+                gamma = sum(x * y for x, y in zip(a, b, strict=True))
+                if gamma * gamma <= 1e-32 * alpha * beta:
+                    continue
+                rotated = True
+                zeta = (beta - alpha) / (2.0 * gamma)
+                t = (1.0 if zeta >= 0 else -1.0) / (abs(zeta) + (1.0 + zeta * zeta) ** 0.5)
+                c = 1.0 / (1.0 + t * t) ** 0.5
+                s = c * t
+                for both in (columns, turned):
+                    x, y = both[p], both[q]
+                    both[p] = [c * u - s * v for u, v in zip(x, y, strict=True)]
+                    both[q] = [s * u + c * v for u, v in zip(x, y, strict=True)]
+        if not rotated:
+            break
+    squares = [sum(x * x for x in column) for column in columns]
+    least = rcond * rcond * max(squares)
+    x = [0.0] * n
+    for column, direction, square in zip(columns, turned, squares, strict=True):
+        if square > least:
+            amount = sum(u * float(v) for u, v in zip(column, right, strict=True)) / square
+            x = [u + amount * v for u, v in zip(x, direction, strict=True)]
+    return np.array(x)
