@@ -99,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AxonError as error:
         _complain(options.name, error)
         if isinstance(error, WriteError) and error.resumable:
+            _complain(options.name, "go on with it by axon resume, when there is room")
             return Exit.STOPPED
         return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
     except MemoryError as error:

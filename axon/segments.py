@@ -192,8 +192,7 @@ class Folder:
             )
         folder = cls(output, patience)
         try:
-            # A first segment alone has no rows, so nothing would be lost.
-            if len(chain(folder.path)) > 1 and not overwrite:
+            if not overwrite and _have_rows(chain(folder.path)):
                 raise WriteError(
                     f"{folder.path} holds a run that was not finished: go on with axon.resume, "
                     "choose another name, or start anew (overwrite=True)"
@@ -459,6 +458,14 @@ def _carry_of(part: runfile.Reader, recording: Recording) -> Array:
         columns = slice(across * recording.width, (across + 1) * recording.width)
         carry[:, columns] = chunks.decode(stream, down, across)
     return carry
+
+
+def _have_rows(links: list[Segment]) -> bool:
+    # A first segment alone has none, unless it is a finished run that is to be longer.
+    if len(links) != 1:
+        return len(links) > 1
+    with runfile.reading(links[0].path) as part:
+        return not part.is_segment
 
 
 def _is_root(path: Path) -> bool:

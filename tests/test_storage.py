@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from axon import runfile, segments, storage
 from axon.errors import RunFileError, WriteError
 from axon.runs import open_run
-from axon.segments import chain, parts_of
+from axon.segments import Folder, chain, parts_of
 from axon.storage import RunWriter
 
 INTERVAL = 0.1
@@ -306,6 +306,20 @@ def test_an_unfinished_run_is_not_replaced_unasked(tmp_path):
     assert len(open_run(path).v) == 300
     write(path, v[:7], overwrite=True)
     assert len(open_run(path).v) == 7
+
+
+def test_a_finished_run_that_is_to_be_longer_is_not_replaced_unasked(tmp_path):
+    """It lies in the folder of segments then, alone as a run that has not begun would."""
+    v = wave(9, 2)
+    path = write(tmp_path / "run.h5", v)
+    folder = Folder(path)
+    folder.take_finished()
+    folder.release()
+    assert not path.exists()
+    np.testing.assert_array_equal(open_run(path).v, v)
+    with pytest.raises(WriteError, match="not finished"):
+        writer(path, v)
+    np.testing.assert_array_equal(open_run(path).v, v)
 
 
 def test_a_run_that_had_not_begun_is_in_nobodys_way(tmp_path):
