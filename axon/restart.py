@@ -118,7 +118,10 @@ def take_on(
         try:
             begun = _found(folder, until, expected)
             if begun is not None:
-                run = _rebuilt(begun, folder.path)
+                rows = begun.links[-1].stop + len(begun.carry)
+                run = _rebuilt(folder.path, begun.recording, begun.inputs, begun.state, rows)
+                run.longer = begun.longer
+                folder.set_aside(begun.damaged)
                 writer = RunWriter.resume(
                     folder, begun, commit_seconds=commit_seconds, stop=stopping
                 )
@@ -188,16 +191,21 @@ def _found(
         with runfile.reading(output) as part:
             finished = part.recording()
             inputs = part.arrays("inputs") if part.has("inputs") else {}
+            state = part.arrays("state") if inputs else {}
         links = chain(folder.path)
         if not (links and _goes_beyond(links[-1], finished)):
-            if not inputs and until is None and expected is None:
-                return None  # an older axon has written it
+            if not inputs:
+                if until is None and expected is None:
+                    return None
+                raise RunFileError(
+                    f"{output} holds nothing to go on from: an older axon has written it"
+                )
             if _as_wanted(output, finished, inputs, until, expected) is finished:
                 return None
+            _rebuilt(output, finished, inputs, state, finished.n_rows)  # or it stays what it is
             folder.take_finished()
     begun = folder.begun()
     recording = _as_wanted(folder.path, begun.recording, begun.inputs, until, expected)
-    folder.set_aside(begun.damaged)
     longer = recording is not begun.recording
     return begun._replace(recording=recording, longer=longer)
 
@@ -301,9 +309,11 @@ def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def _rebuilt(begun: Begun, path: Path) -> Underway:
-    """The kernel, where a run's files left it."""
-    found, header = begun.recording, begun.recording.header
+def _rebuilt(
+    path: Path, found: runfile.Recording, inputs: Inputs, state: Inputs, rows: int
+) -> Underway:
+    """The kernel, where a run's files left it after so many rows."""
+    header = found.header
     with runfile.readable(path):
         try:
             simulation, kept = header["simulation"], header["recording"]
@@ -320,7 +330,7 @@ def _rebuilt(begun: Begun, path: Path) -> Underway:
                     "digits: go on on such a one, or choose an instruction set by AXON_ISA"
                 )
             equations = Equations.from_arrays(
-                begun.inputs,
+                inputs,
                 dt=float(simulation["dt"]),
                 method=simulation["method"],
                 spike_threshold=float(simulation["spike_threshold"]),
@@ -329,13 +339,12 @@ def _rebuilt(begun: Begun, path: Path) -> Underway:
             )
             recording = Recording(found.compartments, int(kept["every_steps"]), str(found.dtype))
             kernel = equations.kernel(recording)
-            load(kernel, begun.state)
+            load(kernel, state)
         except RunFileError:
             raise
         except AxonError as error:
             raise RunFileError(str(error)) from error
         step = int(kernel.get("step")[0])
-        rows = begun.links[-1].stop + len(begun.carry)
         new = rows == 0 and step == begin
         first = recording.rows_before(begin)
         if (
@@ -346,4 +355,4 @@ def _rebuilt(begun: Begun, path: Path) -> Underway:
             or not (new or rows == recording.rows_until(step) - first)
         ):
             raise RunFileError("what its files say does not fit together")
-    return Underway(equations, recording, kernel, begin, steps, new, begun.longer)
+    return Underway(equations, recording, kernel, begin, steps, new)
