@@ -350,7 +350,7 @@ def _facts(run: Run) -> dict[str, Any]:
             "spikes": len(run.spikes),
             "velocity": measure and _velocity(run, measure),
         }
-    except (AttributeError, LookupError, TypeError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise RunFileError(f"{run!r} has a header that axon would not write: {error!r}") from error
 
 
@@ -365,6 +365,13 @@ def _velocity(run: Run, measure: dict[str, Any]) -> Velocity | NoSpikeError:
 
 
 def _in_words(facts: dict[str, Any]) -> dict[str, str]:
+    try:
+        return _worded(facts)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise RunFileError(f"a header that axon would not write: {error!r}") from error
+
+
+def _worded(facts: dict[str, Any]) -> dict[str, str]:
     celsius = facts["celsius"]
     if isinstance(celsius, list):  # it varies along the axon
         celsius = f"{min(celsius):g} to {max(celsius):g}"

@@ -26,6 +26,9 @@ RESULTS = 1
 """Raised by every change of the program that changes a run's numbers, were it in the last bit: a
 run goes on only under the number under which it began."""
 
+MOST_STEPS = 2**53
+"""Of a run."""
+
 METHODS = ("crank-nicolson", "backward-euler")
 
 EDGE_SLACK = 1e-6
@@ -35,8 +38,11 @@ rounding of edge / dt in a run of 1e9 steps."""
 BLOCK_SECONDS = 0.1
 """Wall time between two returns to Python, about: for progress, signals and output."""
 FIRST_BLOCK = 1_000_000
-"""Steps times compartments of the first block: some milliseconds, then blocks are timed."""
+"""Steps times compartments times operations of the first block: some milliseconds. Then blocks are
+timed."""
 MAX_BLOCK_STEPS = 1 << 16
+MAX_BLOCK_CURRENTS = 1 << 22
+"""Steps times sources."""
 ROW_BYTES = 4 << 20
 """Rows handed to the sink at a time, about."""
 SAFE_SECONDS = 5.0
@@ -203,6 +209,7 @@ class Equations:
 
     def kernel(self, recording: Recording | None = None) -> Kernel:
         """The kernel, its state not set yet; without a recording it is a solver only."""
+        every = 0 if recording is None else recording.every_steps
         if recording is None:
             recording = Recording(np.zeros(0, np.int64), 1, "float32")
         return Kernel(
@@ -217,7 +224,7 @@ class Equations:
             spike_threshold=self.spike_threshold,
             isa=instruction_set(),
             recorded=recording.compartments,
-            record_every=recording.every_steps if recording.compartments.size else 0,
+            record_every=every,
             record_float=recording.dtype == "float32",
         )
 
@@ -250,6 +257,8 @@ def whole_steps(time_ms: float, dt: float, name: str) -> int:
     SimulationError
         If it is no whole number.
     """
+    if not time_ms / dt < MOST_STEPS:
+        raise SimulationError(f"{name}={time_ms:g} ms is too long for steps of dt={dt:g} ms")
     steps = round(time_ms / dt)
     if abs(steps * dt - time_ms) > 1e-9 * max(time_ms, dt):
         below = math.floor(time_ms / dt)
@@ -325,14 +334,16 @@ def integrate(
     if new and done % recording.every_steps == 0:
         sink.rows(kernel.get("v")[recording.compartments].astype(row_type)[np.newaxis])
     safe, safe_since = _state(equations, kernel), time.perf_counter()
-    block = max(1, FIRST_BLOCK // equations.n)
+    work = equations.n * (1 + len(equations.program.code)) + len(equations.entries[0])
+    block = max(1, FIRST_BLOCK // work)
+    most = min(MAX_BLOCK_STEPS, MAX_BLOCK_CURRENTS // max(1, len(equations.waveforms)))
     if progress is not None and done < steps:
         progress((done - first) / (steps - first), done * equations.dt)
     while done < steps:
         if stop is not None and (reason := stop()):
             sink.commit(lambda: _state(equations, kernel))
             raise StoppedError(reason, done * equations.dt)
-        count = min(block, MAX_BLOCK_STEPS, steps - done)
+        count = min(block, max(1, most), steps - done)
         current, damped = equations.stimulation(done, count)
         began = time.perf_counter()
         status, taken, n_rows, n_spikes = kernel.advance(

@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from axon import runfile, storage
 from axon._kernel import Kernel
 from axon.config import fused
 from axon.equations import (
+    MOST_STEPS,
     RESULTS,
     Equations,
     Progress,
@@ -26,6 +27,7 @@ from axon.equations import (
 )
 from axon.errors import AxonError, RunFileError, SimulationError, StoppedError
 from axon.interruption import Interruption
+from axon.runfile import encode_header
 from axon.runs import Run, open_run
 from axon.segments import (
     Begun,
@@ -51,8 +53,17 @@ _FREE = {
 }
 """What may differ in the header of a run that goes on."""
 _NOTHING = "nothing"
+_PLACES = "the places that are recorded"
 _MOST_TOLD = 20  # differences
-_MOST_STEPS = 2**53
+
+
+class Expected(NamedTuple):
+    """A run that there should be."""
+
+    header: dict[str, Any]
+    inputs: Inputs
+    compartments: np.ndarray
+    """Those that are recorded."""
 
 
 def resume(
@@ -103,13 +114,13 @@ def take_on(
     output: Path,
     *,
     until: QuantityLike | None = None,
-    expected: tuple[dict[str, Any], Inputs] | None = None,
+    expected: Expected | None = None,
     commit_seconds: float = COMMIT_SECONDS,
     stop_after: float | str | None = None,
     stop: Stop | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Go on with the run `output`; `expected` says, by header and inputs, which it must be."""
+    """Go on with the run `output`; `expected` says which it must be."""
     output = output_of(output)
     if not output.exists() and not parts_of(output).is_dir():
         raise RunFileError(f"there is no run {output}, neither a finished file nor segments of one")
@@ -132,6 +143,33 @@ def take_on(
             folder.remove()
             return open_run(output)
         return write(writer, run, stopping, progress)
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """What a header says of a run's steps, checked."""
+
+    dt: float
+    begin: int
+    steps: int
+    every: int
+    """Steps between rows."""
+
+    @classmethod
+    def of(cls, header: Mapping[str, Any]) -> _Timing:
+        simulation, recording = header["simulation"], header["recording"]
+        timing = cls(
+            simulation["dt"], simulation["begin"], simulation["steps"], recording["every_steps"]
+        )
+        if (
+            type(timing.dt) is not float
+            or not 0.0 < timing.dt < np.inf
+            or any(type(n) is not int for n in (timing.begin, timing.steps, timing.every))
+            or not (0 <= timing.begin <= timing.steps <= MOST_STEPS and timing.every > 0)
+        ):
+            raise RunFileError(f"its header says {timing}")
+        encode_header(dict(header)).encode()  # it must be written again
+        return timing
 
 
 @dataclass
@@ -182,9 +220,7 @@ def write(writer: RunWriter, run: Underway, stop: Stop, progress: Progress | Non
 # What there is
 
 
-def _found(
-    folder: Folder, until: QuantityLike | None, expected: tuple[dict[str, Any], Inputs] | None
-) -> Begun | None:
+def _found(folder: Folder, until: QuantityLike | None, expected: Expected | None) -> Begun | None:
     """The run to go on with, or None if it is finished."""
     output = folder.output
     if output.exists():
@@ -215,10 +251,10 @@ def _goes_beyond(segment: Segment, finished: runfile.Recording) -> bool:
     try:
         with runfile.reading(segment.path) as part:
             growing = part.recording()
+            differ = bool(_differences(finished.header, growing.header))
     except (FileNotFoundError, RunFileError):
         return False
-    longer = growing.n_rows > finished.n_rows
-    return longer or bool(_differences(finished.header, growing.header))
+    return differ or growing.n_rows > finished.n_rows
 
 
 def _as_wanted(
@@ -226,25 +262,23 @@ def _as_wanted(
     found: runfile.Recording,
     inputs: Inputs,
     until: QuantityLike | None,
-    expected: tuple[dict[str, Any], Inputs] | None,
+    expected: Expected | None,
 ) -> runfile.Recording:
     """What is to become of a run: itself, or a longer one."""
     with runfile.readable(path):
-        timing = found.header["simulation"]
-        dt, begin, steps = float(timing["dt"]), int(timing["begin"]), int(timing["steps"])
-        every = int(found.header["recording"]["every_steps"])
-        if not (dt > 0.0 and 0 <= begin <= steps <= _MOST_STEPS and every > 0):
-            raise RunFileError(f"it has {steps} steps of {dt} ms, from {begin}, a row in {every}")
+        timing = _Timing.of(found.header)
+        told = _differences(found.header, expected.header) if expected else []
+    dt, steps = timing.dt, timing.steps
     wanted = steps
     if expected is not None:
-        header, arrays = expected
-        told = _differences(found.header, header)
+        arrays = {**expected.inputs, _PLACES: expected.compartments}
+        inputs = {**inputs, _PLACES: found.compartments}
         told += [
-            f"the membrane or the axon: {name}"
+            name if name == _PLACES else f"the membrane or the axon: {name}"
             for name in sorted(inputs.keys() | arrays.keys())
             if not _equal(inputs.get(name), arrays.get(name))
         ]
-        wanted = header["simulation"]["steps"]
+        wanted = expected.header["simulation"]["steps"]
         if not told and wanted < steps:
             told.append(f"the duration: {steps * dt:g} ms there, {wanted * dt:g} ms now")
         if told:
@@ -260,10 +294,9 @@ def _as_wanted(
             )
     if wanted == steps:
         return found
-    if wanted > _MOST_STEPS:
-        raise SimulationError(f"{wanted} steps are more than {_MOST_STEPS}")
-    n_rows = wanted // every + 1 - found.first
-    return replace(found, header=lasting(found.header, wanted), n_rows=n_rows)
+    with runfile.readable(path):
+        n_rows = wanted // timing.every + 1 - found.first
+        return replace(found, header=lasting(found.header, wanted), n_rows=n_rows)
 
 
 def lasting(header: Mapping[str, Any], steps: int) -> dict[str, Any]:
@@ -316,8 +349,8 @@ def _rebuilt(
     header = found.header
     with runfile.readable(path):
         try:
-            simulation, kept = header["simulation"], header["recording"]
-            begin, steps = int(simulation["begin"]), int(simulation["steps"])
+            simulation, timing = header["simulation"], _Timing.of(header)
+            begin, steps = timing.begin, timing.steps
             if simulation["results"] != RESULTS:
                 raise RunFileError(
                     f"axon {header['axon_version']} has begun it, whose results differ from those "
@@ -331,13 +364,13 @@ def _rebuilt(
                 )
             equations = Equations.from_arrays(
                 inputs,
-                dt=float(simulation["dt"]),
+                dt=timing.dt,
                 method=simulation["method"],
                 spike_threshold=float(simulation["spike_threshold"]),
                 x=found.axon_x,
                 waveforms=[from_description(s["waveform"]) for s in header["stimuli"]],
             )
-            recording = Recording(found.compartments, int(kept["every_steps"]), str(found.dtype))
+            recording = Recording(found.compartments, timing.every, str(found.dtype))
             kernel = equations.kernel(recording)
             load(kernel, state)
         except RunFileError:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,6 +47,7 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SMALLEST_STREAM = 8  # bytes of a zlib stream
 _ARRAY_TYPES = tuple(map(np.dtype, ("<f8", "<i8", "<i4", "u1")))
 _MOST_DIMENSIONS = 4  # of an array
+_MOST_HEADER = 64 * 2**20  # bytes
 _DEFLATE_LIMIT = 1032  # deflate makes nothing smaller than by this factor
 _STORED_BLOCK = 65535  # bytes, the most that deflate stores in one block
 
@@ -409,6 +412,8 @@ class Reader:
         kind = self._find("meta/header").id.get_type()
         if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str():
             raise RunFileError("its header is not what it should be")
+        if kind.get_size() > _MOST_HEADER:
+            raise RunFileError(f"its header has {kind.get_size()} bytes")
         (text,) = self.vector("meta/header", np.dtype(f"S{kind.get_size()}"))
         header = json.loads(text.decode(), parse_constant=_refuse_constant)
         if not isinstance(header, dict):
@@ -549,6 +554,15 @@ class Reader:
         return here
 
 
+def opened(path: Path) -> BufferedReader:
+    """A file for reading, if it is a file: a pipe or a device might never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RunFileError("it is no file")
+    return open(descriptor, "rb")
+
+
 @contextmanager
 def reading(path: Path, handle: BinaryIO | None = None) -> Iterator[Reader]:
     """Open a file of a run, and turn whatever is wrong with it into a RunFileError.
@@ -556,13 +570,17 @@ def reading(path: Path, handle: BinaryIO | None = None) -> Iterator[Reader]:
     Only a missing file stays FileNotFoundError: while a run goes on, segments may vanish.
     The file is read from `handle` if that is given, which then stays open.
     """
-    with readable(path), open(path, "rb") if handle is None else nullcontext(handle) as opened:
-        size = opened.seek(0, os.SEEK_END)
-        opened.seek(0)
-        if opened.read(len(_SIGNATURE)) != _SIGNATURE:
+    with readable(path), opened(path) if handle is None else nullcontext(handle) as data:
+        size = data.seek(0, os.SEEK_END)
+        data.seek(0)
+        if data.read(len(_SIGNATURE)) != _SIGNATURE:
             raise RunFileError("it is no HDF5 file")
-        with h5py.File(opened, "r") as file:
-            yield Reader(opened, size, file)
+        with h5py.File(data, "r") as file:
+            yield Reader(data, size, file)
+
+
+# What h5py, NumPy and Python raise for what a damaged file says depends on where the damage is.
+_DAMAGES = (LookupError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
 
 
 @contextmanager
@@ -578,8 +596,7 @@ def readable(path: Path) -> Iterator[None]:
         # The system's errors have a number, those that h5py finds in a file have none.
         problem = "can't be read" if error.errno else "is damaged or truncated"
         raise RunFileError(f"{path} {problem}: {error.strerror or error}") from error
-    except (LookupError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
-        # What h5py raises for a damaged file depends on where the damage is.
+    except _DAMAGES as error:
         raise RunFileError(f"{path} is damaged or truncated: {error}") from error
 
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from axon import runfile
 from axon.errors import MissingExtraError, RunFileError
 from axon.program import saved_state_names
-from axon.runfile import ROWS, Chunks, Recording, readable, reading
+from axon.runfile import ROWS, Chunks, Recording, opened, readable, reading
 from axon.segments import chain, is_written, output_of, parts_of
 from axon.storage import rows_per_second
 
@@ -235,7 +235,8 @@ class Run:
         value = simulation.get(key) if isinstance(simulation, dict) else None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RunFileError(f"{self._source.name}: its header has no number simulation.{key}")
-        return float(value)
+        with readable(Path(self._source.name)):
+            return float(value)
 
     def refresh(self) -> None:
         """Look for what has come since; `v` and `spikes` are then those up to now."""
@@ -468,7 +469,7 @@ class _Piece:
         with readable(self._path), ExitStack() as stack:
             if self._file and self._file.closed:
                 raise RunFileError("it was closed")
-            file = self._file or stack.enter_context(open(self._path, "rb"))
+            file = self._file or stack.enter_context(opened(self._path))
             return chunks.decode(os.pread(file.fileno(), size, offset), *here)
 
 
@@ -588,7 +589,7 @@ def _locate(path: Path) -> _Disk:
 def _finished(path: Path, output: Path) -> _Disk:
     with ExitStack() as stack:
         with readable(output):
-            file = stack.enter_context(open(output, "rb"))
+            file = stack.enter_context(opened(output))
         with reading(output, file) as part:
             if part.is_segment:
                 raise RunFileError("it is a segment of a run; open the folder that it is in")
@@ -613,12 +614,16 @@ def _growing(path: Path, folder: Path) -> _Disk:
     with reading(first.path) as part:
         if not part.is_segment:  # a finished run that is to be longer
             rows = part.recording().n_rows
+            if first.stop != rows - rows % ROWS:
+                raise RunFileError(f"its name says that it has about {first.stop} rows")
             pieces.append(_Piece(first.path, "v", 0, rows, part.recording()))
     with reading(last.path) as part:
         recording = part.recording()
         carried = part.chunks("carry/v", recording.dtype, 2).shape[0] if part.is_segment else 0
     for segment in links[len(pieces) :]:
         # What a name promises is a number from outside, too.
+        if segment.first % ROWS:
+            raise RunFileError(f"{segment.path} begins within a chunk of rows")
         if not recording.fits(segment.stop - segment.first, segment.path.stat().st_size):
             raise RunFileError(f"{segment.path} is too small for the rows in its name")
         if segment.first < segment.stop:

@@ -20,11 +20,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -45,6 +45,7 @@ _NAME = re.compile(r"seg-(\d{12})-(\d{12})-([0-9a-f]{16})-([0-9a-f]{16})\.h5")
 _TEMPORARY = ".tmp"
 _DAMAGED = ".damaged"
 _LOCK = "lock"
+_OF_OUR_OWN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a file: no link, no pipe
 _LOCK_SECONDS = 0.2  # to wait for a lock
 
 PASSING = frozenset(
@@ -210,7 +211,7 @@ class Folder:
         while True:
             self.path.mkdir(exist_ok=True)
             try:
-                lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+                lock = os.open(path, os.O_RDWR | os.O_CREAT | _OF_OUR_OWN, 0o666)
             except FileNotFoundError:
                 continue  # who held it has just removed the folder
             try:
@@ -392,15 +393,24 @@ class Folder:
         """Remove the folder, but for files that are not of a run, and let others write."""
         try:
             self._remove_files()
-            os.unlink(self.path / _LOCK)
-            os.rmdir(self.path)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            if error.errno != errno.ENOENT:
                 _log.warning("%s can't be removed: %s", self.path, error)
-        self.release()
+        self._leave()
 
     def release(self) -> None:
-        """Leave the folder as it is, and let others write."""
+        """Leave what is in the folder as it is, and let others write."""
+        with suppress(OSError):
+            if any(path.name != _LOCK for path in self.path.iterdir()):
+                os.close(self._lock)
+                return
+        self._leave()
+
+    def _leave(self) -> None:
+        # In this order: who opens the lock that has been removed finds out, and looks again.
+        with suppress(OSError):
+            os.unlink(self.path / _LOCK)
+            os.rmdir(self.path)
         os.close(self._lock)
 
     def _remove_files(self) -> None:
@@ -421,7 +431,7 @@ def free_bytes(output: Path) -> int | None:
 def is_written(output: Path) -> bool:
     """Whether some process holds the folder of a run, where locks can tell."""
     try:
-        lock = os.open(parts_of(output) / _LOCK, os.O_RDONLY)
+        lock = os.open(parts_of(output) / _LOCK, os.O_RDONLY | _OF_OUR_OWN)
     except OSError:
         return False
     try:
@@ -439,6 +449,10 @@ def _is_sound(segment: Segment) -> bool:
     try:
         return _digest_of(segment.path) == segment.digest
     except FileNotFoundError:
+        return False
+    except RunFileError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise  # nothing is known of what it holds
         return False
 
 
@@ -535,6 +549,9 @@ def _fill(
     n_spikes = len(rest.spikes)
     for segment, part in _parts(links):
         chunks = part.chunks("v", recording.dtype, 2)
+        held = chunks.shape[0] if part.is_segment else chunks.shape[0] - chunks.shape[0] % ROWS
+        if held != segment.stop - segment.first or chunks.shape[1] != len(recording.x):
+            raise RunFileError(f"{segment.path} has a field of the shape {chunks.shape}")
         bands = (segment.stop - segment.first) // ROWS
         for down, across in np.ndindex(bands, chunks.spans.shape[1]):
             stream = part.bytes_at(*chunks.span(down, across))
@@ -565,11 +582,17 @@ def _parts(links: list[Segment]) -> Iterator[tuple[Segment, runfile.Reader]]:
                     with runfile.reading(segment.path, file) as part:
                         yield segment, part
         finally:
-            coming.add_done_callback(lambda last: last.exception() or last.result().close())
+            coming.add_done_callback(_close)
 
 
-def _checked(segment: Segment) -> BinaryIO:
-    file = open(segment.path, "rb")  # noqa: SIM115  who gets it closes it
+def _close(last: Future[io.BufferedReader]) -> None:
+    if last.exception() is None:
+        last.result().close()
+
+
+def _checked(segment: Segment) -> io.BufferedReader:
+    with runfile.readable(segment.path):
+        file = runfile.opened(segment.path)  # who gets it closes it
     if hashlib.file_digest(file, "sha256").hexdigest()[:16] != segment.digest:
         file.close()
         raise RunFileError(f"{segment.path} is not as it was written: the disk may be faulty")
@@ -609,7 +632,7 @@ def _digest(data: bytes | memoryview) -> str:
 
 
 def _digest_of(path: Path) -> str:
-    with open(path, "rb") as file:
+    with runfile.readable(path), runfile.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 

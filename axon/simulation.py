@@ -34,7 +34,7 @@ from axon.membranes import Membrane
 from axon.program import Program, diffusing, initial_states, lower
 from axon.rates import Profile, resolve
 from axon.rest import REST_RANGE, Rest
-from axon.restart import Underway, lasting, take_on, write
+from axon.restart import Expected, Underway, lasting, take_on, write
 from axon.runs import Run
 from axon.segments import parts_of
 from axon.stimuli import CurrentClamp
@@ -558,7 +558,7 @@ class Simulation:
         if resume and (output.exists() or parts_of(output).exists()):
             return take_on(
                 output,
-                expected=(header, inputs),
+                expected=Expected(header, inputs, recording.compartments),
                 commit_seconds=patience / 1000,
                 stop_after=stop_after,
                 stop=stop,

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axon.errors import AxonError, StoppedError, WriteError
-from axon.runfile import ROWS, SPIKE, Arrays, Recording, encode_header
+from axon.runfile import ROWS, SPIKE, Arrays, Recording, encode_header, opened
 from axon.segments import (
     FIRST,
     PASSING,
@@ -382,7 +382,9 @@ class RunWriter:
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
-            with open(self._log_path, "a", encoding="utf-8") as log:
+            # Not through a link, and not to anything but a file.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            with open(os.open(self._log_path, flags, 0o666), "a", encoding="utf-8") as log:
                 log.write(json.dumps({"event": event, "at": now, **details}) + "\n")
         except OSError as error:
             _log.warning("%s can't be written: %s", self._log_path, error)
@@ -499,7 +501,7 @@ class RunWriter:
 def rows_per_second(output: Path) -> float | None:
     """How fast the rows of a run come that goes on, by its log; None if that doesn't tell."""
     lines = []
-    with suppress(OSError), open(output.with_name(output.name + ".log"), "rb") as log:
+    with suppress(OSError), opened(output.with_name(output.name + ".log")) as log:
         log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES))
         lines = log.read().splitlines()
     begun: tuple[float, float] | None = None

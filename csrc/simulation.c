@@ -516,12 +516,15 @@ int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken)
             set_time_step(self, self->step == 0 ? 0.5 * self->dt : self->dt);
         inject(self, drive->current + i * self->sources.n_sources);
         diffuse(self);
+        const int64_t spikes = drive->spike_count;
         self->inside = self->kernel->step(self, drive, drive->damped[i]);
         self->step++;
         if (!self->inside) {
             const int status = look_closer(self);
-            if (status != AX_OK)
+            if (status != AX_OK) {
+                drive->spike_count = spikes; /* those of this step are none */
                 return status;
+            }
         }
         if (records)
             record(self, drive);
