@@ -132,10 +132,16 @@ def take_on(
                 rows = begun.links[-1].stop + len(begun.carry)
                 run = _rebuilt(folder.path, begun.recording, begun.inputs, begun.state, rows)
                 run.longer = begun.longer
-                folder.set_aside(begun.damaged)
+                folder.tidy(begun.damaged)
                 writer = RunWriter.resume(
                     folder, begun, commit_seconds=commit_seconds, stop=stopping
                 )
+        except FileNotFoundError as error:
+            # Where locks do nothing, another process may have finished the run meanwhile.
+            if not output.exists():
+                folder.release()
+                raise RunFileError(f"{error.filename} has vanished") from error
+            begun = None
         except BaseException:
             folder.release()
             raise

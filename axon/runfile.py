@@ -294,11 +294,17 @@ class Spikes:
         time.attrs["units"] = text("ms")
         compartment = dataset(group, "compartment", (n,), np.dtype("<i8"), compressed)
         self._columns = Filling(time, encode), Filling(compartment, encode)
+        self._held = 0  # in a chunk that isn't full
 
     def add(self, spikes: Array) -> None:
         """Put `spikes`, of `SPIKE`, after those that came before."""
-        for column, name in zip(self._columns, ("time", "compartment"), strict=True):
-            column.add(spikes[name])
+        while len(spikes):
+            # A chunk of each in turn: so the file doesn't tell in which pieces they came.
+            room = LENGTH - self._held
+            some, spikes = spikes[:room], spikes[room:]
+            for column, name in zip(self._columns, ("time", "compartment"), strict=True):
+                column.add(some[name])
+            self._held = (self._held + len(some)) % LENGTH
 
     def close(self) -> None:
         """Write what doesn't fill a chunk."""
@@ -455,6 +461,20 @@ class Reader:
         if min(shape, default=0) < 0:
             raise RunFileError(f"an array has the shape {shape}")
         return shape
+
+    def check_data(self) -> None:
+        """Look at every chunk of the field and the spikes: each has a checksum.
+
+        Raises
+        ------
+        RunFileError
+            If one is damaged.
+        """
+        chunks = self.chunks("v", self._find("v").dtype, 2)
+        for across in np.ndindex(chunks.spans.shape[:-1]):
+            chunks.decode(self.bytes_at(*chunks.span(*across)), *across)
+        for _ in self.spike_batches():
+            pass
 
     def n_spikes(self) -> int:
         """How many spikes the file holds."""

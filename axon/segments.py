@@ -87,6 +87,12 @@ def output_of(path: Path) -> Path:
     return path.with_suffix("") if path.suffix == ".parts" else path
 
 
+def is_begun(output: Path) -> bool:
+    """Whether there is a segment of a run."""
+    folder = parts_of(output)
+    return folder.is_dir() and bool(chain(folder))
+
+
 def chain(folder: Path, without: Collection[Path] = ()) -> list[Segment]:
     """The segments of a run in their order, as far as it has come; some may be left out.
 
@@ -166,6 +172,9 @@ class Folder:
         self.patience = patience
         self.hurry = threading.Event()
         """Set when there is no time to try again."""
+        self.locked = False
+        """Whether nobody else can hold it: there are file systems without locks."""
+        self._there = _identity(output)
         if not output.parent.is_dir():
             raise WriteError(f"can't write {output}: there is no folder {output.parent}")
         if output.is_dir():
@@ -198,8 +207,9 @@ class Folder:
                     f"{folder.path} holds a run that was not finished: go on with axon.resume, "
                     "choose another name, or start anew (overwrite=True)"
                 )
-            with writing(folder.path):
-                folder._remove_files()
+            if folder.locked or overwrite:
+                with writing(folder.path):
+                    folder._remove_files()
         except BaseException:
             folder.release()
             raise
@@ -209,7 +219,9 @@ class Folder:
         path = self.path / _LOCK
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
-            self.path.mkdir(exist_ok=True)
+            with suppress(FileExistsError):
+                self.path.mkdir()
+                _sync_folder(self.path.parent)
             try:
                 lock = os.open(path, os.O_RDWR | os.O_CREAT | _OF_OUR_OWN, 0o666)
             except FileNotFoundError:
@@ -227,6 +239,7 @@ class Folder:
                 return lock
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(lock), os.stat(path)):
+                    self.locked = True
                     return lock
             os.close(lock)
 
@@ -269,8 +282,15 @@ class Folder:
             carry = _carry_of(part, recording)
         return Begun(recording, links, inputs, state, carry, damaged)
 
-    def set_aside(self, damaged: list[Path]) -> None:
-        """Give damaged segments another name, under which they stay till the run is finished."""
+    def tidy(self, damaged: list[Path]) -> None:
+        """Give damaged segments another name, under which they stay till the run is finished.
+
+        What writers that were killed have left half written is removed.
+        """
+        if self.locked:
+            with writing(self.path):
+                for path in self.path.glob("*" + _TEMPORARY):
+                    path.unlink()
         for path in damaged:
             _log.warning("%s is damaged: what it held is computed again", path)
             with writing(path), suppress(FileNotFoundError):
@@ -280,6 +300,7 @@ class Folder:
         """Make the finished run the first segment of one that is to be longer."""
         with runfile.reading(self.output) as part:
             rows = part.recording().n_rows
+            part.check_data()
         with writing(self.path):
             self._remove_files()
             name = f"seg-{0:012d}-{rows - rows % ROWS:012d}-{FIRST}-{_digest_of(self.output)}.h5"
@@ -361,8 +382,8 @@ class Folder:
             check()
 
     def _finished_elsewhere(self, recording: Recording) -> bool:
-        # Only where locks do nothing, or somebody has removed the folder.
-        if self.path.is_dir() and any(self.path.glob("seg-*")):
+        # Only where locks do nothing.
+        if _identity(self.output) in (None, self._there):
             return False
         try:
             with runfile.reading(self.output) as part:
@@ -414,9 +435,19 @@ class Folder:
         os.close(self._lock)
 
     def _remove_files(self) -> None:
+        ours = (_TEMPORARY, _DAMAGED) if self.locked else (_DAMAGED,)
         for path in self.path.iterdir():
-            if _NAME.fullmatch(path.name) or path.name.endswith((_TEMPORARY, _DAMAGED)):
+            if _NAME.fullmatch(path.name) or path.name.endswith(ours):
                 path.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    # Another file under that name has another.
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def free_bytes(output: Path) -> int | None:
@@ -548,16 +579,9 @@ def _fill(
     v = runfile.create(file, recording, 0, recording.n_rows)
     n_spikes = len(rest.spikes)
     for segment, part in _parts(links):
-        chunks = part.chunks("v", recording.dtype, 2)
-        held = chunks.shape[0] if part.is_segment else chunks.shape[0] - chunks.shape[0] % ROWS
-        if held != segment.stop - segment.first or chunks.shape[1] != len(recording.x):
-            raise RunFileError(f"{segment.path} has a field of the shape {chunks.shape}")
-        bands = (segment.stop - segment.first) // ROWS
-        for down, across in np.ndindex(bands, chunks.spans.shape[1]):
-            stream = part.bytes_at(*chunks.span(down, across))
-            _write_chunk(v, recording, 0, Chunk(segment.first // ROWS + down, across, stream))
-            sink.check()
-        n_spikes += part.n_spikes()
+        with runfile.readable(segment.path):
+            _copy(v, recording, segment, part, sink)
+            n_spikes += part.n_spikes()
     carry = (Chunk(rest.stop // ROWS, j, stream) for j, stream in enumerate(rest.carry))
     for chunk in itertools.chain(rest.chunks, carry):
         _write_chunk(v, recording, 0, chunk)
@@ -568,6 +592,20 @@ def _fill(
     spikes.close()
     runfile.write_arrays(file, "state", rest.state, recording)
     runfile.write_arrays(file, "inputs", rest.inputs, recording)
+
+
+def _copy(
+    v: h5py.Dataset, recording: Recording, segment: Segment, part: runfile.Reader, sink: _Sink
+) -> None:
+    # The whole chunks of a segment, or of a finished run that goes on.
+    chunks = part.chunks("v", recording.dtype, 2)
+    held = chunks.shape[0] if part.is_segment else chunks.shape[0] - chunks.shape[0] % ROWS
+    if held != segment.stop - segment.first or chunks.shape[1] != len(recording.x):
+        raise RunFileError(f"its field has the shape {chunks.shape}")
+    for down, across in np.ndindex(held // ROWS, chunks.spans.shape[1]):
+        stream = part.bytes_at(*chunks.span(down, across))
+        _write_chunk(v, recording, 0, Chunk(segment.first // ROWS + down, across, stream))
+        sink.check()
 
 
 def _parts(links: list[Segment]) -> Iterator[tuple[Segment, runfile.Reader]]:

@@ -35,8 +35,8 @@ from axon.program import Program, diffusing, initial_states, lower
 from axon.rates import Profile, resolve
 from axon.rest import REST_RANGE, Rest
 from axon.restart import Expected, Underway, lasting, take_on, write
-from axon.runs import Run
-from axon.segments import parts_of
+from axon.runs import Run, open_run
+from axon.segments import FinishedElsewhereError, is_begun
 from axon.stimuli import CurrentClamp
 from axon.storage import RunWriter
 from axon.units import QuantityLike, quantity
@@ -555,7 +555,7 @@ class Simulation:
         equations = self._equations
         inputs = equations.to_arrays()
         output = Path(output)
-        if resume and (output.exists() or parts_of(output).exists()):
+        if resume and (output.exists() or is_begun(output)):
             return take_on(
                 output,
                 expected=Expected(header, inputs, recording.compartments),
@@ -569,22 +569,25 @@ class Simulation:
         kernel = equations.kernel(recording)
         load(kernel, begin._fields())
         with Interruption(stop, stop_after) as stopping:
-            writer = RunWriter(
-                output,
-                header=header,
-                x=self.axon.x[kept],
-                compartments=kept,
-                axon_x=self.axon.x,
-                first=first,
-                n_rows=recording.rows_until(steps) - first,
-                interval=recording.every_steps * self.dt,
-                dtype=dtype,
-                inputs=inputs,
-                state=begin._fields(),
-                commit_seconds=patience / 1000,
-                overwrite=overwrite,
-                stop=stopping,
-            )
+            try:
+                writer = RunWriter(
+                    output,
+                    header=header,
+                    x=self.axon.x[kept],
+                    compartments=kept,
+                    axon_x=self.axon.x,
+                    first=first,
+                    n_rows=recording.rows_until(steps) - first,
+                    interval=recording.every_steps * self.dt,
+                    dtype=dtype,
+                    inputs=inputs,
+                    state=begin._fields(),
+                    commit_seconds=patience / 1000,
+                    overwrite=overwrite,
+                    stop=stopping,
+                )
+            except FinishedElsewhereError:
+                return open_run(output)
             run = Underway(equations, recording, kernel, begin.step, steps)
             return write(writer, run, stopping, progress)
 

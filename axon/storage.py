@@ -147,7 +147,10 @@ class RunWriter:
             self._log_machine("begin")
             self._committer.begin(state or {})
         except BaseException:
-            self._folder.remove()
+            if folder.locked:
+                folder.remove()
+            else:
+                folder.release()
             raise
         folder.patience = PATIENCE if patience is None else patience
         self._thread.start()
@@ -365,7 +368,7 @@ class RunWriter:
         self._folder.hurry.set()
         self._close()
         self.log("abort", rows=self.progress)
-        if self._keep or len(self._committer.links) > 1:
+        if self._keep or len(self._committer.links) > 1 or not self._folder.locked:
             self._folder.release()
         else:
             self._folder.remove()
@@ -588,10 +591,13 @@ class _Committer:
             self.rows = job.stop + job.carry.shape[1]
         except FinishedElsewhereError:
             raise
-        except BaseException:
+        except BaseException as error:
             self._folder.hurry.set()
-            with suppress(WriteError):
+            try:
                 self.commit(job)
+            except WriteError as unwritten:
+                if isinstance(error, StoppedError):  # which would say that all is kept
+                    raise unwritten from error
             raise
 
     def _all(self, job: _Job) -> Commit:
