@@ -347,6 +347,7 @@ class RunWriter:
             raise ValueError(f"finished after {self._rows} of {self._recording.n_rows} rows")
         job = self._job(state or {})
         self._close()
+        begin = time.monotonic()
         try:
             self._raise_error()
             self._committer.finish(job, self._check_stop)
@@ -355,7 +356,9 @@ class RunWriter:
             if isinstance(error, WriteError):
                 error.resumable = error.errno in PASSING
             raise
-        self.log("finish", rows=self._rows, seconds=round(time.monotonic() - self._begin, 3))
+        now = time.monotonic()
+        spent = {"seconds": round(now - self._begin, 3), "merge": round(now - begin, 3)}
+        self.log("finish", rows=self._rows, **spent)
         self._folder.remove()
 
     def abort(self) -> None:
