@@ -317,7 +317,8 @@ def integrate(
     Raises
     ------
     DivergedError
-        If the potential leaves all bounds; the sink has all before that, and the state there.
+        If the potential leaves all bounds; the sink has all before that, and the state there. Or
+        if some other state is no number, which is looked for now and then, and at the end.
     StoppedError
         If `stop` says so; the sink has all up to there, and the state.
     """
@@ -365,7 +366,7 @@ def integrate(
             progress((done - first) / (steps - first), done * equations.dt)
         if taken and status == "done":
             block = max(1, min(2 * count, int(taken * BLOCK_SECONDS / max(ended - began, 1e-9))))
-        if ended - safe_since >= SAFE_SECONDS and done < steps:
+        if ended - safe_since >= SAFE_SECONDS or done == steps:
             safe, safe_since = _state(equations, kernel), ended
 
 

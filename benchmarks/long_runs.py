@@ -52,9 +52,8 @@ def writing(folder: Path, duration: float) -> None:
     print(f"  no output     {alone:6.2f} s, {alone_cpu:6.2f} s of processors")
     print(f"  with output   {wall:6.2f} s, {cpu:6.2f} s of processors")
     spent = sum(commits)
-    print(
-        f"  {len(commits)} commits     {spent:6.2f} s in their thread, {spent / wall:.1%} of the wall"
-    )
+    share = spent / wall
+    print(f"  {len(commits)} commits     {spent:6.2f} s in their thread, {share:.1%} of the wall")
     print(f"  merge         {merge:6.2f} s, {merge / size * 1e3:.1f} ms a MB")
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -148,3 +151,65 @@ def test_progress_is_told() -> None:
     assert fractions[-1] == 1.0
     assert np.all(np.diff(fractions) > 0)
     np.testing.assert_allclose(times, 5.0 * fractions, rtol=1e-12)
+
+
+# Copies, estimates, states that are no numbers
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))]
+)
+@pytest.mark.parametrize("model", ["hodgkin_huxley", "tigerholm"])
+def test_copies_compute_the_same_bits(copied, model):
+    """Functions can't be pickled, and are not needed."""
+    fibre = axon.Axon.cylinder("1 mm", diameter=1.0, compartments=9)
+    clamp = axon.CurrentClamp(0.0, axon.pulse(0.3, start=0.1, duration=0.3))
+    sim = axon.Simulation(fibre, getattr(axon.models, model)(), [clamp], dt=0.01)
+    whole = sim.run(2.0, every=0.01)
+    sim.run(1.0)
+    sim.restore(sim.state())
+    other = copied(sim)
+    run = other.run(1.0, every=0.01)
+    np.testing.assert_array_equal(run.v, np.asarray(whole.v)[100:])
+    np.testing.assert_array_equal(run.time, whole.time[100:])
+    assert run.header == sim.run(1.0, every=0.01).header
+    assert other.state().step == 200 and repr(other) == repr(sim)
+
+
+def test_what_came_through_pickle_has_no_membrane():
+    sim = pickle.loads(pickle.dumps(stimulated()))
+    with pytest.raises(AttributeError, match="membrane as data only"):
+        _ = sim.membrane
+    with pytest.raises(AttributeError, match="no attribute 'menbrane'"):
+        _ = sim.menbrane
+
+
+def test_what_a_run_will_take():
+    sim = stimulated(dt=0.01)
+    estimate = sim.estimate(50.0, every=0.1, record=["1 mm", "2 mm"], dtype="float64")
+    assert (estimate.steps, estimate.rows, estimate.sites) == (5000, 501, 2)
+    assert estimate.compartments == sim.axon.n
+    assert estimate.field_bytes == 501 * 2 * 8
+    assert 0 < estimate.seconds < 60 and estimate.file_bytes > 1000
+    assert 1e7 < estimate.memory_bytes < 1e10
+    # A thousand times as long takes about that much longer, though no more was computed.
+    longer = sim.estimate(50_000.0, every=0.1)
+    assert longer.seconds > 20 * estimate.seconds
+    assert longer.memory_bytes < 2 * estimate.memory_bytes + 3e8
+    assert sim.estimate(0.0).seconds == 0
+
+
+def test_a_concentration_that_runs_away_is_no_result(tmp_path):
+    """Nothing depends on it, so the potential never tells."""
+    pool = axon.Pool("ca", "inside", bath=1e-4, time_constant=0.001)
+    calcium = axon.Channel("ca", ion="ca", gbar=1e-5, reversal=120.0)
+    leak = axon.Channel("leak", gbar=3e-4, reversal=-65.0)
+    ions = [axon.Ion("ca", 2, inside=1e-4, outside=2.0)]
+    membrane = axon.Membrane([calcium, leak], ions=ions, pools=[pool], celsius=20.0)
+    fibre = axon.Axon.cylinder("100 um", diameter=1.0, compartments=3)
+    sim = axon.Simulation(fibre, membrane, dt=0.01, v_init=-65.0)
+    for output in (None, tmp_path / "run.h5"):
+        with pytest.raises(axon.DivergedError, match=r"cai = (nan|-?inf)") as caught:
+            sim.run(20.0, output=output)
+        assert caught.value.state == "cai"
+    assert not (tmp_path / "run.h5").exists()
