@@ -19,7 +19,16 @@ __version__ = "0.1.0"
 _HOMES = {
     name: home
     for home, names in {
-        "analysis": ("Arrivals", "Velocity", "arrival_times", "conduction_velocity"),
+        "analysis": (
+            "ActionPotential",
+            "Arrivals",
+            "Impulse",
+            "Velocity",
+            "action_potential",
+            "arrival_times",
+            "conduction_velocity",
+            "impulses",
+        ),
         "channels": ("Channel", "Gate", "Markov", "Pump"),
         "config": ("show_config",),
         "errors": (
@@ -86,10 +95,14 @@ if TYPE_CHECKING:
     from axon import analysis as analysis
     from axon import models as models
     from axon import plots as plots
+    from axon.analysis import ActionPotential as ActionPotential
     from axon.analysis import Arrivals as Arrivals
+    from axon.analysis import Impulse as Impulse
     from axon.analysis import Velocity as Velocity
+    from axon.analysis import action_potential as action_potential
     from axon.analysis import arrival_times as arrival_times
     from axon.analysis import conduction_velocity as conduction_velocity
+    from axon.analysis import impulses as impulses
     from axon.channels import Channel as Channel
     from axon.channels import Gate as Gate
     from axon.channels import Markov as Markov

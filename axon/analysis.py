@@ -45,6 +45,247 @@ class Velocity:
         return f"{self.value:.4g} m/s ({scatter}{self.n_sites} sites)"
 
 
+@dataclass(frozen=True, eq=False)
+class Impulse:
+    """An impulse on its way: the spikes that followed one another from place to place.
+
+    Attributes
+    ----------
+    x : array (k,)
+        Sites that it passed, µm, from the end nearer to the origin to the other.
+    time : array (k,)
+        When it was there, ms.
+    collided : bool
+        Whether it met another one, which ended both.
+    """
+
+    x: FloatArray
+    time: FloatArray
+    collided: bool
+
+    @property
+    def start(self) -> float:
+        """Where it began, µm."""
+        return float(self.x[np.argmin(self.time)])
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """Where it came to its end, µm: one place, or two if it set out in both directions."""
+        ends = (float(self.x[0]), float(self.x[-1]))
+        if self.start in ends:
+            return ends[1:] if self.start == ends[0] else ends[:1]
+        return ends
+
+    def __repr__(self) -> str:
+        ends = " and ".join(f"{x:g}" for x in self.ends)
+        told = ", where it met another" if self.collided else ""
+        return f"<Impulse from {self.start:g} um at {self.time.min():g} ms to {ends} um{told}>"
+
+
+@dataclass(frozen=True)
+class ActionPotential:
+    """The shape of an impulse at one place.
+
+    Attributes
+    ----------
+    x : float
+        Where, µm.
+    time : float
+        When it crossed the threshold of the run's spike detection, ms.
+    rest : float
+        Potential before it, mV.
+    threshold : float
+        Potential at which it began to rise by itself, mV.
+    peak, peak_time : float
+        mV, ms.
+    half_width : float
+        Time above the middle between rest and peak, ms.
+    rise, fall : float
+        Largest slopes, mV/ms; `fall` is negative.
+    afterhyperpolarisation : float
+        How far below rest it fell afterwards, mV.
+    afterdepolarisation : float
+        How far above rest it came after that, mV.
+    """
+
+    x: float
+    time: float
+    rest: float
+    threshold: float
+    peak: float
+    peak_time: float
+    half_width: float
+    rise: float
+    fall: float
+    afterhyperpolarisation: float
+    afterdepolarisation: float
+
+    @property
+    def amplitude(self) -> float:
+        """From rest to peak, mV."""
+        return self.peak - self.rest
+
+
+def impulses(run: Run, gap: QuantityLike = 2.0) -> list[Impulse]:
+    """The impulses that travelled along the axon, in the order in which they began.
+
+    A spike goes on with the impulse that passed a neighbouring compartment last, if that was no
+    longer than `gap` ago; else an impulse begins with it. One that both neighbours lead to is
+    where two impulses meet.
+
+    Parameters
+    ----------
+    run : Run
+        A finished or still growing run.
+    gap : float or quantity, optional
+        Longest time between two neighbours, ms. It must be less than the refractory period.
+
+    Returns
+    -------
+    list of Impulse
+
+    Examples
+    --------
+    >>> run = axon.run("squid")
+    >>> axon.impulses(run)
+    [<Impulse from 50 um at 1.1... ms to 99950 um>]
+    """
+    gap = units.quantity(gap, "ms", "gap", positive=True)
+    spikes = run.spikes
+    last: dict[int, tuple[float, int]] = {}  # of each compartment: when, and which impulse
+    members: list[list[int]] = []
+    met: set[int] = set()
+    for number, (time, compartment) in enumerate(
+        zip(spikes["time"].tolist(), spikes["compartment"].tolist(), strict=True)
+    ):
+        found = {
+            which
+            for when, which in (last.get(compartment + side, (-np.inf, -1)) for side in (-1, 1))
+            if time - when <= gap
+        }
+        met |= found if len(found) > 1 else set()
+        which = min(found, default=len(members))
+        if which == len(members):
+            members.append([])
+        members[which].append(number)
+        last[compartment] = time, which
+    return [_impulse(spikes[numbers], which in met) for which, numbers in enumerate(members)]
+
+
+def _impulse(spikes: np.ndarray, collided: bool) -> Impulse:
+    order = np.argsort(spikes["x"], kind="stable")
+    return Impulse(spikes["x"][order], spikes["time"][order], collided)
+
+
+def action_potential(
+    run: Run,
+    at: QuantityLike,
+    number: int = 0,
+    *,
+    before: QuantityLike = 5.0,
+    after: QuantityLike = 20.0,
+    slope: float = 10.0,
+) -> ActionPotential:
+    """The shape of an impulse at one place.
+
+    Parameters
+    ----------
+    run : Run
+        A finished or still growing run, in which that place is recorded.
+    at : float or quantity
+        Where, µm: the nearest recorded compartment.
+    number : int, optional
+        Which of the impulses there, the first being 0; negative numbers count from the last.
+    before, after : float or quantity, optional
+        What belongs to it, ms before and after its crossing, but nothing of the next one. Rest is
+        the potential at the beginning.
+    slope : float, optional
+        The rise, mV/ms, from which on it counts as its own: where the threshold is read.
+
+    Returns
+    -------
+    ActionPotential
+
+    Raises
+    ------
+    NoSpikeError
+        If there are not so many spikes at that place, or the run ends before its peak.
+    """
+    at = units.quantity(at, "um", "at")
+    before = units.quantity(before, "ms", "before", positive=True)
+    after = units.quantity(after, "ms", "after", positive=True)
+    if not len(run.x):
+        raise NoSpikeError("no place is recorded, so there is no shape")
+    site = int(np.argmin(np.abs(run.x - at)))
+    crossings = run.spikes["time"][run.spikes["compartment"] == run.compartments[site]]
+    if not -len(crossings) <= number < len(crossings):
+        raise NoSpikeError(f"number = {number}: there are {len(crossings)} spikes at {at:g} µm")
+    number %= len(crossings)
+    crossing = float(crossings[number])
+    following = float(crossings[number + 1]) if number + 1 < len(crossings) else np.inf
+    stop = min(crossing + after, following)
+
+    first = max(0, int(np.searchsorted(run.time, crossing - before)))
+    last = int(np.searchsorted(run.time, stop, side="right"))
+    t = run.time[first:last]
+    v = np.asarray(run.v[first:last, site], dtype=np.float64)
+    top = int(np.argmax(v))
+    if not 1 < top < len(v) - 1:
+        raise NoSpikeError(f"the run has no peak around {crossing:g} ms at {at:g} µm")
+    if stop == following:  # the foot of the next one is where this one ends
+        foot = len(v) - 1
+        while foot > top + 1 and v[foot - 1] < v[foot]:
+            foot -= 1
+        t, v = t[: foot + 1], v[: foot + 1]
+    rate = np.gradient(v, t)
+    rest = float(v[0])
+    peak, peak_time = _vertex(t[top - 1 : top + 2], v[top - 1 : top + 2])
+
+    steepest = int(np.argmax(rate[: top + 1]))
+    slow = np.flatnonzero(rate[: steepest + 1] < slope)
+    begin = int(slow[-1]) if len(slow) else 0
+    threshold = v[begin]
+    if len(slow) and begin < steepest:
+        share = (slope - rate[begin]) / (rate[begin + 1] - rate[begin])
+        threshold = v[begin] + share * (v[begin + 1] - v[begin])
+
+    middle = (rest + peak) / 2
+    up, down = _crossing(t[: top + 1], v[: top + 1], middle), np.nan
+    if (v[top:] < middle).any():
+        down = _crossing(-t[top:][::-1], v[top:][::-1], middle)
+    trough = top + int(np.argmin(v[top:]))
+    return ActionPotential(
+        x=float(run.x[site]),
+        time=crossing,
+        rest=rest,
+        threshold=float(threshold),
+        peak=peak,
+        peak_time=peak_time,
+        half_width=-down - up,
+        rise=float(rate.max()),
+        fall=float(rate.min()),
+        afterhyperpolarisation=max(0.0, rest - float(v[trough])),
+        afterdepolarisation=max(0.0, float(v[trough:].max()) - rest),
+    )
+
+
+def _vertex(t: FloatArray, v: FloatArray) -> tuple[float, float]:
+    """The top of the parabola through three points."""
+    a, b, c = v
+    curved = a - 2 * b + c
+    shift = 0.5 * (a - c) / curved if curved < 0 else 0.0
+    return float(b - 0.25 * (a - c) * shift), float(t[1] + shift * (t[2] - t[1]))
+
+
+def _crossing(t: FloatArray, v: FloatArray, level: float) -> float:
+    """When the last rise through a level was."""
+    below = int(np.flatnonzero(v < level)[-1]) if (v < level).any() else 0
+    if below + 1 == len(v):
+        return float(t[-1])
+    share = (level - v[below]) / (v[below + 1] - v[below])
+    return float(t[below] + share * (t[below + 1] - t[below]))
+
+
 def arrival_times(run: Run, threshold: QuantityLike = -20.0) -> Arrivals:
     """Where and when the first impulse arrived.
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import axon
 from axon import analysis
-from axon.analysis import arrival_times, conduction_velocity
+from axon.analysis import action_potential, arrival_times, conduction_velocity, impulses
 from axon.errors import GeometryError, NoSpikeError, UnitError
 from axon.runs import Run
 
@@ -145,3 +146,180 @@ def test_a_site_that_starts_above_the_threshold_has_not_been_reached():
     arrival = np.where(X < 1000.0, -1.0, 5.0 + X / 500.0)
     arrivals = arrival_times(recorded(arrival, spikes=False), -10.0)
     assert np.array_equal(arrivals.x, X[X >= 1000.0])
+
+
+# Impulses
+
+
+def travelled(spikes, n=20):
+    """A run of these spikes, (compartment, time) each, in compartments of 10 µm."""
+    x = 5.0 + 10.0 * np.arange(n)
+    spikes = sorted(spikes, key=lambda spike: spike[1])
+    compartment, time = zip(*spikes, strict=True) if spikes else ((), ())
+    return Run.in_memory(
+        header={"simulation": {"spike_threshold": -20.0}},
+        x=[],
+        compartments=[],
+        axon_x=x,
+        interval=1.0,
+        v=np.zeros((2, 0)),
+        spike_compartment=np.array(compartment, int),
+        spike_time=np.array(time, float),
+    )
+
+
+def there(start, stop, begin, speed=10.0):
+    """Spikes from compartment `start` to `stop`, so many compartments a ms."""
+    step = 1 if stop >= start else -1
+    places = range(start, stop + step, step)
+    return [(k, begin + abs(k - start) / speed) for k in places]
+
+
+def test_no_spikes_no_impulses():
+    assert impulses(travelled([])) == []
+
+
+def test_an_impulse_from_one_end_to_the_other():
+    (impulse,) = impulses(travelled(there(19, 0, 1.0)))
+    assert (impulse.start, impulse.ends, impulse.collided) == (195.0, (5.0,), False)
+    np.testing.assert_allclose(impulse.time, 1.0 + (19 - np.arange(20)) / 10)
+    assert repr(impulse) == "<Impulse from 195 um at 1 ms to 5 um>"
+
+
+def test_an_impulse_that_sets_out_in_both_directions():
+    (impulse,) = impulses(travelled(there(8, 19, 1.0) + there(8, 0, 1.0)[1:]))
+    assert (impulse.start, impulse.ends) == (85.0, (5.0, 195.0))
+
+
+def test_two_that_meet():
+    first, second = impulses(travelled(there(0, 10, 1.0) + there(19, 11, 1.05)))
+    assert first.collided and second.collided
+    assert {*first.ends, *second.ends} == {105.0, 115.0}
+    assert "where it met another" in repr(first)
+
+
+def test_one_that_fails_on_the_way_and_one_that_is_excited_again_beyond():
+    spikes = there(0, 7, 1.0) + there(12, 19, 5.0)
+    first, second = impulses(travelled(spikes))
+    assert (first.ends, first.collided) == ((75.0,), False)
+    assert (second.start, second.ends) == (125.0, (195.0,))
+
+
+def test_one_after_another_on_the_same_way():
+    spikes = [spike for begin in (0.0, 5.0, 9.0) for spike in there(0, 19, begin)]
+    assert [impulse.time.min() for impulse in impulses(travelled(spikes))] == [0.0, 5.0, 9.0]
+
+
+def test_a_slow_stretch_is_bridged_as_long_as_it_is_told():
+    late = [(k, t + (3.0 if k > 9 else 0.0)) for k, t in there(0, 19, 1.0)]
+    assert len(impulses(travelled(late))) == 2
+    assert len(impulses(travelled(late), gap="3.5 ms")) == 1
+    with pytest.raises(UnitError, match="gap"):
+        impulses(travelled(late), gap="3 mV")
+
+
+@pytest.fixture(scope="module")
+def met():
+    """Impulses from both ends of a fibre that meet in the middle."""
+    fibre = axon.Axon.cylinder("4 mm", diameter=1.0, dx=20.0)
+    pulse = axon.pulse(0.3, start=1.0, duration=0.5)
+    both = [axon.CurrentClamp(0.0, pulse), axon.CurrentClamp(4000.0, pulse)]
+    return axon.Simulation(fibre, axon.models.sundt(), both, dt=0.01).run(10.0, every=0.01)
+
+
+def test_what_meets_in_a_fibre_is_gone(met):
+    left, right = impulses(met)
+    assert left.collided and right.collided
+    assert left.start == pytest.approx(4000.0 - right.start)
+    assert abs(left.ends[0] - 2000.0) <= 20.0
+    assert len(left.x) + len(right.x) == 200
+
+
+# The shape of an impulse
+
+
+def shaped(v, interval=0.01):
+    """A run of one compartment with this course, whose spikes are where it rises through -20."""
+    rises = np.flatnonzero((v[:-1] < -20.0) & (v[1:] >= -20.0))
+    share = (-20.0 - v[rises]) / (v[rises + 1] - v[rises])
+    return Run.in_memory(
+        header={"simulation": {"spike_threshold": -20.0}},
+        x=[5.0],
+        compartments=[0],
+        axon_x=[5.0],
+        interval=interval,
+        v=v[:, np.newaxis],
+        spike_compartment=np.zeros(len(rises), int),
+        spike_time=(rises + share) * interval,
+    )
+
+
+def course(t):
+    """A triangle from -70 to 40 and back within 1 + 2 ms, then 10 mV below rest, then 5 above."""
+    return np.interp(
+        t, [0, 10, 11, 13, 13.5, 15, 17, 20, 60], [-70, -70, 40, -70, -80, -80, -65, -70, -70]
+    )
+
+
+def test_the_shape_of_a_triangle():
+    shape = action_potential(shaped(course(np.arange(0.0, 60.0, 0.01))), 5.0)
+    assert shape.time == pytest.approx(10 + 50 / 110, abs=1e-9)
+    assert (shape.rest, shape.x) == (-70.0, 5.0)
+    assert shape.peak == pytest.approx(40.0, abs=0.03)  # of a parabola through a corner
+    assert shape.amplitude == pytest.approx(110.0, abs=0.03)
+    assert shape.peak_time == pytest.approx(11.0, abs=0.01)
+    assert shape.half_width == pytest.approx(1.5, abs=1e-3)
+    assert shape.rise == pytest.approx(110.0, rel=1e-9)
+    assert shape.fall == pytest.approx(-55.0, rel=1e-9)
+    assert shape.threshold == pytest.approx(-70.0, abs=0.6)  # a corner, between two rows
+    assert shape.afterhyperpolarisation == pytest.approx(10.0, abs=1e-9)
+    assert shape.afterdepolarisation == pytest.approx(5.0, abs=1e-9)
+
+
+def test_impulses_at_a_place_are_counted_from_either_end():
+    v = course(np.arange(0.0, 60.0, 0.01))
+    run = shaped(np.concatenate([v[:3000], v]))
+    first, second = (action_potential(run, 0.0, k) for k in (0, 1))
+    assert second.time == pytest.approx(first.time + 30.0)
+    assert action_potential(run, 0.0, -1) == second
+    assert second.rest == -70.0
+    with pytest.raises(NoSpikeError, match="there are 2 spikes at 0 µm"):
+        action_potential(run, 0.0, 2)
+
+
+def test_the_next_impulse_is_no_part_of_one():
+    t = np.arange(0.0, 30.0, 0.01)
+    run = shaped(np.maximum(course(t), course(t - 4.0)))  # before the first has come to rest
+    first = action_potential(run, 0.0)
+    assert first.half_width == pytest.approx(1.5, abs=1e-3)
+    assert first.afterdepolarisation == 0.0
+
+
+def test_a_peak_that_was_not_recorded():
+    run = shaped(course(np.arange(0.0, 10.9, 0.01)))
+    with pytest.raises(NoSpikeError, match="no peak"):
+        action_potential(run, 0.0)
+    with pytest.raises(NoSpikeError, match="no place is recorded"):
+        action_potential(travelled([(0, 1.0)]), 0.0)
+
+
+def test_the_squids_impulse():
+    """Hodgkin and Huxley (1952), figures 15 and 17: about 100 mV at 6.3 °C, some 1.5 ms wide."""
+    shape = action_potential(axon.run("squid"), "50 mm")
+    assert 95.0 < shape.amplitude < 108.0
+    assert shape.peak == pytest.approx(38.0, abs=0.5)
+    assert 1.4 < shape.half_width < 1.8
+    assert shape.rest == pytest.approx(-64.99, abs=0.01)
+    assert -64.0 < shape.threshold < -55.0
+    assert 9.0 < shape.afterhyperpolarisation < 12.0  # the positive phase
+
+
+def test_the_shape_does_not_depend_on_how_often_it_is_recorded(met):
+    fine = action_potential(met, 1000.0)
+    fibre = axon.Axon.cylinder("4 mm", diameter=1.0, dx=20.0)
+    clamp = axon.CurrentClamp(0.0, axon.pulse(0.3, start=1.0, duration=0.5))
+    sim = axon.Simulation(fibre, axon.models.sundt(), [clamp], dt=0.01)
+    coarse = action_potential(sim.run(10.0, every=0.05), 1000.0)
+    assert coarse.peak == pytest.approx(fine.peak, abs=1.0)
+    assert coarse.half_width == pytest.approx(fine.half_width, rel=0.03)
+    assert coarse.threshold == pytest.approx(fine.threshold, abs=1.0)
