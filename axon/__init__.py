@@ -53,7 +53,8 @@ _HOMES = {
         "restart": ("resume",),
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation", "State"),
-        "stimuli": ("CurrentClamp",),
+        "sources": ("DiskSource", "LineSource", "PointSource", "PotentialAlong"),
+        "stimuli": ("CurrentClamp", "Extracellular"),
         "study": ("run",),
         "timecourses": ("Waveform",),
         "waveforms": (
@@ -134,7 +135,12 @@ if TYPE_CHECKING:
     from axon.runs import open_run as open_run
     from axon.simulation import Simulation as Simulation
     from axon.simulation import State as State
+    from axon.sources import DiskSource as DiskSource
+    from axon.sources import LineSource as LineSource
+    from axon.sources import PointSource as PointSource
+    from axon.sources import PotentialAlong as PotentialAlong
     from axon.stimuli import CurrentClamp as CurrentClamp
+    from axon.stimuli import Extracellular as Extracellular
     from axon.study import run as run
     from axon.timecourses import Waveform as Waveform
     from axon.waveforms import biphasic as biphasic

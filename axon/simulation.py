@@ -37,7 +37,7 @@ from axon.rest import REST_RANGE, Rest
 from axon.restart import Expected, Underway, lasting, take_on, write
 from axon.runs import Run, open_run
 from axon.segments import FinishedElsewhereError, is_begun
-from axon.stimuli import CurrentClamp
+from axon.stimuli import CurrentClamp, Stimulus
 from axon.storage import RunWriter
 from axon.units import QuantityLike, quantity
 
@@ -104,7 +104,7 @@ class Simulation:
     ----------
     axon : Axon
     membrane : Membrane
-    stimuli : sequence of CurrentClamp, optional
+    stimuli : sequence of CurrentClamp and Extracellular, optional
     celsius : float, array or callable, optional
         Temperature, °C: a number or quantity, one value per compartment, or a function of
         position (µm). The membrane's own if not given.
@@ -149,7 +149,7 @@ class Simulation:
         self,
         axon: Axon,
         membrane: Membrane,
-        stimuli: Iterable[CurrentClamp] = (),
+        stimuli: Iterable[Stimulus] = (),
         *,
         celsius: Profile | str | None = None,
         dt: QuantityLike = 0.005,
@@ -160,13 +160,13 @@ class Simulation:
         for name, value, kind in (("axon", axon, Axon), ("membrane", membrane, Membrane)):
             if not isinstance(value, kind):
                 raise SimulationError(f"{name}={value!r} is no {kind.__name__}")
-        if isinstance(stimuli, CurrentClamp):
+        if isinstance(stimuli, Stimulus):
             raise SimulationError("stimuli is one stimulus; write stimuli=[stimulus]")
         self.axon = axon
         self.membrane = membrane
         self.stimuli = tuple(stimuli)
         for stimulus in self.stimuli:
-            if not isinstance(stimulus, CurrentClamp):
+            if not isinstance(stimulus, Stimulus):
                 raise SimulationError(f"stimuli has {stimulus!r}, which is no stimulus")
         if method not in METHODS:
             raise SimulationError(f"method={method!r}; give one of {', '.join(METHODS)}")
@@ -178,7 +178,7 @@ class Simulation:
         warmth = membrane.celsius if celsius is None else celsius
         self.celsius = _along(warmth, axon.x, "degC", "celsius")
         self._v_init = None if v_init is None else _along(v_init, axon.x, "mV", "v_init")
-        self._inside = [axon.index(stimulus.at) for stimulus in self.stimuli]
+        self._entries = _entries(axon, self.stimuli)
         self._start: State | None = None  # where runs begin, if not at time zero
         self._stands: State | None = None  # where the last run ended
         self._check_diffusion()
@@ -268,7 +268,6 @@ class Simulation:
     @cached_property
     def _equations(self) -> Equations:
         """All that the kernel needs."""
-        sources = len(self.stimuli)
         return Equations(
             dt=self.dt,
             method=self.method,
@@ -280,11 +279,7 @@ class Simulation:
             exchange=self._exchange if self._program.diffusions else None,
             program=self._program,
             waveforms=tuple(stimulus.waveform for stimulus in self.stimuli),
-            entries=(
-                np.array(self._inside, np.int64),
-                np.arange(sources, dtype=np.int32),
-                np.ones(sources),
-            ),
+            entries=self._entries,
         )
 
     @cached_property
@@ -672,6 +667,39 @@ class Simulation:
             f"Simulation({self.axon!r}, {self._description['name'] or 'membrane'}, "
             f"{len(self.stimuli)} stimuli, dt={self.dt:g} ms)"
         )
+
+
+def _entries(
+    axon: Axon, stimuli: Iterable[Stimulus]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    """Compartment, number of the stimulus and weight of each way in which current enters.
+
+    A potential E outside drives the current sum_j G_ij (E_j - E_i) into compartment i.
+    """
+    where, which, weights = [], [], []
+    for number, stimulus in enumerate(stimuli):
+        if isinstance(stimulus, CurrentClamp):
+            compartments, weight = np.array([axon.index(stimulus.at)]), np.ones(1)
+        else:
+            outside = np.zeros(axon.n)
+            potential = stimulus.source.potential(axon.x, outside, outside)
+            if not np.isfinite(potential).all():
+                at = axon.x[np.argmin(np.isfinite(potential))]
+                raise SimulationError(
+                    f"stimuli[{number}] lies on the axon itself, at x = {at:g} um, where its "
+                    "potential has no bounds; move it away"
+                )
+            flux = axon.axial_conductance * np.diff(potential)  # µS mV, which is nA
+            compartments = np.arange(axon.n)
+            weight = np.append(flux, 0.0) - np.append(0.0, flux)
+        where.append(compartments)
+        which.append(np.full(compartments.size, number, np.int32))
+        weights.append(weight)
+    return (
+        np.concatenate([np.zeros(0, np.int64), *where]),
+        np.concatenate([np.zeros(0, np.int32), *which]),
+        np.concatenate([np.zeros(0), *weights]),
+    )
 
 
 class _Memory:

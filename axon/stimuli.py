@@ -1,4 +1,4 @@
-"""Stimuli: where, when and how much current enters an axon."""
+"""Stimuli: where, when and how much current enters an axon, or the tissue around it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from axon.errors import StimulusError
+from axon.sources import Source, source_from
 from axon.timecourses import Waveform
 from axon.units import QuantityLike, quantity
 
-__all__ = ["CurrentClamp"]
+__all__ = ["CurrentClamp", "Extracellular", "Stimulus"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,73 @@ class CurrentClamp:
             kind = reprlib.repr(description["type"])
             raise StimulusError(f'type = {kind} is no current clamp; write "current_clamp"')
         return cls(description["at"], Waveform.from_dict(description["waveform"]))
+
+
+@dataclass(frozen=True)
+class Extracellular:
+    """An electrode outside the axon, or several that share one waveform.
+
+    Parameters
+    ----------
+    source : Source
+        Where it is, and what it does to the potential outside: a `PointSource`, say.
+    waveform : Waveform
+        Current in mA, where its amplitudes are plain numbers; those with a unit are converted. A
+        negative current, of a cathode, depolarises where it is nearest.
+
+    Raises
+    ------
+    StimulusError
+        If `source` is no source, or `waveform` is no waveform.
+
+    Examples
+    --------
+    >>> import axon
+    >>> electrode = axon.PointSource(x="2 mm", y=0.0, z="250 um", sigma=0.3)
+    >>> axon.Extracellular(electrode, axon.pulse("-100 uA", start=1.0, duration=0.1)).waveform
+    pulse(amplitude=-0.1, start=1.0, duration=0.1)
+    """
+
+    source: Source
+    waveform: Waveform
+
+    def __init__(self, source: Source, waveform: Waveform) -> None:
+        if not isinstance(source, Source):
+            raise StimulusError(
+                f"source = {reprlib.repr(source)} is no source; "
+                "write for instance axon.PointSource(0.0, 0.0, 100.0)"
+            )
+        if not isinstance(waveform, Waveform):
+            raise StimulusError(
+                f"waveform = {reprlib.repr(waveform)} is no waveform; "
+                "write for instance axon.pulse(-0.1, 1.0, 0.1)"
+            )
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "waveform", waveform.in_milliamperes())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Description in JSON's types, which `from_dict` understands."""
+        return {
+            "type": "extracellular",
+            "source": self.source.to_dict(),
+            "waveform": self.waveform.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Extracellular:
+        """The stimulus that a description stands for.
+
+        Raises
+        ------
+        StimulusError
+            If it is anything else.
+        """
+        wanted = {"type", "source", "waveform"}
+        if not isinstance(description, Mapping) or description.keys() != wanted:
+            raise StimulusError("an extracellular stimulus has type, source, waveform")
+        waveform = Waveform.from_dict(description["waveform"])
+        return cls(source_from(description["source"]), waveform)
+
+
+Stimulus = CurrentClamp | Extracellular
+"""What a simulation takes."""

@@ -351,6 +351,9 @@ class RunWriter:
         try:
             self._raise_error()
             self._committer.finish(job, self._check_stop)
+        except FinishedElsewhereError:
+            self._folder.remove()
+            raise
         except BaseException as error:
             self._folder.release()
             if isinstance(error, WriteError):
@@ -401,6 +404,9 @@ class RunWriter:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         # These errors have said that the run can go on.
         self._keep |= isinstance(error, StoppedError | WriteError)
+        if isinstance(error, FinishedElsewhereError) and not self._closed:
+            self._close()
+            self._folder.remove()
         self.abort()
 
     def _log_machine(self, event: str, **details: object) -> None:

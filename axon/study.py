@@ -11,7 +11,9 @@ A study is read whole before anything runs, and all that is wrong with it is tol
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
+import operator
 import os
 import re
 import reprlib
@@ -26,17 +28,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from axon import models, units, waveforms
+from axon import models, sources, units, waveforms
 from axon.analysis import conduction_velocity
 from axon.errors import AxonError, StudyError
 from axon.geometry import Axon
 from axon.simulation import Simulation
-from axon.stimuli import CurrentClamp
+from axon.stimuli import CurrentClamp, Extracellular
 
 if TYPE_CHECKING:
     from axon.estimate import Estimate
     from axon.membranes import Membrane
     from axon.runs import Run
+    from axon.sources import Source
+    from axon.stimuli import Stimulus
     from axon.timecourses import Waveform
 
 __all__ = ["Study", "load", "names", "parse_change", "run", "text", "title"]
@@ -271,7 +275,11 @@ def _study(name: str, tables: dict[str, Any]) -> Study:
 def _misplaced(values: Mapping[str, Any]) -> list[str]:
     """Problems with what lies beside the axon, or the wrong way round."""
     stimuli = values.get("stimuli", ())
-    places = [(f"stimuli[{k}].at", stimulus.at) for k, stimulus in enumerate(stimuli)]
+    places = [
+        (f"stimuli[{k}].at", stimulus.at)
+        for k, stimulus in enumerate(stimuli)
+        if isinstance(stimulus, CurrentClamp)
+    ]
     positions = values.get("record", {}).get("positions", ())
     places += [(f"record.positions[{k}]", position) for k, position in enumerate(positions)]
     stretch = values.get("measure", {}).get("velocity", {})
@@ -476,9 +484,43 @@ def _waveform(value: Any, path: str) -> Waveform:
     return waveform
 
 
-def _stimulus(value: Any, path: str) -> CurrentClamp:
-    stimulus: CurrentClamp = _made(value, path, "type", {"current_clamp": CurrentClamp}, _STIMULUS)
+def _stimulus(value: Any, path: str) -> Stimulus:
+    known = {"current_clamp": CurrentClamp, "extracellular": Extracellular}
+    stimulus: Stimulus = _made(value, path, "type", known, _STIMULUS)
     return stimulus
+
+
+def _electrode(value: Any, path: str) -> Source:
+    """One source, or a list of them that share the current, each with its ``part`` of it."""
+    if not isinstance(value, list):
+        source: Source = _made(value, path, "shape", sources.SHAPES, _SOURCE)
+        return source
+    parts = [each.get("part", 1.0) if isinstance(each, dict) else 1.0 for each in value]
+    bare = [
+        {k: v for k, v in each.items() if k != "part"} if isinstance(each, dict) else each
+        for each in value
+    ]
+    found = _each(_electrode)(bare, path)
+    if not found:
+        raise _ProblemsError(f"{path} = [] is no source; write at least one")
+    scaled = [
+        _attempt(f"{path}[{k}].part", source.__mul__, _in("")(part, f"{path}[{k}].part"))
+        for k, (source, part) in enumerate(zip(found, parts, strict=True))
+    ]
+    together: Source = functools.reduce(operator.add, scaled)
+    return together
+
+
+def _current(value: Any, path: str) -> Any:
+    """A current; its unit, if it has one, is told on."""
+    _in("nA")(value, path)
+    return value
+
+
+def _several(kind: Kind) -> Kind:
+    """The same, alone or in a list."""
+    each = _each(kind)
+    return lambda value, path: (each if isinstance(value, list) else kind)(value, path)
 
 
 # -- which keys a study has, and of what kind they are --------------------------------------------
@@ -509,7 +551,7 @@ _AXON: dict[str, Kind] = {
     "d_lambda": _in(""),
 }
 _WAVEFORM: dict[str, Kind] = {
-    "amplitude": _in("nA"),
+    "amplitude": _current,
     "start": _TIME,
     "duration": _TIME,
     "gap": _TIME,
@@ -519,12 +561,22 @@ _WAVEFORM: dict[str, Kind] = {
     "frequency_hz": _in("Hz"),
     "phase": _in("rad"),
     "t": _along("ms"),
-    "values": _along("nA"),
+    "values": _several(_current),
     "delay": _TIME,
     "waveform": _waveform,
     "terms": _each(_waveform),
 }
-_STIMULUS: dict[str, Kind] = {"at": _LENGTH, "waveform": _waveform}
+_SOURCE: dict[str, Kind] = {
+    "x": _LENGTHS,
+    "y": _LENGTH,
+    "z": _LENGTH,
+    "start": _LENGTHS,
+    "stop": _LENGTHS,
+    "radius": _LENGTH,
+    "sigma": _along("S/m"),
+    "potential": _each(_in("")),
+}
+_STIMULUS: dict[str, Kind] = {"at": _LENGTH, "waveform": _waveform, "source": _electrode}
 _SIMULATION: dict[str, Kind] = {
     "duration": _TIME,
     "celsius": _along("degC"),

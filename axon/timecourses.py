@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -115,6 +115,22 @@ class Waveform(ABC):
         """The same waveform with every value multiplied by `factor`."""
         return self._mapped(0.0, quantity(factor, "", "factor", error=StimulusError))
 
+    def in_milliamperes(self) -> Waveform:
+        """The same waveform as plain numbers in mA, the unit of electrodes outside the axon.
+
+        Amplitudes that were plain numbers are taken as mA; those that had a unit are converted.
+
+        Raises
+        ------
+        StimulusError
+            If some had a unit and others had none.
+        """
+        if len(had := self._had_units()) > 1:
+            raise StimulusError(
+                "waveform has amplitudes with a unit and others without; write all in one way"
+            )
+        return self._mapped(0.0, 1e-6 if had == {True} else 1.0)._plain()
+
     def to_dict(self) -> dict[str, Any]:
         """Description in JSON's types: ``shape`` names a function, the rest are its arguments."""
         shape, arguments = self._recipe()
@@ -166,6 +182,14 @@ class Waveform(ABC):
         """Delayed by `delay` ms and multiplied by `factor`."""
 
     @abstractmethod
+    def _had_units(self) -> set[bool]:
+        """Whether amplitudes were given with a unit, and so became nA."""
+
+    @abstractmethod
+    def _plain(self) -> Waveform:
+        """The same, as if no amplitude had had a unit."""
+
+    @abstractmethod
     def _recipe(self) -> tuple[str, dict[str, Any]]:
         """Name of a function of `axon.waveforms`, and its arguments for an equal waveform."""
 
@@ -181,6 +205,7 @@ class Stretch(Waveform):
     amplitude: float
     start: float
     duration: float
+    had_unit: bool = field(default=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_range(self.amplitude, self.start)
@@ -214,8 +239,15 @@ class Stretch(Waveform):
     def _mapped(self, delay: float, factor: float) -> Waveform:
         return replace(self, start=self.start + delay, amplitude=self.amplitude * factor)
 
+    def _had_units(self) -> set[bool]:
+        return {self.had_unit}
+
+    def _plain(self) -> Waveform:
+        return replace(self, had_unit=False)
+
     def _recipe(self) -> tuple[str, dict[str, Any]]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        del values["had_unit"]
         # what lasts for ever says so by silence: JSON has no infinity
         return type(self).__name__.lower(), {k: v for k, v in values.items() if v != math.inf}
 
@@ -291,6 +323,7 @@ class Samples(Waveform):
     t: FloatArray
     values: FloatArray
     delay: float
+    had_unit: bool = False
 
     def __post_init__(self) -> None:
         _check_range(float(np.abs(self.values).max()), self.delay)
@@ -372,7 +405,13 @@ class Samples(Waveform):
         return self._jumps
 
     def _mapped(self, delay: float, factor: float) -> Waveform:
-        return Samples(self.t, self.values * factor, self.delay + delay)
+        return Samples(self.t, self.values * factor, self.delay + delay, self.had_unit)
+
+    def _had_units(self) -> set[bool]:
+        return {self.had_unit}
+
+    def _plain(self) -> Waveform:
+        return replace(self, had_unit=False)
 
     def _recipe(self) -> tuple[str, dict[str, Any]]:
         return "samples", {"t": self.t, "values": self.values, "delay": self.delay}
@@ -474,7 +513,13 @@ class Train(Waveform):
         return replace(self, waveform=self.waveform._mapped(0.0, factor), start=self.start + delay)
 
     def _recipe(self) -> tuple[str, dict[str, Any]]:
-        return "train_of", {field.name: getattr(self, field.name) for field in fields(self)}
+        return "train_of", {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def _had_units(self) -> set[bool]:
+        return self.waveform._had_units()
+
+    def _plain(self) -> Waveform:
+        return replace(self, waveform=self.waveform._plain())
 
     def _depth(self) -> int:
         return 1 + self.waveform._depth()
@@ -541,6 +586,12 @@ class Sum(Waveform):
         shown = [repr(term) for term in self.terms[:4]]
         more = len(self.terms) - len(shown)
         return " + ".join(shown + [f"<{more} more>"] * (more > 0))
+
+    def _had_units(self) -> set[bool]:
+        return {had for term in self.terms for had in term._had_units()}
+
+    def _plain(self) -> Waveform:
+        return Sum(tuple(term._plain() for term in self.terms))
 
     def _depth(self) -> int:
         return 1 + max(term._depth() for term in self.terms)

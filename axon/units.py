@@ -52,6 +52,13 @@ _EXAMPLE = {
 }  # fmt: skip
 
 
+def has_unit(value: object) -> bool:
+    """Whether a quantity, or any of several, was given with a unit, and not as a number."""
+    if isinstance(value, str) or hasattr(value, "magnitude"):
+        return True
+    return isinstance(value, list | tuple) and any(map(has_unit, value))
+
+
 def quantity(
     value: QuantityLike,
     unit: str,

@@ -28,7 +28,7 @@ from axon.timecourses import (
     Train,
     Waveform,
 )
-from axon.units import QuantitiesLike, QuantityLike, quantities, quantity
+from axon.units import QuantitiesLike, QuantityLike, has_unit, quantities, quantity
 
 __all__ = [
     "SHAPES",
@@ -77,7 +77,12 @@ def pulse(amplitude: QuantityLike, start: QuantityLike, duration: QuantityLike) 
     >>> (axon.pulse(1.0, start=1.0, duration=0.5) * 2).mean(0.0, 2.0)
     array(0.5)
     """
-    return Pulse(_amplitude(amplitude), _time(start, "start"), _duration(duration))
+    return Pulse(
+        _amplitude(amplitude),
+        _time(start, "start"),
+        _duration(duration),
+        had_unit=has_unit(amplitude),
+    )
 
 
 def constant(amplitude: QuantityLike, start: QuantityLike = 0.0) -> Waveform:
@@ -245,11 +250,11 @@ def biphasic(
     StimulusError
         If an argument is no such quantity.
     """
-    first, begin = _amplitude(amplitude), _time(start, "start")
+    begin = _time(start, "start")
     length = _time(duration, "duration", positive=True)
     share = quantity(ratio, "", "ratio", error=StimulusError, positive=True)
     second = begin + length + _time(gap, "gap", minimum=0.0)
-    return pulse(first, begin, length) + pulse(-first * share, second, length / share)
+    return pulse(amplitude, begin, length) - share * pulse(amplitude, second, length / share)
 
 
 def ramp(amplitude: QuantityLike, start: QuantityLike, duration: QuantityLike) -> Waveform:
@@ -272,7 +277,8 @@ def ramp(amplitude: QuantityLike, start: QuantityLike, duration: QuantityLike) -
         If an argument is no such quantity.
     """
     length = _time(duration, "duration", positive=True)
-    return Ramp(_amplitude(amplitude), _time(start, "start"), length)
+    begin = _time(start, "start")
+    return Ramp(_amplitude(amplitude), begin, length, had_unit=has_unit(amplitude))
 
 
 def sine(
@@ -315,6 +321,7 @@ def sine(
         _duration(duration),
         frequency,
         quantity(phase, "rad", "phase", error=StimulusError),
+        had_unit=has_unit(amplitude),
     )
 
 
@@ -360,7 +367,7 @@ def samples(t: QuantitiesLike, values: QuantitiesLike, delay: QuantityLike = 0.0
         raise StimulusError(f"t is {times[0]} throughout; write ascending times")
     if np.abs(times).max() > MAX_TIME:
         raise StimulusError(f"t reaches beyond {MAX_TIME:g} ms; write numbers in ms")
-    return Samples(times, heights, _time(delay, "delay"))
+    return Samples(times, heights, _time(delay, "delay"), has_unit(values))
 
 
 SHAPES: Mapping[str, Callable[..., Waveform]] = {
