@@ -129,7 +129,7 @@ class Waveform(ABC):
             raise StimulusError(
                 "waveform has amplitudes with a unit and others without; write all in one way"
             )
-        return self._mapped(0.0, 1e-6 if had == {True} else 1.0)._plain()
+        return self._as_plain(1e6 if had == {True} else 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Description in JSON's types: ``shape`` names a function, the rest are its arguments."""
@@ -186,8 +186,8 @@ class Waveform(ABC):
         """Whether amplitudes were given with a unit, and so became nA."""
 
     @abstractmethod
-    def _plain(self) -> Waveform:
-        """The same, as if no amplitude had had a unit."""
+    def _as_plain(self, divisor: float) -> Waveform:
+        """The same with values in a unit so much larger, as if none had had a unit."""
 
     @abstractmethod
     def _recipe(self) -> tuple[str, dict[str, Any]]:
@@ -242,8 +242,8 @@ class Stretch(Waveform):
     def _had_units(self) -> set[bool]:
         return {self.had_unit}
 
-    def _plain(self) -> Waveform:
-        return replace(self, had_unit=False)
+    def _as_plain(self, divisor: float) -> Waveform:
+        return replace(self, amplitude=self.amplitude / divisor, had_unit=False)
 
     def _recipe(self) -> tuple[str, dict[str, Any]]:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -410,8 +410,8 @@ class Samples(Waveform):
     def _had_units(self) -> set[bool]:
         return {self.had_unit}
 
-    def _plain(self) -> Waveform:
-        return replace(self, had_unit=False)
+    def _as_plain(self, divisor: float) -> Waveform:
+        return replace(self, values=self.values / divisor, had_unit=False)
 
     def _recipe(self) -> tuple[str, dict[str, Any]]:
         return "samples", {"t": self.t, "values": self.values, "delay": self.delay}
@@ -518,8 +518,8 @@ class Train(Waveform):
     def _had_units(self) -> set[bool]:
         return self.waveform._had_units()
 
-    def _plain(self) -> Waveform:
-        return replace(self, waveform=self.waveform._plain())
+    def _as_plain(self, divisor: float) -> Waveform:
+        return replace(self, waveform=self.waveform._as_plain(divisor))
 
     def _depth(self) -> int:
         return 1 + self.waveform._depth()
@@ -590,8 +590,8 @@ class Sum(Waveform):
     def _had_units(self) -> set[bool]:
         return {had for term in self.terms for had in term._had_units()}
 
-    def _plain(self) -> Waveform:
-        return Sum(tuple(term._plain() for term in self.terms))
+    def _as_plain(self, divisor: float) -> Waveform:
+        return Sum(tuple(term._as_plain(divisor) for term in self.terms))
 
     def _depth(self) -> int:
         return 1 + max(term._depth() for term in self.terms)

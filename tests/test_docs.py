@@ -25,7 +25,7 @@ from typing import NamedTuple
 import pytest
 
 import axon
-from axon import cli, study, waveforms
+from axon import cli, sources, study, waveforms
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -143,10 +143,16 @@ def test_every_page_is_in_the_index():
 
 def test_every_key_of_a_study_is_told():
     text = (ROOT / "docs" / "studies.md").read_text("utf-8")
-    kinds = (study._AXON, study._WAVEFORM, study._STIMULUS, study._SIMULATION)
+    kinds = (
+        study._AXON,
+        study._WAVEFORM,
+        study._SOURCE,
+        study._STIMULUS,
+        study._SIMULATION,
+    )
     keys = set().union(*kinds, study._RECORD, study._VELOCITY, ["type", "model", "scaled", "shape"])
     assert not {key for key in keys if f"`{key}`" not in text}
-    choices = {*study._AXON_SHAPES, *waveforms.SHAPES}
+    choices = {*study._AXON_SHAPES, *waveforms.SHAPES, *sources.SHAPES}
     assert not {choice for choice in choices if f'`"{choice}"`' not in text}
     assert not {table for table in study._STUDY if f"[{table}]" not in text} - {"title"}
 
