@@ -431,6 +431,7 @@ class Folder:
         # In this order: who opens the lock that has been removed finds out, and looks again.
         with suppress(OSError):
             os.unlink(self.path / _LOCK)
+        with suppress(OSError):  # by whoever is the last, where locks do nothing
             os.rmdir(self.path)
         os.close(self._lock)
 
