@@ -41,6 +41,7 @@ Picks = range | npt.NDArray[np.intp]
 SPIKE = np.dtype([("time", "f8"), ("compartment", "i8"), ("x", "f8")])
 """A spike: its time in ms, the number of its compartment, and where that is in µm."""
 
+_LOOKS = 4  # for a run that changes while it is looked for
 _CACHE_BYTES = 128 * 2**20  # of the chunks read last
 
 
@@ -568,18 +569,14 @@ class _Disk:
 
 
 def _locate(path: Path) -> _Disk:
-    # What there is of a run. A run that ends meanwhile has its file before its segments go.
-    looks: list[Callable[[], _Disk]]
-    if path.suffix == ".parts":
-        looks = [lambda: _growing(path, path), lambda: _finished(path, output_of(path))]
-    elif path.is_dir():
-        looks = [lambda: _growing(path, path)]
-    else:
-        looks = [
-            lambda: _finished(path, path),
-            lambda: _growing(path, parts_of(path)),
-            lambda: _finished(path, path),
-        ]
+    # What there is of a run. One that ends meanwhile has its file before its segments go, and a
+    # file that is to be longer becomes a segment: so whatever has gone is to be found elsewhere.
+    output = output_of(path)
+    folder = path if output != path or path.is_dir() else parts_of(path)
+    looks: list[Callable[[], _Disk]] = [lambda: _growing(path, folder)]
+    if folder != output:
+        looks.insert(0, lambda: _finished(path, output))
+    looks *= _LOOKS
     for look in looks:
         with suppress(FileNotFoundError):
             return look()
