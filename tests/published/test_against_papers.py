@@ -134,7 +134,7 @@ SLACK_CUTANEOUS = 0.012
 0.4585 nA, and here at 0.4573 nA."""
 
 
-Stimuli = Callable[[axon.Axon, float, float], list[axon.CurrentClamp]]
+Stimuli = Callable[[axon.Axon, float, float], Sequence[axon.CurrentClamp | axon.Extracellular]]
 """In a fibre, of an amplitude, from a time on."""
 
 
@@ -187,21 +187,9 @@ def test_threshold_of_an_electrode_inside(model: str) -> None:
 
 @pytest.mark.parametrize("model", OUTSIDE)
 def test_threshold_of_a_point_source_outside(model: str) -> None:
-    """A potential outside drives the same currents along the axon as one inside would.
-
-    F. Rattay, IEEE Trans. Biomed. Eng. 33, 974-977 (1986): the activating function.
-    """
-
-    def stimuli(fibre: axon.Axon, amplitude: float, start: float) -> list[axon.CurrentClamp]:
-        distance = np.hypot(fibre.x - fibre.length / 2, 100.0)  # µm
-        outside = 1e6 / (4 * np.pi * 10.0 * distance)  # mV, of 1 mA
-        along = np.diff(outside) * fibre.axial_conductance  # nA
-        enters = np.diff(along, prepend=0.0, append=0.0)
-        pulses = axon.biphasic(amplitude, start, 0.2)
-        return [
-            axon.CurrentClamp(at, share * pulses)
-            for at, share in zip(fibre.x.tolist(), enters.tolist(), strict=True)
-        ]
+    def stimuli(fibre: axon.Axon, amplitude: float, start: float) -> list[axon.Extracellular]:
+        electrode = axon.PointSource(fibre.length / 2, 0.0, 100.0, sigma=10.0)
+        return [axon.Extracellular(electrode, axon.biphasic(amplitude, start, 0.2))]
 
     check_threshold(model, 265, stimuli, *OUTSIDE[model])
 
