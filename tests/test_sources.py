@@ -123,6 +123,40 @@ def test_a_function_of_position():
     np.testing.assert_allclose(along(source, np.array([0.0, 500.0, 1000.0])), [0.0, 1500.0, 3000.0])
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("0,0\n0.1,1\n0.2,4\n0.3,9\n", (0, 1)),
+        ("x;V\n0;0\n0.1;1\n\n0.2;4\n0.3;9\n", ("x", "V")),
+        ("% Model: nerve.mph\n% x  y  V\n0 5 0\n0.1 5 1\n0.2  5  4\n0.3 5 9\n", ("x", "V")),
+        ('\ufeff"x"\t"y"\t"V"\n0\t1\t0\n0.1\t1\t1\n0.2\t1\t4\n0.3\t1\t9\n', (0, "V")),
+    ],
+)
+def test_tables_of_other_programs(tmp_path, text, columns):
+    (tmp_path / "line.csv").write_text(text, encoding="utf-8")
+    source = PotentialAlong.from_csv(tmp_path / "line.csv", *columns, x_unit="mm", unit="V")
+    np.testing.assert_allclose(source.x, [0.0, 100.0, 200.0, 300.0])
+    np.testing.assert_allclose(source.values, [0.0, 1e3, 4e3, 9e3])
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("x,V\n0,0\n1,b\n", {}, r"line 3: '1,b' is no numbers"),
+        ("x,V\n0,0\n", {"potential": "E"}, r"no column 'E'; there is x, V"),
+        ("0,0\n1,1\n", {"x": "x"}, "none by name: give a number"),
+        ("0,0\n1\n", {}, "rows without a column 1"),
+        ("0,0\n1,1\n", {}, "at least 4"),
+        ("0,0\n", {"unit": "mA"}, "unit"),
+        ("\xff", {}, "can't be read as text"),
+    ],
+)
+def test_tables_that_are_none(tmp_path, text, options, message):
+    (tmp_path / "line.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(StimulusError, match=message):
+        PotentialAlong.from_csv(tmp_path / "line.csv", **options)
+
+
 def test_nothing_is_extrapolated():
     source = PotentialAlong([0.0, 100.0, 200.0, 300.0], [0.0, 1.0, 2.0, 3.0])
     with pytest.raises(StimulusError, match="known from 0 to 300 µm"):
