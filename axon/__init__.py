@@ -39,6 +39,7 @@ _HOMES = {
             "MissingExtraError",
             "NoRestError",
             "NoSpikeError",
+            "NoThresholdError",
             "RunFileError",
             "SimulationError",
             "StimulusError",
@@ -50,6 +51,7 @@ _HOMES = {
         "geometry": ("Axon",),
         "ions": ("Buffer", "Ion", "Pool", "ghk", "nernst"),
         "membranes": ("Membrane",),
+        "protocols": ("Threshold", "Trial", "threshold"),
         "restart": ("resume",),
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation", "State"),
@@ -116,6 +118,7 @@ if TYPE_CHECKING:
     from axon.errors import MissingExtraError as MissingExtraError
     from axon.errors import NoRestError as NoRestError
     from axon.errors import NoSpikeError as NoSpikeError
+    from axon.errors import NoThresholdError as NoThresholdError
     from axon.errors import RunFileError as RunFileError
     from axon.errors import SimulationError as SimulationError
     from axon.errors import StimulusError as StimulusError
@@ -130,6 +133,9 @@ if TYPE_CHECKING:
     from axon.ions import ghk as ghk
     from axon.ions import nernst as nernst
     from axon.membranes import Membrane as Membrane
+    from axon.protocols import Threshold as Threshold
+    from axon.protocols import Trial as Trial
+    from axon.protocols import threshold as threshold
     from axon.restart import resume as resume
     from axon.runs import Run as Run
     from axon.runs import open_run as open_run

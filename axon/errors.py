@@ -117,6 +117,10 @@ class NoSpikeError(AxonError, LookupError):
     """What was asked for needs a spike, and there was none."""
 
 
+class NoThresholdError(AxonError, LookupError):
+    """No strength of a stimulus is a threshold; the message says what was seen."""
+
+
 class NoRestError(AxonError, ArithmeticError):
     """The membrane has no resting state where one was looked for."""
 
