@@ -86,6 +86,10 @@ class Recording:
         """Number of the first row at `step` or after it."""
         return -(-step // self.every_steps)
 
+    def rows_within(self, begin: int, stop: int) -> int:
+        """How many rows there are from step `begin` to step `stop`, both included."""
+        return self.rows_until(stop) - self.rows_before(begin)
+
 
 @dataclass(frozen=True, eq=False)
 class Equations:
@@ -296,7 +300,7 @@ def integrate(
     new: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
-) -> None:
+) -> Fields:
     """Advance to step number `steps`, in blocks of a fraction of a second.
 
     `progress` is called before the first block and after each.
@@ -314,6 +318,11 @@ def integrate(
     stop : callable, optional
         Asked between blocks.
 
+    Returns
+    -------
+    dict of arrays
+        The state at the end.
+
     Raises
     ------
     DivergedError
@@ -325,8 +334,10 @@ def integrate(
     m = recording.compartments.size
     row_type = np.dtype(recording.dtype)
     done = int(kernel.get("step")[0])
-    n_rows = recording.rows_until(steps) - recording.rows_before(done)
-    capacity = min(max(1, n_rows), max(1, ROW_BYTES // max(1, m * row_type.itemsize)))
+    capacity = min(
+        max(1, recording.rows_within(done, steps)),
+        max(1, ROW_BYTES // max(1, m * row_type.itemsize)),
+    )
     buffer = np.empty((capacity, m), row_type)
     spike_room = 16 * equations.n + 1024
     spike_compartment = np.empty(spike_room, np.int64)
@@ -359,7 +370,7 @@ def integrate(
             sink.spikes(spike_compartment[order], spike_time[order])
         if status == "diverged":
             where, v = kernel.divergence()
-            sink.commit(partial(_advanced, equations, recording, safe, done))
+            sink.commit(partial(_advanced, equations, safe, done))
             raise DivergedError((done + 1) * equations.dt, float(equations.x[where]), where, v)
         sink.state(lambda: _state(equations, kernel))
         if progress is not None:
@@ -368,6 +379,7 @@ def integrate(
             block = max(1, min(2 * count, int(taken * BLOCK_SECONDS / max(ended - began, 1e-9))))
         if ended - safe_since >= SAFE_SECONDS or done == steps:
             safe, safe_since = _state(equations, kernel), ended
+    return safe
 
 
 def _state(equations: Equations, kernel: Kernel) -> Fields:
@@ -386,18 +398,16 @@ def _state(equations: Equations, kernel: Kernel) -> Fields:
     return state
 
 
-def _advanced(equations: Equations, recording: Recording, state: Fields, step: int) -> Fields:
+def _advanced(equations: Equations, state: Fields, step: int) -> Fields:
     """The state at `step`, from one before it: the same to the bit, whichever that is."""
-    kernel = equations.kernel(recording)
+    kernel = equations.kernel()
     load(kernel, state)
     done = int(kernel.get("step")[0])
-    m = recording.compartments.size
-    spikes = 16 * equations.n + 1024
-    rows = np.empty((max(1, ROW_BYTES // max(1, 8 * m)), m), kernel.row_dtype)
+    no_rows = np.empty((0, 0), np.float32)
+    spike_room = 16 * equations.n + 1024
+    spikes = np.empty(spike_room, np.int64), np.empty(spike_room)  # nobody wants them again
     while done < step:
         current, damped = equations.stimulation(done, min(1024, step - done))
-        _, taken, _, _ = kernel.advance(
-            current, damped, rows, np.empty(spikes, np.int64), np.empty(spikes)
-        )
+        _, taken, _, _ = kernel.advance(current, damped, no_rows, *spikes)
         done += taken
     return kernel.state()

@@ -63,7 +63,7 @@ def estimate(
         )
     taken = int(kernel.get("step")[0]) - first
     sites = recording.compartments.size
-    rows = recording.rows_until(steps) - recording.rows_before(first)
+    rows = recording.rows_within(first, steps)
     field_bytes = rows * sites * np.dtype(recording.dtype).itemsize
     inputs = sum(array.nbytes for array in equations.to_arrays().values())
     state = sum(array.nbytes for array in begin.values())

@@ -72,10 +72,7 @@ class Portable(np.ndarray):
     """An array of doubles whose elementary functions are those of this module."""
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [
-            (x.view(np.ndarray) if x.ndim else x.item()) if type(x) is Portable else x
-            for x in inputs
-        ]
+        plain = [unwrapped(x) for x in inputs]
         if not options and method == "__call__":
             return wrapped(_OURS.get(ufunc, ufunc)(*plain))
         if "out" in options:

@@ -11,7 +11,7 @@ import numpy as np
 from axon.equations import Fields, Recording, integrate, load, whole_steps
 from axon.errors import DivergedError, NoThresholdError, SimulationError, StoppedError
 from axon.runs import Run
-from axon.simulation import Simulation
+from axon.simulation import Simulation, SpikeList
 from axon.units import QuantityLike, quantity
 
 _MOST_DOUBLINGS, _MOST_HALVINGS = 60, 20
@@ -151,7 +151,7 @@ def threshold(
             above = factor
         else:
             below = factor
-    return Threshold(above, below, tuple(search.trials), search.runs[above])
+    return Threshold(above, below, tuple(search.trials), search.at_least())
 
 
 class _Search:
@@ -171,9 +171,10 @@ class _Search:
         self._steps = self._begin.step + whole_steps(lasts, simulation.dt, "duration")
         place = 0.9 * simulation.axon.length if at is None else at
         self._goal = simulation.axon.index(place)
+        self._recording = Recording(np.zeros(0, np.int64), max(1, self._steps), "float32")
         self._progress = progress
         self.trials: list[Trial] = []
-        self.runs: dict[float, Run] = {}
+        self._least: tuple[float, _Watch] = math.inf, _Watch(self._goal)
 
     def first(self, factor: float, ratio: float, largest: float) -> float | None:
         """The first that activates of a factor, that times `ratio`, and so on."""
@@ -192,8 +193,7 @@ class _Search:
         """Whether an impulse arrives with this factor."""
         waveforms = tuple(waveform.scaled(factor) for waveform in self._equations.waveforms)
         equations = replace(self._equations, waveforms=waveforms)
-        recording = Recording(np.zeros(0, np.int64), max(1, self._steps), "float32")
-        kernel = equations.kernel(recording)
+        kernel = equations.kernel(self._recording)
         load(kernel, self._begin._fields())
         watch = _Watch(self._goal)
         x = self._simulation.axon.x
@@ -201,7 +201,7 @@ class _Search:
             integrate(
                 equations,
                 kernel,
-                recording,
+                self._recording,
                 self._steps,
                 watch,
                 first=self._begin.step,
@@ -213,11 +213,26 @@ class _Search:
             watch.trouble = f"the potential ran away at x = {error.x:g} um"
         trial = Trial(factor, bool(watch.arrived()), watch.told(x), bool(watch.trouble))
         self.trials.append(trial)
-        if trial.activated:
-            self.runs[factor] = watch.as_run(self._simulation, self._steps, recording)
+        if trial.activated and factor < self._least[0]:
+            self._least = factor, watch
         if self._progress is not None:
             self._progress(trial)
         return trial
+
+    def at_least(self) -> Run:
+        """What was seen with the least factor that activated."""
+        _, watch = self._least
+        compartment, time = watch.spiked.arrays()
+        return Run.in_memory(
+            self._simulation.header(self._steps, self._recording),
+            [],
+            [],
+            self._recording.every_steps * self._simulation.dt,
+            np.zeros((1, 0), np.float32),
+            compartment,
+            time,
+            axon_x=self._simulation.axon.x,
+        )
 
 
 class _Watch:
@@ -226,16 +241,14 @@ class _Watch:
     def __init__(self, goal: int) -> None:
         self._goal = goal
         self._arrival = math.inf
-        self._compartments: list[np.ndarray] = [np.zeros(0, np.int64)]
-        self._times: list[np.ndarray] = [np.zeros(0)]
+        self.spiked = SpikeList()
         self.trouble = ""
 
     def rows(self, block: np.ndarray) -> None:
         """There are none that matter."""
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:
-        self._compartments.append(compartment)
-        self._times.append(time)
+        self.spiked.add(compartment, time)
         there = time[compartment == self._goal]
         if there.size:
             self._arrival = min(self._arrival, float(there.min()))
@@ -255,20 +268,8 @@ class _Watch:
             return f"an impulse arrived at {x[self._goal]:g} um at {self._arrival:g} ms"
         if self.trouble:
             return self.trouble
-        reached = np.unique(np.concatenate(self._compartments))
+        reached = np.unique(self.spiked.arrays()[0])
         if not reached.size:
             return "there was no spike"
         spread = f"{x[reached[0]]:g} to {x[reached[-1]]:g} um"
         return f"there were spikes from {spread}, and none at {x[self._goal]:g} um"
-
-    def as_run(self, simulation: Simulation, steps: int, recording: Recording) -> Run:
-        return Run.in_memory(
-            simulation.header(steps, recording),
-            [],
-            [],
-            recording.every_steps * simulation.dt,
-            np.zeros((1, 0), np.float32),
-            np.concatenate(self._compartments),
-            np.concatenate(self._times),
-            axon_x=simulation.axon.x,
-        )

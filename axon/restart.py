@@ -204,7 +204,7 @@ def write(writer: RunWriter, run: Underway, stop: Stop, progress: Progress | Non
             writer.log("kernel", isa=kernel.isa, step=int(kernel.get("step")[0]), of=run.steps)
             if run.longer:
                 writer.commit(kernel.state)
-            integrate(
+            end = integrate(
                 run.equations,
                 kernel,
                 run.recording,
@@ -215,7 +215,7 @@ def write(writer: RunWriter, run: Underway, stop: Stop, progress: Progress | Non
                 progress=progress,
                 stop=stop,
             )
-            writer.finish(kernel.state())
+            writer.finish(end)
     except FinishedElsewhereError:
         pass
     except StoppedError as error:
@@ -389,9 +389,9 @@ def _rebuilt(
         if (
             equations.n != len(found.axon_x)
             or found.interval != recording.every_steps * equations.dt
-            or (found.first, found.n_rows) != (first, recording.rows_until(steps) - first)
+            or (found.first, found.n_rows) != (first, recording.rows_within(begin, steps))
             or not (begin <= step <= steps)
-            or not (new or rows == recording.rows_until(step) - first)
+            or not (new or rows == recording.rows_within(begin, step))
         ):
             raise RunFileError("what its files say does not fit together")
     return Underway(equations, recording, kernel, begin, steps, new)

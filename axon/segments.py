@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 Array = npt.NDArray[Any]
-FIRST = "0" * 16
+_DIGITS = 16  # of a digest
+FIRST = "0" * _DIGITS
 """What the first segment, which has no rows yet, names as the one it continues."""
 
 _NAME = re.compile(r"seg-(\d{12})-(\d{12})-([0-9a-f]{16})-([0-9a-f]{16})\.h5")
@@ -339,12 +340,11 @@ class Folder:
             sizes = [segment.path.stat().st_size for segment in links]
             needed = sum(sizes) + sum(len(chunk.stream) for chunk in rest.chunks)
             if (free := free_bytes(self.output)) is not None and free < needed:
-                error = WriteError(
+                raise unwritten(
                     f"can't write {self.output}: it needs {needed / 1e6:.0f} MB, and only "
-                    f"{free / 1e6:.0f} MB are free; what is committed is in {self.path}"
+                    f"{free / 1e6:.0f} MB are free; what is committed is in {self.path}",
+                    errno.ENOSPC,
                 )
-                error.errno = errno.ENOSPC
-                raise error
             with self._renamed(self.output) as file:
                 sink = _Sink(file, check)
                 try:
@@ -632,7 +632,7 @@ def _close(last: Future[io.BufferedReader]) -> None:
 def _checked(segment: Segment) -> io.BufferedReader:
     with runfile.readable(segment.path):
         file = runfile.opened(segment.path)  # who gets it closes it
-    if hashlib.file_digest(file, "sha256").hexdigest()[:16] != segment.digest:
+    if _digest_in(file) != segment.digest:
         file.close()
         raise RunFileError(f"{segment.path} is not as it was written: the disk may be faulty")
     return file
@@ -667,12 +667,16 @@ def _sorted(spikes: Array) -> Array:
 
 
 def _digest(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 def _digest_of(path: Path) -> str:
     with runfile.readable(path), runfile.opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return _digest_in(file)
+
+
+def _digest_in(file: io.BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
 
 
 # The disk
@@ -686,9 +690,15 @@ def writing(path: Path) -> Iterator[None]:
     except AxonError:
         raise
     except OSError as error:
-        told = WriteError(f"can't write {path}: {error.strerror or error}")
-        told.errno = error.errno
-        raise told from error
+        told = f"can't write {path}: {error.strerror or error}"
+        raise unwritten(told, error.errno) from error
+
+
+def unwritten(told: str, number: int | None) -> WriteError:
+    """A WriteError with the system's number; given to its constructor that would be its text."""
+    error = WriteError(told)
+    error.errno = number
+    return error
 
 
 def _write(file: int, data: memoryview, offset: int) -> None:

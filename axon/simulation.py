@@ -572,7 +572,7 @@ class Simulation:
                     compartments=kept,
                     axon_x=self.axon.x,
                     first=first,
-                    n_rows=recording.rows_until(steps) - first,
+                    n_rows=recording.rows_within(begin.step, steps),
                     interval=recording.every_steps * self.dt,
                     dtype=dtype,
                     inputs=inputs,
@@ -596,11 +596,11 @@ class Simulation:
         stop: Stop,
     ) -> Run:
         first = recording.rows_before(begin.step)
-        memory = _Memory(recording, recording.rows_until(steps) - first)
+        memory = _Memory(recording, recording.rows_within(begin.step, steps))
         kernel = self._equations.kernel(recording)
         load(kernel, begin._fields())
         try:
-            integrate(
+            memory.fields = integrate(
                 self._equations,
                 kernel,
                 recording,
@@ -611,11 +611,10 @@ class Simulation:
                 progress=progress,
                 stop=stop,
             )
-            memory.commit(kernel.state)
         finally:
             if memory.fields:
                 self._stands = State._of(self.dt, self._program.states, memory.fields)
-        compartment, when = memory.spike_arrays()
+        compartment, when = memory.spiked.arrays()
         return Run.in_memory(
             header,
             self.axon.x[recording.compartments],
@@ -657,7 +656,7 @@ class Simulation:
             "recording": {
                 "every": recording.every_steps * self.dt,
                 "every_steps": recording.every_steps,
-                "rows": recording.rows_until(steps) - recording.rows_before(begin),
+                "rows": recording.rows_within(begin, steps),
                 "dtype": recording.dtype,
             },
         }
@@ -702,6 +701,22 @@ def _entries(
     )
 
 
+class SpikeList:
+    """Spikes as they come, block by block."""
+
+    def __init__(self) -> None:
+        self._blocks = [(np.zeros(0, np.int64), np.zeros(0))]
+
+    def add(self, compartment: np.ndarray, time: np.ndarray) -> None:
+        """Put these after those that came before."""
+        self._blocks.append((compartment, time))
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Compartments and times of all."""
+        compartments, times = zip(*self._blocks, strict=True)
+        return np.concatenate(compartments), np.concatenate(times)
+
+
 class _Memory:
     """The sink of a run without a file."""
 
@@ -709,25 +724,20 @@ class _Memory:
         self.v = np.empty((n_rows, recording.compartments.size), recording.dtype)
         self.fields: Fields = {}
         self._filled = 0
-        self._spikes: list[tuple[np.ndarray, np.ndarray]] = []
+        self.spiked = SpikeList()
 
     def rows(self, block: np.ndarray) -> None:
         self.v[self._filled : self._filled + len(block)] = block
         self._filled += len(block)
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:
-        self._spikes.append((compartment, time))
+        self.spiked.add(compartment, time)
 
     def state(self, get_state: Callable[[], Fields]) -> None:
         """Nothing is kept on the way."""
 
     def commit(self, get_state: Callable[[], Fields]) -> None:
         self.fields = get_state()
-
-    def spike_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        compartments = [np.zeros(0, np.int64), *(c for c, _ in self._spikes)]
-        times = [np.zeros(0), *(t for _, t in self._spikes)]
-        return np.concatenate(compartments), np.concatenate(times)
 
 
 def _along(value: Any, x: np.ndarray, unit: str, name: str) -> npt.NDArray[np.float64]:

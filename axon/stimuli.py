@@ -43,11 +43,7 @@ class CurrentClamp:
     waveform: Waveform
 
     def __init__(self, at: QuantityLike, waveform: Waveform) -> None:
-        if not isinstance(waveform, Waveform):
-            raise StimulusError(
-                f"waveform = {reprlib.repr(waveform)} is no waveform; "
-                "write for instance axon.constant(1.0)"
-            )
+        _check(waveform, Waveform, "waveform", "axon.constant(1.0)")
         position = quantity(at, "um", "at", error=StimulusError, minimum=0.0)
         object.__setattr__(self, "at", position)
         object.__setattr__(self, "waveform", waveform)
@@ -116,16 +112,8 @@ class Extracellular:
     waveform: Waveform
 
     def __init__(self, source: Source, waveform: Waveform) -> None:
-        if not isinstance(source, Source):
-            raise StimulusError(
-                f"source = {reprlib.repr(source)} is no source; "
-                "write for instance axon.PointSource(0.0, 0.0, 100.0)"
-            )
-        if not isinstance(waveform, Waveform):
-            raise StimulusError(
-                f"waveform = {reprlib.repr(waveform)} is no waveform; "
-                "write for instance axon.pulse(-0.1, 1.0, 0.1)"
-            )
+        _check(source, Source, "source", "axon.PointSource(0.0, 0.0, 100.0)")
+        _check(waveform, Waveform, "waveform", "axon.pulse(-0.1, 1.0, 0.1)")
         object.__setattr__(self, "source", source)
         object.__setattr__(self, "waveform", waveform.in_milliamperes())
 
@@ -155,3 +143,10 @@ class Extracellular:
 
 Stimulus = CurrentClamp | Extracellular
 """What a simulation takes."""
+
+
+def _check(value: object, kind: type, name: str, example: str) -> None:
+    if not isinstance(value, kind):
+        raise StimulusError(
+            f"{name} = {reprlib.repr(value)} is no {name}; write for instance {example}"
+        )

@@ -35,6 +35,7 @@ from axon.segments import (
     FinishedElsewhereError,
     Folder,
     Segment,
+    unwritten,
 )
 
 COMMIT_BYTES = 64 * 2**20
@@ -485,8 +486,9 @@ class RunWriter:
             reason = error if isinstance(error, AxonError) else f"{type(error).__name__}: {error}"
             n_rows = self._recording.n_rows
             safe = f"; {self.progress} of {n_rows} rows are safe in {self._folder.path}"
-            told = WriteError(f"{reason}{safe if self.progress else ''}")
-            told.errno = getattr(error, "errno", None)
+            told = unwritten(
+                f"{reason}{safe if self.progress else ''}", getattr(error, "errno", None)
+            )
             told.resumable = told.errno in PASSING
             raise told from error
 

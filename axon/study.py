@@ -397,9 +397,7 @@ def _in(unit: str) -> Kind:
 
 def _along(unit: str) -> Kind:
     """The same, or a list of them."""
-    one = _in(unit)
-    several = _each(one)
-    return lambda value, path: (several if isinstance(value, list) else one)(value, path)
+    return _several(_in(unit))
 
 
 def _whole(value: Any, path: str) -> int:
