@@ -56,7 +56,7 @@ _HOMES = {
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation", "State"),
         "sources": ("DiskSource", "LineSource", "PointSource", "PotentialAlong"),
-        "stimuli": ("CurrentClamp", "Extracellular"),
+        "stimuli": ("CurrentClamp", "Extracellular", "VoltageClamp"),
         "study": ("run",),
         "timecourses": ("Waveform",),
         "waveforms": (
@@ -147,6 +147,7 @@ if TYPE_CHECKING:
     from axon.sources import PotentialAlong as PotentialAlong
     from axon.stimuli import CurrentClamp as CurrentClamp
     from axon.stimuli import Extracellular as Extracellular
+    from axon.stimuli import VoltageClamp as VoltageClamp
     from axon.study import run as run
     from axon.timecourses import Waveform as Waveform
     from axon.waveforms import biphasic as biphasic

@@ -20,6 +20,7 @@ def elementary(isa: int, op: int, values: Any) -> np.ndarray: ...
 class Kernel:
     n: int
     n_sources: int
+    n_shunts: int
     n_recorded: int
     isa: str
     row_dtype: np.dtype[Any]
@@ -40,6 +41,7 @@ class Kernel:
         record_every: int,
         record_float: bool,
         exchange: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        shunts: npt.ArrayLike = (),
     ) -> None: ...
     @property
     def fields(self) -> dict[str, int]: ...

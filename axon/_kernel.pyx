@@ -79,11 +79,12 @@ cdef extern from "axon.h" nogil:
         const double *gain_below
 
     ctypedef struct ax_sources:
-        int32_t n_sources
+        int32_t n_sources, n_shunts
         int64_t n_entries
         const int64_t *compartment
         const int32_t *source
         const double *weight
+        const int64_t *shunt_compartment
 
     ctypedef struct ax_options:
         double dt
@@ -223,17 +224,19 @@ cdef class Kernel:
         The membrane as data; checked here, whatever its origin.
     sources : tuple
         ``(n_sources, compartment, source, weight)`` of the electrodes' entries.
+    shunts : array of int64, optional
+        Compartments from which conductances lead off.
     recorded : array of int64
         Compartments whose potential is recorded.
     """
 
     cdef ax_sim *sim
-    cdef readonly int64_t n, n_sources, n_recorded
+    cdef readonly int64_t n, n_sources, n_shunts, n_recorded
     cdef readonly object isa, row_dtype
 
     def __cinit__(self, *, area, capacitance, axial, program, sources, double dt,
                   bint backward_euler, double spike_threshold, isa, recorded,
-                  int64_t record_every, bint record_float, exchange=None):
+                  int64_t record_every, bint record_float, exchange=None, shunts=()):
         cdef ax_cable cable
         cdef ax_membrane membrane
         cdef ax_sources source
@@ -314,6 +317,9 @@ cdef class Kernel:
         weight = flat(sources[3], np.float64, compartment.size, "weights")
         source.compartment, source.source = int64s(compartment), int32s(which)
         source.weight = doubles(weight)
+        shunts = np.ascontiguousarray(shunts, dtype=np.int64)
+        source.n_shunts = self.n_shunts = shunts.size
+        source.shunt_compartment = int64s(shunts)
 
         recorded = np.ascontiguousarray(recorded, dtype=np.int64)
         options.dt, options.backward_euler = dt, backward_euler
@@ -371,11 +377,12 @@ cdef class Kernel:
         cdef int status
         cdef float[:, ::1] rows32
         cdef double[:, ::1] rows64
-        if current.shape[0] != steps or current.shape[1] != self.n_sources:
-            raise SimulationError("currents must be (steps, sources)")
+        cdef int64_t driven = self.n_sources + self.n_shunts
+        if current.shape[0] != steps or current.shape[1] != driven:
+            raise SimulationError("currents must be (steps, sources and shunts)")
         if spike_compartment.shape[0] != spike_time.shape[0] or not spike_time.shape[0]:
             raise SimulationError("spike buffers must have one, common size")
-        drive.current = &current[0, 0] if steps and self.n_sources else NULL
+        drive.current = &current[0, 0] if steps and driven else NULL
         drive.damped = &damped[0] if steps else NULL
         drive.rows, drive.row_capacity, drive.row_count = NULL, 0, 0
         if self.row_dtype == np.float32:

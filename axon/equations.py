@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from axon.config import instruction_set
 from axon.errors import DivergedError, SimulationError, StoppedError
 from axon.program import Program
 from axon.timecourses import Waveform
+from axon.units import FloatArray
 
 RESULTS = 1
 """Raised by every change of the program that changes a run's numbers, were it in the last bit: a
@@ -92,6 +93,46 @@ class Recording:
 
 
 @dataclass(frozen=True, eq=False)
+class Clamp:
+    """A potential that is imposed on one compartment, through a conductance, while it lasts."""
+
+    compartment: int
+    conductance: float
+    """µS."""
+    command: Waveform
+    """mV."""
+    start: float
+    """ms."""
+    stop: float
+    """ms; may be infinite."""
+
+    def edges(self, start: float, stop: float) -> FloatArray:
+        """Times at which it changes abruptly, with ``start <= t < stop``."""
+        ends = np.array([t for t in (self.start, self.stop) if start <= t < stop])
+        return np.concatenate([ends, self.command.edges(start, stop)])
+
+    def drive(
+        self, times: FloatArray, cut: np.ndarray, implicit: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Current (nA) and conductance (µS) in each of the steps between `times`.
+
+        A potential that follows the command closely must meet it at the end of each step. Where
+        the step extrapolates from its middle, that takes the mean of the command at both ends,
+        and where it is `implicit` what the command is at the end. Steps that an edge has `cut`
+        take the mean command, so that a soft clamp delivers its exact charge.
+        """
+        begin, end = times[:-1], times[1:]
+        a, b = np.maximum(begin, self.start), np.minimum(end, self.stop)
+        on = np.maximum(b - a, 0.0) / (end - begin)
+        moment = np.maximum(EDGE_SLACK * (end - begin), 4 * np.spacing(np.abs(end)))
+        after = self.command.mean(end - moment, end)
+        target = np.where(implicit, after, 0.5 * (self.command.mean(begin, begin + moment) + after))
+        partly = cut & (on > 0)
+        target[partly] = self.command.mean(a[partly], b[partly])
+        return self.conductance * on * target, self.conductance * on
+
+
+@dataclass(frozen=True, eq=False)
 class Equations:
     """The cable equation of one axon, cut into compartments.
 
@@ -117,6 +158,7 @@ class Equations:
         Of the sources, nA.
     entries : triple of arrays (k,)
         Where they go: source number w times weight into compartment c, as (c, w, weight).
+    clamps : tuple of Clamp
     """
 
     dt: float
@@ -130,6 +172,7 @@ class Equations:
     program: Program
     waveforms: tuple[Waveform, ...]
     entries: tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]
+    clamps: tuple[Clamp, ...] = ()
 
     @property
     def n(self) -> int:
@@ -149,6 +192,9 @@ class Equations:
         }
         if self.exchange is not None:
             arrays["exchange"] = np.array(self.exchange)
+        if self.clamps:
+            arrays["clamp_compartment"] = np.array([clamp.compartment for clamp in self.clamps])
+            arrays["clamp_conductance"] = np.array([clamp.conductance for clamp in self.clamps])
         program = self.program.to_arrays()
         return arrays | {f"program_{name}": array for name, array in program.items()}
 
@@ -162,10 +208,12 @@ class Equations:
         spike_threshold: float,
         x: npt.NDArray[np.float64],
         waveforms: Iterable[Waveform],
+        commands: Sequence[tuple[Waveform, float, float]],
     ) -> Equations:
         """The equations that `to_arrays` took apart, to the bit.
 
-        Nothing in the arrays is trusted: `kernel` checks what isn't checked here.
+        Nothing in the arrays is trusted: `kernel` checks what isn't checked here. Each clamp's
+        command is given with its start and stop.
 
         Raises
         ------
@@ -187,6 +235,18 @@ class Equations:
             if len(both) != 2:
                 raise SimulationError("saved equations: exchange is no pair of arrays")
             exchange = both[0], both[1]
+        clamps: list[Clamp] = []
+        if commands:
+            compartments = take("clamp_compartment", np.int64)
+            conductances = take("clamp_conductance", np.float64)
+            if not len(compartments) == len(conductances) == len(commands):
+                raise SimulationError("saved equations: clamps are not as many as their commands")
+            if not (np.isfinite(conductances) & (conductances > 0)).all():
+                raise SimulationError("saved equations: a clamp's conductance is not positive")
+            for where, conductance, command in zip(
+                compartments.tolist(), conductances.tolist(), commands, strict=True
+            ):
+                clamps.append(Clamp(where, conductance, *command))
         start = "program_"
         program = {
             name.removeprefix(start): array
@@ -209,6 +269,7 @@ class Equations:
                 take("entry_source", np.int32),
                 take("entry_weight", np.float64),
             ),
+            clamps=tuple(clamps),
         )
 
     def kernel(self, recording: Recording | None = None) -> Kernel:
@@ -216,13 +277,23 @@ class Equations:
         every = 0 if recording is None else recording.every_steps
         if recording is None:
             recording = Recording(np.zeros(0, np.int64), 1, "float32")
+        compartment, source, weight = self.entries
+        n_sources = len(self.waveforms)
+        clamped = np.array([clamp.compartment for clamp in self.clamps], np.int64)
+        driven = np.arange(n_sources, n_sources + clamped.size, dtype=np.int32)
         return Kernel(
             area=self.area,
             capacitance=self.capacitance,
             axial=self.axial,
             exchange=self.exchange,
             program=self.program,
-            sources=(len(self.waveforms), *self.entries),
+            sources=(
+                n_sources + clamped.size,
+                np.concatenate([compartment, clamped]),
+                np.concatenate([source, driven]),
+                np.concatenate([weight, np.ones(clamped.size)]),
+            ),
+            shunts=clamped,
             dt=self.dt,
             backward_euler=self.method == "backward-euler",
             spike_threshold=self.spike_threshold,
@@ -233,24 +304,41 @@ class Equations:
         )
 
     def stimulation(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean current of every source in each of the coming steps, nA, and the damped steps.
+        """What drives each of the coming steps, and the damped ones.
+
+        Mean currents of all sources, nA, then those of all clamps, then their conductances, µS.
 
         An edge between two steps makes the mean current jump once, and the step after it is
         damped; an edge within a step makes it jump before and after that step, and both are.
         """
-        times = np.arange(first, first + count + 1) * self.dt
-        current = np.zeros((count, len(self.waveforms)))
+        times = np.arange(first, first + count + 1, dtype=np.float64) * self.dt
+        n_sources, n_clamps = len(self.waveforms), len(self.clamps)
+        current = np.zeros((count, n_sources + 2 * n_clamps))
         damped = np.zeros(count, np.uint8)
         if first == 0:
             damped[:1] = 1  # states that start out of balance are a discontinuity too
-        slack = EDGE_SLACK * self.dt
+        for driving in (self.waveforms, self.clamps):
+            for each in driving:
+                for steps in self._around_edges(each, times, first):
+                    damped[steps[(steps >= 0) & (steps < count)]] = 1
         for k, waveform in enumerate(self.waveforms):
             current[:, k] = waveform.mean(times[:-1], times[1:])
-            edges = waveform.edges(times[0] - self.dt, times[-1] + slack) / self.dt - first
-            for near in (np.ceil(edges - 1 + EDGE_SLACK), np.floor(edges + 1 - EDGE_SLACK)):
-                inside = (near >= 0) & (near < count)
-                damped[near[inside].astype(np.int64)] = 1
+        implicit = damped.astype(bool) | (self.method == "backward-euler")
+        for k, clamp in enumerate(self.clamps, n_sources):
+            begun, beyond = self._around_edges(clamp, times, first)
+            cut = np.isin(np.arange(count), begun[begun < beyond])
+            current[:, k], current[:, k + n_clamps] = clamp.drive(times, cut, implicit)
         return current, damped
+
+    def _around_edges(
+        self, changing: Waveform | Clamp, times: FloatArray, first: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Numbers of the steps at whose beginning an edge lies, both times; or of that which it
+        lies in, and the next. The first step is number 0, and there may be some too many."""
+        edges = changing.edges(times[0] - self.dt, times[-1] + EDGE_SLACK * self.dt)
+        at = edges / self.dt - first
+        steps = np.ceil(at - 1 + EDGE_SLACK), np.floor(at + 1 - EDGE_SLACK)
+        return steps[0].astype(np.int64), steps[1].astype(np.int64)
 
 
 def whole_steps(time_ms: float, dt: float, name: str) -> int:
@@ -348,7 +436,8 @@ def integrate(
     safe, safe_since = _state(equations, kernel), time.perf_counter()
     work = equations.n * (1 + len(equations.program.code)) + len(equations.entries[0])
     block = max(1, FIRST_BLOCK // work)
-    most = min(MAX_BLOCK_STEPS, MAX_BLOCK_CURRENTS // max(1, len(equations.waveforms)))
+    driven = len(equations.waveforms) + 2 * len(equations.clamps)
+    most = min(MAX_BLOCK_STEPS, MAX_BLOCK_CURRENTS // max(1, driven))
     if progress is not None and done < steps:
         progress((done - first) / (steps - first), done * equations.dt)
     while done < steps:

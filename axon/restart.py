@@ -38,6 +38,7 @@ from axon.segments import (
     output_of,
     parts_of,
 )
+from axon.stimuli import VoltageClamp
 from axon.storage import COMMIT_SECONDS, RunWriter
 from axon.units import QuantityLike, quantity
 from axon.waveforms import from_description
@@ -368,13 +369,16 @@ def _rebuilt(
                     f"it was begun on a machine {has} fused multiply-adds, which changes the last "
                     "digits: go on on such a one, or choose an instruction set by AXON_ISA"
                 )
+            sources = [s for s in header["stimuli"] if s["type"] != "voltage_clamp"]
+            clamps = [s for s in header["stimuli"] if s["type"] == "voltage_clamp"]
             equations = Equations.from_arrays(
                 inputs,
                 dt=timing.dt,
                 method=simulation["method"],
                 spike_threshold=float(simulation["spike_threshold"]),
                 x=found.axon_x,
-                waveforms=[from_description(s["waveform"]) for s in header["stimuli"]],
+                waveforms=[from_description(s["waveform"]) for s in sources],
+                commands=[VoltageClamp.from_dict(s).command for s in clamps],
             )
             recording = Recording(found.compartments, timing.every, str(found.dtype))
             kernel = equations.kernel(recording)

@@ -17,6 +17,7 @@ from axon.config import fused
 from axon.equations import (
     METHODS,
     RESULTS,
+    Clamp,
     Equations,
     Fields,
     Progress,
@@ -37,7 +38,7 @@ from axon.rest import REST_RANGE, Rest
 from axon.restart import Expected, Underway, lasting, take_on, write
 from axon.runs import Run, open_run
 from axon.segments import FinishedElsewhereError, is_begun
-from axon.stimuli import CurrentClamp, Stimulus
+from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
 from axon.storage import RunWriter
 from axon.units import QuantityLike, quantity
 
@@ -45,6 +46,9 @@ from axon.units import QuantityLike, quantity
 # µF/cm² times 1e-5 times µm² is nF.
 AREA_FACTOR = 1e-2
 CAPACITANCE_FACTOR = 1e-5
+
+STIFF = 1e12
+"""Conductance of an ideal voltage clamp, over those that pull the potential elsewhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +108,7 @@ class Simulation:
     ----------
     axon : Axon
     membrane : Membrane
-    stimuli : sequence of CurrentClamp and Extracellular, optional
+    stimuli : sequence of CurrentClamp, VoltageClamp and Extracellular, optional
     celsius : float, array or callable, optional
         Temperature, °C: a number or quantity, one value per compartment, or a function of
         position (µm). The membrane's own if not given.
@@ -178,7 +182,7 @@ class Simulation:
         warmth = membrane.celsius if celsius is None else celsius
         self.celsius = _along(warmth, axon.x, "degC", "celsius")
         self._v_init = None if v_init is None else _along(v_init, axon.x, "mV", "v_init")
-        self._entries = _entries(axon, self.stimuli)
+        self._entries = _entries(axon, self._sources)
         self._start: State | None = None  # where runs begin, if not at time zero
         self._stands: State | None = None  # where the last run ended
         self._check_diffusion()
@@ -198,6 +202,27 @@ class Simulation:
         """What diffusion of 1 µm²/ms brings to a compartment and takes from the next, 1/ms."""
         axon = self.axon
         return axon.passage / axon.volume[:-1], axon.passage / axon.volume[1:]
+
+    @property
+    def _sources(self) -> tuple[CurrentClamp | Extracellular, ...]:
+        """Stimuli that are currents."""
+        return tuple(s for s in self.stimuli if not isinstance(s, VoltageClamp))
+
+    @property
+    def _clamps(self) -> tuple[Clamp, ...]:
+        axon = self.axon
+        joined = np.append(axon.axial_conductance, 0.0) + np.append(0.0, axon.axial_conductance)
+        charge = CAPACITANCE_FACTOR * axon.cm * axon.area / self.dt
+        clamps = []
+        for stimulus in self.stimuli:
+            if isinstance(stimulus, VoltageClamp):
+                where = axon.index(stimulus.at)
+                if stimulus.resistance is None:
+                    conductance = STIFF * float(joined[where] + charge[where])
+                else:
+                    conductance = 1.0 / stimulus.resistance  # 1/MΩ is µS
+                clamps.append(Clamp(where, conductance, *stimulus.command))
+        return tuple(clamps)
 
     def _check_diffusion(self) -> None:
         """Concentrations take explicit steps, which must be shorter than what diffuses fastest."""
@@ -278,8 +303,9 @@ class Simulation:
             axial=self.axon.axial_conductance,
             exchange=self._exchange if self._program.diffusions else None,
             program=self._program,
-            waveforms=tuple(stimulus.waveform for stimulus in self.stimuli),
+            waveforms=tuple(stimulus.waveform for stimulus in self._sources),
             entries=self._entries,
+            clamps=self._clamps,
         )
 
     @cached_property
@@ -669,7 +695,7 @@ class Simulation:
 
 
 def _entries(
-    axon: Axon, stimuli: Iterable[Stimulus]
+    axon: Axon, stimuli: Iterable[CurrentClamp | Extracellular]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
     """Compartment, number of the stimulus and weight of each way in which current enters.
 

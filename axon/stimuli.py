@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from axon.sources import Source, source_from
 from axon.timecourses import Waveform
 from axon.units import QuantityLike, quantity
 
-__all__ = ["CurrentClamp", "Extracellular", "Stimulus"]
+__all__ = ["CurrentClamp", "Extracellular", "Stimulus", "VoltageClamp"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,113 @@ class CurrentClamp:
 
 
 @dataclass(frozen=True)
+class VoltageClamp:
+    """A potential that an electrode inside the axon imposes; immutable, hashable, equal by value.
+
+    Parameters
+    ----------
+    at : float or quantity
+        Position in µm from the axon's origin.
+    waveform : Waveform
+        The membrane potential that is commanded, mV, as plain numbers: say
+        ``axon.constant(-65.0) + axon.pulse(65.0, start=1.0, duration=10.0)``.
+    resistance : float or quantity, optional
+        Series resistance of the electrode, MΩ. Without it the clamp is ideal: so stiff that the
+        potential is the command's to 1e-9 of what pulls it away.
+    start, stop : float or quantity, optional
+        While it is on, ms; `stop` may be infinite.
+
+    Raises
+    ------
+    StimulusError
+        If an argument is no such quantity, or `stop` is not after `start`.
+
+    Examples
+    --------
+    >>> import axon
+    >>> step = axon.constant(-65.0) + axon.pulse(65.0, start=1.0, duration=10.0)
+    >>> axon.VoltageClamp("1 mm", step, resistance="1 Mohm").at
+    1000.0
+    """
+
+    at: float
+    waveform: Waveform
+    resistance: float | None
+    start: float
+    stop: float
+
+    def __init__(
+        self,
+        at: QuantityLike,
+        waveform: Waveform,
+        *,
+        resistance: QuantityLike | None = None,
+        start: QuantityLike = 0.0,
+        stop: QuantityLike = math.inf,
+    ) -> None:
+        _check(waveform, Waveform, "waveform", "axon.constant(-65.0)")
+        if waveform.had_units():
+            raise StimulusError(
+                "waveform has amplitudes with a unit of current; write a voltage clamp's as plain "
+                "numbers, in mV"
+            )
+        position = quantity(at, "um", "at", error=StimulusError, minimum=0.0)
+        series = None
+        if resistance is not None:
+            series = quantity(resistance, "Mohm", "resistance", error=StimulusError, positive=True)
+        begin = quantity(start, "ms", "start", error=StimulusError)
+        end = quantity(stop, "ms", "stop", error=StimulusError, finite=False)
+        if not begin < end:
+            raise StimulusError(f"stop = {end:g} ms is not after start = {begin:g} ms")
+        for name, value in (
+            ("at", position),
+            ("waveform", waveform),
+            ("resistance", series),
+            ("start", begin),
+            ("stop", end),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def command(self) -> tuple[Waveform, float, float]:
+        """What is commanded, and from when to when."""
+        return self.waveform, self.start, self.stop
+
+    def to_dict(self) -> dict[str, Any]:
+        """Description in JSON's types, which `from_dict` understands."""
+        description: dict[str, Any] = {
+            "type": "voltage_clamp",
+            "at": self.at,
+            "waveform": self.waveform.to_dict(),
+            "start": self.start,
+        }
+        if self.resistance is not None:
+            description["resistance"] = self.resistance
+        if self.stop < math.inf:  # JSON has no infinity
+            description["stop"] = self.stop
+        return description
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> VoltageClamp:
+        """The stimulus that a description stands for.
+
+        Raises
+        ------
+        StimulusError
+            If it is anything else.
+        """
+        must, may = {"type", "at", "waveform"}, {"resistance", "start", "stop"}
+        if not isinstance(description, Mapping) or not (
+            must <= description.keys() <= must | may and description["type"] == "voltage_clamp"
+        ):
+            raise StimulusError(
+                "a voltage clamp has type, at, waveform, and may have resistance, start, stop"
+            )
+        options = {key: description[key] for key in may & description.keys()}
+        return cls(description["at"], Waveform.from_dict(description["waveform"]), **options)
+
+
+@dataclass(frozen=True)
 class Extracellular:
     """An electrode outside the axon, or several that share one waveform.
 
@@ -141,7 +249,7 @@ class Extracellular:
         return cls(source_from(description["source"]), waveform)
 
 
-Stimulus = CurrentClamp | Extracellular
+Stimulus = CurrentClamp | VoltageClamp | Extracellular
 """What a simulation takes."""
 
 

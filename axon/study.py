@@ -33,7 +33,7 @@ from axon.analysis import conduction_velocity
 from axon.errors import AxonError, StudyError
 from axon.geometry import Axon
 from axon.simulation import Simulation
-from axon.stimuli import CurrentClamp, Extracellular
+from axon.stimuli import CurrentClamp, Extracellular, VoltageClamp
 
 if TYPE_CHECKING:
     from axon.estimate import Estimate
@@ -278,7 +278,7 @@ def _misplaced(values: Mapping[str, Any]) -> list[str]:
     places = [
         (f"stimuli[{k}].at", stimulus.at)
         for k, stimulus in enumerate(stimuli)
-        if isinstance(stimulus, CurrentClamp)
+        if not isinstance(stimulus, Extracellular)
     ]
     positions = values.get("record", {}).get("positions", ())
     places += [(f"record.positions[{k}]", position) for k, position in enumerate(positions)]
@@ -483,7 +483,11 @@ def _waveform(value: Any, path: str) -> Waveform:
 
 
 def _stimulus(value: Any, path: str) -> Stimulus:
-    known = {"current_clamp": CurrentClamp, "extracellular": Extracellular}
+    known = {
+        "current_clamp": CurrentClamp,
+        "voltage_clamp": VoltageClamp,
+        "extracellular": Extracellular,
+    }
     stimulus: Stimulus = _made(value, path, "type", known, _STIMULUS)
     return stimulus
 
@@ -574,7 +578,14 @@ _SOURCE: dict[str, Kind] = {
     "sigma": _along("S/m"),
     "potential": _each(_in("")),
 }
-_STIMULUS: dict[str, Kind] = {"at": _LENGTH, "waveform": _waveform, "source": _electrode}
+_STIMULUS: dict[str, Kind] = {
+    "at": _LENGTH,
+    "waveform": _waveform,
+    "source": _electrode,
+    "resistance": _in("Mohm"),
+    "start": _TIME,
+    "stop": _TIME,
+}
 _SIMULATION: dict[str, Kind] = {
     "duration": _TIME,
     "celsius": _along("degC"),

@@ -131,6 +131,10 @@ class Waveform(ABC):
             )
         return self._as_plain(1e6 if had == {True} else 1.0)
 
+    def had_units(self) -> bool:
+        """Whether some amplitude was given with a unit, and so became nA."""
+        return True in self._had_units()
+
     def to_dict(self) -> dict[str, Any]:
         """Description in JSON's types: ``shape`` names a function, the rest are its arguments."""
         shape, arguments = self._recipe()

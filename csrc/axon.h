@@ -154,13 +154,17 @@ typedef struct {
     const double *gain, *gain_below;
 } ax_cable;
 
-/* Where electrodes inject: entry e adds weight[e] times source[e]'s current. */
+/*
+ * Where electrodes inject: entry e adds weight[e] times source[e]'s current. A shunt takes its
+ * conductance times V away: with a source beside it, it is a voltage clamp.
+ */
 typedef struct {
-    int32_t n_sources;
+    int32_t n_sources, n_shunts;
     int64_t n_entries;
     const int64_t *compartment;
     const int32_t *source;
     const double *weight;
+    const int64_t *shunt_compartment; /* [n_shunts] */
 } ax_sources;
 
 typedef struct {
@@ -198,7 +202,7 @@ int ax_sim_set_field(ax_sim *self, int field, const double *in);
 
 typedef struct {
     /* What drives each of the coming steps. */
-    const double *current;  /* [steps][n_sources] nA, mean over the step */
+    const double *current;  /* [steps][n_sources + n_shunts] mean over the step: nA, then uS */
     const uint8_t *damped;  /* [steps] nonzero: a discontinuity falls into this step */
     /* Rows of V, filled on the way. */
     void *rows;

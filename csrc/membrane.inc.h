@@ -310,6 +310,15 @@ static void linearise(ax_sim *self, int64_t row, int32_t rows) {
         linearise_rows(self, row, r, 1);
 }
 
+/* What voltage clamps add to the membrane's conductance. */
+static void add_shunts(ax_sim *self, int64_t row, int32_t rows) {
+    for (int32_t s = 0; s < self->sources.n_shunts; s++) {
+        const int64_t at = self->shunt_slot[s] - row * AX_LANES;
+        if (at >= 0 && at < (int64_t)rows * AX_LANES)
+            self->conductance[at] += self->shunt[s];
+    }
+}
+
 static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved) {
     for (int32_t i = 0; i < self->program.m.n_tables; i++) {
         const ax_lookup *table = &self->program.tables[i];
@@ -320,4 +329,5 @@ static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved
     }
     run_program(self, row, rows);
     linearise(self, row, rows);
+    add_shunts(self, row, rows);
 }

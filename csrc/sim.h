@@ -158,6 +158,9 @@ struct ax_sim {
     int64_t *source_slot;  /* of each entry */
     double *source_weight; /* of each entry, scaled */
     int injecting; /* injected is not all zero */
+    int64_t *shunt_slot;   /* of each shunt */
+    double *shunt_factor;  /* of each shunt, from uS to what `conductance` holds */
+    double *shunt;         /* of each shunt, in this step */
 
     int64_t n_recorded, record_every;
     int64_t *recorded_slot;

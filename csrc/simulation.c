@@ -16,8 +16,11 @@ static int check(const ax_cable *cable, const ax_sources *sources, const ax_opti
     for (int64_t i = 0; i + 1 < n; i++)
         if (!positive(cable->axial[i]))
             return AX_ERR_ARGUMENT;
-    if (sources->n_sources < 0 || sources->n_entries < 0)
+    if (sources->n_sources < 0 || sources->n_entries < 0 || sources->n_shunts < 0)
         return AX_ERR_ARGUMENT;
+    for (int32_t s = 0; s < sources->n_shunts; s++)
+        if (sources->shunt_compartment[s] < 0 || sources->shunt_compartment[s] >= n)
+            return AX_ERR_ARGUMENT;
     for (int64_t e = 0; e < sources->n_entries; e++)
         if (sources->compartment[e] < 0 || sources->compartment[e] >= n || sources->source[e] < 0 ||
             sources->source[e] >= sources->n_sources || !isfinite(sources->weight[e]))
@@ -220,16 +223,26 @@ static int lay_out_diffusion(ax_sim *self, const ax_cable *cable) {
     return AX_OK;
 }
 
-static int lay_out_sources(ax_sim *self, const ax_sources *sources) {
-    const int64_t entries = sources->n_entries;
+static int lay_out_sources(ax_sim *self, const ax_cable *cable, const ax_sources *sources) {
+    const int64_t entries = sources->n_entries, shunts = sources->n_shunts;
     int32_t *source = ax_alloc(entries, sizeof *source);
     self->source_weight = ax_alloc(entries, sizeof *self->source_weight);
     self->source_slot = ax_alloc(entries, sizeof *self->source_slot);
+    self->shunt_slot = ax_alloc(shunts, sizeof *self->shunt_slot);
+    self->shunt_factor = ax_alloc(shunts, sizeof *self->shunt_factor);
+    self->shunt = ax_alloc(shunts, sizeof *self->shunt);
     self->sources = (ax_sources){.n_sources = sources->n_sources,
+                                 .n_shunts = sources->n_shunts,
                                  .n_entries = entries,
                                  .source = source};
-    if (!source || !self->source_weight || !self->source_slot)
+    if (!source || !self->source_weight || !self->source_slot || !self->shunt_slot ||
+        !self->shunt_factor || !self->shunt)
         return AX_ERR_MEMORY;
+    for (int64_t s = 0; s < shunts; s++) {
+        const int64_t who = sources->shunt_compartment[s];
+        self->shunt_slot[s] = self->topology.slot[who];
+        self->shunt_factor[s] = 1.0 / cable->area[who];
+    }
     for (int64_t e = 0; e < entries; e++) {
         source[e] = sources->source[e];
         self->source_weight[e] = sources->weight[e] * self->scale;
@@ -328,7 +341,7 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
     if (status == AX_OK)
         status = lay_out_code(self);
     if (status == AX_OK)
-        status = lay_out_sources(self, sources);
+        status = lay_out_sources(self, cable, sources);
     if (status == AX_OK)
         status = lay_out_diffusion(self, cable);
     if (status != AX_OK) {
@@ -351,7 +364,8 @@ void ax_sim_free(ax_sim *self) {
                            self->uniform, self->code, self->ohmic, self->groups, self->conductance, self->drive, self->node_diagonal,
                            self->node_right, self->node_joint, self->node_value,
                            self->sum_diagonal, self->sum_right, (void *)self->sources.source, self->gain, self->gain_below,
-                           self->source_weight, self->source_slot, self->recorded_slot};
+                           self->source_weight, self->source_slot, self->shunt_slot,
+                           self->shunt_factor, self->shunt, self->recorded_slot};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         ax_release(owned[i]);
     ax_program_free(&self->program);
@@ -427,6 +441,8 @@ static void inject(ax_sim *self, const double *current) {
     int wanted = 0;
     for (int32_t s = 0; s < self->sources.n_sources; s++)
         wanted |= current[s] != 0.0;
+    for (int32_t s = 0; s < self->sources.n_shunts; s++)
+        self->shunt[s] = current[self->sources.n_sources + s] * self->shunt_factor[s];
     if (!wanted && !self->injecting)
         return;
     for (int64_t e = 0; e < self->sources.n_entries; e++)
@@ -514,7 +530,7 @@ int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken)
             return AX_STOP_FULL;
         if (self->step <= 1 || i == 0)
             set_time_step(self, self->step == 0 ? 0.5 * self->dt : self->dt);
-        inject(self, drive->current + i * self->sources.n_sources);
+        inject(self, drive->current + i * (self->sources.n_sources + self->sources.n_shunts));
         diffuse(self);
         const int64_t spikes = drive->spike_count;
         self->inside = self->kernel->step(self, drive, drive->damped[i]);

@@ -607,12 +607,14 @@ def mutate(rng: Random, folder: Path, bases: Path) -> list[str]:
     links = chain(parts_of(path)) if parts_of(path).is_dir() else []
     files = [*([path] if path.exists() else []), *(link.path for link in links)]
     done = []
+    damaged = set()  # HDF5 itself may crash when it changes these, and axon never does
     for _ in range(rng.choice([1, 1, 1, 1, 2])):
         # What a run goes on from is in its first segment and its last.
         which = rng.choice([0, -1, -1, rng.randrange(len(files))])
         target = files[which]
         how = rng.random()
-        if how < 0.25:
+        if how < 0.25 or (how < 0.9 and target in damaged):
+            damaged.add(target)
             others = [file.read_bytes() for file in bases.rglob("*.h5")]
             target.write_bytes(of_bytes(rng, target.read_bytes(), others))
             done.append(f"bytes of {target.name}")
