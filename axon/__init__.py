@@ -51,7 +51,21 @@ _HOMES = {
         "geometry": ("Axon",),
         "ions": ("Buffer", "Ion", "Pool", "ghk", "nernst"),
         "membranes": ("Membrane",),
-        "protocols": ("Threshold", "Trial", "threshold"),
+        "protocols": (
+            "ActivitySlowing",
+            "FollowingFrequency",
+            "RecoveryCycle",
+            "StrengthDuration",
+            "Threshold",
+            "Trial",
+            "activity_slowing",
+            "block_threshold",
+            "following_frequency",
+            "recovery_cycle",
+            "strength_duration",
+            "threshold",
+            "velocity_vs",
+        ),
         "restart": ("resume",),
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation", "State"),
@@ -133,9 +147,19 @@ if TYPE_CHECKING:
     from axon.ions import ghk as ghk
     from axon.ions import nernst as nernst
     from axon.membranes import Membrane as Membrane
+    from axon.protocols import ActivitySlowing as ActivitySlowing
+    from axon.protocols import FollowingFrequency as FollowingFrequency
+    from axon.protocols import RecoveryCycle as RecoveryCycle
+    from axon.protocols import StrengthDuration as StrengthDuration
     from axon.protocols import Threshold as Threshold
     from axon.protocols import Trial as Trial
+    from axon.protocols import activity_slowing as activity_slowing
+    from axon.protocols import block_threshold as block_threshold
+    from axon.protocols import following_frequency as following_frequency
+    from axon.protocols import recovery_cycle as recovery_cycle
+    from axon.protocols import strength_duration as strength_duration
     from axon.protocols import threshold as threshold
+    from axon.protocols import velocity_vs as velocity_vs
     from axon.restart import resume as resume
     from axon.runs import Run as Run
     from axon.runs import open_run as open_run

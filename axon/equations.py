@@ -39,8 +39,9 @@ rounding of edge / dt in a run of 1e9 steps."""
 BLOCK_SECONDS = 0.1
 """Wall time between two returns to Python, about: for progress, signals and output."""
 FIRST_BLOCK = 1_000_000
-"""Steps times compartments times operations of the first block: some milliseconds. Then blocks are
-timed."""
+"""Steps times compartments times operations of the first block, if all blocks may take some
+milliseconds, as these do. Then blocks are timed."""
+FIRST_SECONDS = 0.01
 MAX_BLOCK_STEPS = 1 << 16
 MAX_BLOCK_CURRENTS = 1 << 22
 """Steps times sources."""
@@ -388,6 +389,7 @@ def integrate(
     new: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    block_seconds: float = BLOCK_SECONDS,
 ) -> Fields:
     """Advance to step number `steps`, in blocks of a fraction of a second.
 
@@ -405,6 +407,8 @@ def integrate(
         Whether a row at the state as it is has still to be recorded.
     stop : callable, optional
         Asked between blocks.
+    block_seconds : float, optional
+        Wall time of a block, about; no bit depends on it.
 
     Returns
     -------
@@ -435,7 +439,7 @@ def integrate(
         sink.rows(kernel.get("v")[recording.compartments].astype(row_type)[np.newaxis])
     safe, safe_since = _state(equations, kernel), time.perf_counter()
     work = equations.n * (1 + len(equations.program.code)) + len(equations.entries[0])
-    block = max(1, FIRST_BLOCK // work)
+    block = max(1, int(FIRST_BLOCK * min(1.0, block_seconds / FIRST_SECONDS) / work))
     driven = len(equations.waveforms) + 2 * len(equations.clamps)
     most = min(MAX_BLOCK_STEPS, MAX_BLOCK_CURRENTS // max(1, driven))
     if progress is not None and done < steps:
@@ -465,7 +469,7 @@ def integrate(
         if progress is not None:
             progress((done - first) / (steps - first), done * equations.dt)
         if taken and status == "done":
-            block = max(1, min(2 * count, int(taken * BLOCK_SECONDS / max(ended - began, 1e-9))))
+            block = max(1, min(2 * count, int(taken * block_seconds / max(ended - began, 1e-9))))
         if ended - safe_since >= SAFE_SECONDS or done == steps:
             safe, safe_since = _state(equations, kernel), ended
     return safe

@@ -164,14 +164,9 @@ class Simulation:
         for name, value, kind in (("axon", axon, Axon), ("membrane", membrane, Membrane)):
             if not isinstance(value, kind):
                 raise SimulationError(f"{name}={value!r} is no {kind.__name__}")
-        if isinstance(stimuli, Stimulus):
-            raise SimulationError("stimuli is one stimulus; write stimuli=[stimulus]")
         self.axon = axon
         self.membrane = membrane
-        self.stimuli = tuple(stimuli)
-        for stimulus in self.stimuli:
-            if not isinstance(stimulus, Stimulus):
-                raise SimulationError(f"stimuli has {stimulus!r}, which is no stimulus")
+        self._take(stimuli)
         if method not in METHODS:
             raise SimulationError(f"method={method!r}; give one of {', '.join(METHODS)}")
         self.method = method
@@ -182,7 +177,6 @@ class Simulation:
         warmth = membrane.celsius if celsius is None else celsius
         self.celsius = _along(warmth, axon.x, "degC", "celsius")
         self._v_init = None if v_init is None else _along(v_init, axon.x, "mV", "v_init")
-        self._entries = _entries(axon, self._sources)
         self._start: State | None = None  # where runs begin, if not at time zero
         self._stands: State | None = None  # where the last run ended
         self._check_diffusion()
@@ -312,6 +306,43 @@ class Simulation:
     def _description(self) -> dict[str, Any]:
         """The membrane in JSON's types."""
         return self.membrane.to_dict()
+
+    @property
+    def begins_at_rest(self) -> bool:
+        """Whether runs begin at a rest that is known to be stable."""
+        return self._start is None and self._v_init is None and self._uniform
+
+    def with_stimuli(self, stimuli: Iterable[Stimulus]) -> Simulation:
+        """The same axon and membrane with other stimuli; nothing else is built anew.
+
+        Parameters
+        ----------
+        stimuli : sequence of CurrentClamp, VoltageClamp and Extracellular
+
+        Returns
+        -------
+        Simulation
+            Its runs begin where this one's do.
+
+        Raises
+        ------
+        SimulationError
+            If one is no stimulus, or does not lie where this axon can feel it.
+        """
+        other = self.__copy__()
+        other.__dict__.pop("_equations", None)
+        other._stands = self._start
+        other._take(stimuli)
+        return other
+
+    def _take(self, stimuli: Iterable[Stimulus]) -> None:
+        if isinstance(stimuli, Stimulus):
+            raise SimulationError("stimuli is one stimulus; write stimuli=[stimulus]")
+        self.stimuli = tuple(stimuli)
+        for stimulus in self.stimuli:
+            if not isinstance(stimulus, Stimulus):
+                raise SimulationError(f"stimuli has {stimulus!r}, which is no stimulus")
+        self._entries = _entries(self.axon, self._sources)
 
     def __getstate__(self) -> dict[str, Any]:
         # As data: the functions of a membrane may be such as can't be pickled.

@@ -1,0 +1,238 @@
+"""Runs that ask one question, and end as soon as its answer is certain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from axon.equations import Fields, Recording, integrate, load, whole_steps
+from axon.errors import DivergedError, SimulationError, StoppedError
+from axon.runs import Run
+from axon.simulation import Simulation, SpikeList, State
+from axon.stimuli import Stimulus, VoltageClamp
+from axon.timecourses import Waveform
+from axon.units import QuantityLike, quantity
+
+BLOCK_SECONDS = 1e-3
+"""Wall time between two looks at whether it is certain, about."""
+
+NEAR_MV, NEAR_GATE, NEAR_SHARE = 1.0, 0.05, 0.01
+"""How far potentials, gates, and all else (relatively) may be from the stable rest at which an axon
+began, for it to count as back there."""
+FARTHER_MV = 3.0
+"""A patch that is displaced so far must come back by itself, or nothing counts as back."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a trial has shown.
+
+    Attributes
+    ----------
+    arrivals : array (k,)
+        When impulses arrived where they were waited for, ms.
+    compartments, times : array (m,)
+        All spikes up to the end.
+    end : float
+        When it ended, ms.
+    ran_away : bool
+        Whether the potential left all bounds.
+    told : str
+        All that in words.
+    """
+
+    arrivals: np.ndarray
+    compartments: np.ndarray
+    times: np.ndarray
+    end: float
+    ran_away: bool
+    told: str
+
+
+class Bench:
+    """A simulation on which trials are made, all from one state.
+
+    Parameters
+    ----------
+    simulation : Simulation
+    duration : float or quantity
+        Of a trial that doesn't end sooner, ms.
+    at : float or quantity, optional
+        Where impulses are waited for, µm from the origin; at nine tenths of the length if not
+        given.
+    """
+
+    def __init__(
+        self, simulation: Simulation, duration: QuantityLike, at: QuantityLike | None = None
+    ) -> None:
+        if not isinstance(simulation, Simulation):
+            raise SimulationError(f"simulation={simulation!r} is none; write axon.Simulation(...)")
+        self.simulation = simulation
+        self.begin = simulation._beginning
+        lasts = quantity(duration, "ms", "duration", error=SimulationError, positive=True)
+        self.steps = self.begin.step + whole_steps(lasts, simulation.dt, "duration")
+        self.goal = simulation.axon.index(0.9 * simulation.axon.length if at is None else at)
+        self._returns = simulation.begins_at_rest and all(
+            self._comes_back(by) for by in (-FARTHER_MV, FARTHER_MV)
+        )
+        self._recording = Recording(np.zeros(0, np.int64), max(1, self.steps), "float32")
+
+    @property
+    def x(self) -> float:
+        """Where impulses are waited for, µm."""
+        return float(self.simulation.axon.x[self.goal])
+
+    def run(
+        self,
+        stimuli: Iterable[Stimulus],
+        *,
+        arrivals: int = 1,
+        after: float = -math.inf,
+        begin: State | None = None,
+    ) -> Seen:
+        """Run until so many impulses have arrived after a time, or none more can come.
+
+        None can once all stimuli are over and the axon is back near the rest at which it began, if
+        that is stable: so near that a patch of it, displaced three times as far, comes back.
+        """
+        simulation = self.simulation.with_stimuli(stimuli)
+        equations = simulation._equations
+        start = self.begin if begin is None else begin
+        kernel = equations.kernel(self._recording)
+        load(kernel, start._fields())
+        over = max((_over(stimulus.waveform) for stimulus in simulation.stimuli), default=-math.inf)
+        if any(isinstance(stimulus, VoltageClamp) for stimulus in simulation.stimuli):
+            over = math.inf
+        watch = _Watch(self.goal, arrivals, after, over)
+        if self._returns:
+            watch.rest = self.begin
+        end, trouble = self.steps * simulation.dt, ""
+        try:
+            integrate(
+                equations, kernel, self._recording, self.steps, watch,
+                first=start.step, stop=watch.certain, block_seconds=BLOCK_SECONDS,
+            )  # fmt: skip
+        except StoppedError as stopped:
+            end = stopped.time
+        except DivergedError as error:
+            end, trouble = error.time, f"the potential ran away at x = {error.x:g} um"
+        compartments, times = watch.spiked.arrays()
+        seen = Seen(watch.arrivals, compartments, times, end, bool(trouble), trouble)
+        return seen if trouble else replace(seen, told=self._told(seen, after))
+
+    def _comes_back(self, by: float) -> bool:
+        """Whether a patch of a uniform axon, displaced by so many mV, ends nearer to its rest."""
+        whole = self.simulation._equations
+        program = replace(whole.program, params=tuple(p[:1] for p in whole.program.params))
+        patch = replace(
+            whole, x=whole.x[:1], area=whole.area[:1], capacitance=whole.capacitance[:1],
+            axial=whole.axial[:0], exchange=None, program=program, waveforms=(), clamps=(),
+            entries=(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)),
+        )  # fmt: skip
+        fields = self.begin._fields()
+        states = fields["state"].reshape(-1, whole.n)[:, 0]
+        recording = Recording(np.zeros(0, np.int64), self.steps, "float32")
+        kernel = patch.kernel(recording)
+        load(kernel, fields | {"v": self.begin.v[:1] + by, "state": states})
+        watch = _Watch(0, 1, -math.inf, math.inf)
+        end = integrate(patch, kernel, recording, self.steps, watch, first=self.begin.step)
+        return not watch.arrivals.size and abs(end["v"][0] - self.begin.v[0]) < NEAR_MV
+
+    def _told(self, seen: Seen, after: float) -> str:
+        """What was seen, in words."""
+        x = self.simulation.axon.x
+        since = f" after {after:g} ms" if after > -math.inf else ""
+        if seen.arrivals.size:
+            first = f"at {seen.arrivals[0]:g} ms"
+            number = seen.arrivals.size
+            if number == 1:
+                return f"an impulse arrived at {self.x:g} um {first}"
+            return f"{number} impulses arrived at {self.x:g} um{since}, the first {first}"
+        reached = np.unique(seen.compartments[seen.times > after])
+        if not reached.size:
+            return f"there was no spike{since}"
+        spread = f"{x[reached[0]]:g} to {x[reached[-1]]:g} um"
+        return f"there were spikes{since} from {spread}, and none at {self.x:g} um"
+
+    def as_run(self, stimuli: Iterable[Stimulus], seen: Seen) -> Run:
+        """The spikes of a trial as those of a run."""
+        simulation = self.simulation.with_stimuli(stimuli)
+        return Run.in_memory(
+            simulation.header(self.steps, self._recording),
+            [],
+            [],
+            self._recording.every_steps * simulation.dt,
+            np.zeros((1, 0), np.float32),
+            seen.compartments,
+            seen.times,
+            axon_x=simulation.axon.x,
+        )
+
+
+def scaled(stimuli: Sequence[Stimulus], factor: float, which: Iterable[int]) -> list[Stimulus]:
+    """Stimuli, of which some are multiplied by a factor."""
+    chosen = set(which)
+    return [
+        with_waveform(stimulus, stimulus.waveform.scaled(factor)) if k in chosen else stimulus
+        for k, stimulus in enumerate(stimuli)
+    ]
+
+
+def currents(stimuli: Sequence[Stimulus]) -> list[int]:
+    """Numbers of the stimuli that are currents: all but voltage clamps."""
+    return [k for k, stimulus in enumerate(stimuli) if not isinstance(stimulus, VoltageClamp)]
+
+
+def with_waveform(stimulus: Stimulus, waveform: Waveform) -> Stimulus:
+    """The same electrode with another waveform."""
+    return replace(stimulus, waveform=waveform)
+
+
+def _over(waveform: Waveform) -> float:
+    """When a waveform has come to its end, ms."""
+    return waveform.span()[1]
+
+
+class _Watch:
+    """The sink of a trial: spikes, and whether more are to be expected."""
+
+    def __init__(self, goal: int, wanted: int, after: float, over: float) -> None:
+        self._goal, self._wanted, self._after, self._over = goal, wanted, after, over
+        self.rest: State | None = None
+        self._back = False
+        self.spiked = SpikeList()
+        self.arrivals = np.zeros(0)
+
+    def rows(self, block: np.ndarray) -> None:
+        """There are none that matter."""
+
+    def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:
+        self.spiked.add(compartment, time)
+        there = time[(compartment == self._goal) & (time > self._after)]
+        self.arrivals = np.concatenate([self.arrivals, there])
+
+    def state(self, get_state: Callable[[], Fields]) -> None:
+        rest = self.rest
+        if rest is None:
+            return
+        fields = get_state()
+        if fields["step"][0] * rest.dt < self._over:
+            return
+        self._back = bool((np.abs(fields["v"] - rest.v) <= NEAR_MV).all())
+        states = fields["state"].reshape(-1, rest.v.size)
+        for (name, at_rest), now in zip(rest.states.items(), states, strict=True):
+            if self._back and ":" not in name:  # else it follows from the others
+                gate = "." in name and at_rest.min() >= 0.0 and at_rest.max() <= 1.0
+                near = NEAR_GATE if gate else NEAR_SHARE * np.abs(at_rest)
+                self._back = bool((np.abs(now - at_rest) <= near).all())
+
+    def commit(self, get_state: Callable[[], Fields]) -> None:
+        """Nobody goes on."""
+
+    def certain(self) -> str:
+        if self.arrivals.size >= self._wanted:
+            return "as many as wanted have arrived"
+        return "it is back at rest" if self._back else ""
