@@ -111,7 +111,7 @@ def test_a_unit_is_converted_and_a_number_is_in_milliampere():
 
 def test_an_electrode_in_the_axon_is_refused():
     inside = axon.PointSource(1005.0, 0.0, 0.0)
-    with pytest.raises(axon.SimulationError, match=r"stimuli\[1\] lies on the axon itself"):
+    with pytest.raises(axon.StimulusError, match=r"stimuli\[1\]: the source lies on the axon"):
         passive(stimuli=[axon.Extracellular(s, axon.pulse(1, 0, 1)) for s in (ELECTRODE, inside)])
 
 
@@ -167,3 +167,36 @@ def test_a_study_with_an_electrode_outside(tmp_path):
     ):
         with pytest.raises(axon.StudyError, match=told):
             axon.run(tmp_path / "field.toml", change)
+
+
+# Where the axon lies
+
+
+def test_a_path_and_an_electrode_may_be_turned_together():
+    """Only distances count; the same electrode at a straight axon does something else."""
+    turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
+    path = np.array([(0, 0, 0), (900, 0, 0), (900, 600, 0), (1500, 600, 300)])
+    fibre = passive().axon
+
+    def change(axon_, place):
+        source = axon.PointSource(*place)
+        stimulus = axon.Extracellular(source, axon.constant(0.01))
+        sim = axon.Simulation(axon_, axon.models.passive(g=1e-3, e=-65.0), [stimulus], dt=0.01)
+        return np.asarray(sim.run(2.0, every=2.0, dtype="float64").v)[-1] + 65.0
+
+    place = np.array([1000.0, 300.0, 50.0])
+    expected = change(fibre.along(path), place)
+    np.testing.assert_allclose(change(fibre.along(path @ turn), place @ turn), expected, atol=1e-10)
+    assert np.abs(change(fibre, place) - expected).max() > 0.01
+
+
+def test_a_run_knows_its_path_and_goes_on(tmp_path):
+    stimulus = axon.Extracellular(ELECTRODE, axon.sine("5 uA", 2000.0))
+    fibre = passive().axon.along([(0, 0, 0), (500, 0, 0), (500, 2000, 0)])
+    sim = axon.Simulation(fibre, axon.models.sundt(), [stimulus], dt=0.01)
+    sim.run(1.0, output=tmp_path / "short.h5")
+    with axon.open_run(tmp_path / "short.h5") as run:
+        assert run.axon == fibre
+    axon.resume(tmp_path / "short.h5", until=2.0)
+    sim.run(2.0, output=tmp_path / "long.h5")
+    assert (tmp_path / "short.h5").read_bytes() == (tmp_path / "long.h5").read_bytes()
