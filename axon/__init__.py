@@ -28,6 +28,7 @@ _HOMES = {
             "action_potential",
             "arrival_times",
             "conduction_velocity",
+            "extracellular_potential",
             "impulses",
             "latencies",
             "velocity_profile",
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
     from axon.analysis import action_potential as action_potential
     from axon.analysis import arrival_times as arrival_times
     from axon.analysis import conduction_velocity as conduction_velocity
+    from axon.analysis import extracellular_potential as extracellular_potential
     from axon.analysis import impulses as impulses
     from axon.analysis import latencies as latencies
     from axon.analysis import velocity_profile as velocity_profile

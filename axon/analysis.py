@@ -1,4 +1,4 @@
-"""What a run tells: where its impulses came when, how fast they travelled, how they ended.
+"""What a run tells: of its impulses, where, when, how fast, and what an electrode sees of them.
 
 Functions here read a run, finished, still growing or in memory. None of them runs a simulation.
 """
@@ -12,7 +12,9 @@ import numpy as np
 
 from axon import units
 from axon.equations import EDGE_SLACK
-from axon.errors import GeometryError, NoSpikeError, StimulusError
+from axon.errors import GeometryError, NoSpikeError, SimulationError, StimulusError
+from axon.sources import Source
+from axon.stimuli import CurrentClamp
 from axon.units import FloatArray, QuantitiesLike, QuantityLike
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from axon.timecourses import Waveform
 
 _VALUES_AT_ONCE = 2**22  # of the field are read into memory
+_MILLIAMPERE = 1e-6  # is a nA
 
 Fate = Literal["arrived", "collided", "failed", "on its way"]
 
@@ -620,6 +623,74 @@ def _onsets(run: Run, gap: float) -> FloatArray:
     on = np.any([waveform(just_before) != 0 for waveform in waveforms], axis=0)
     begins: FloatArray = times[~on & (np.diff(times, prepend=-np.inf) > gap)]
     return begins
+
+
+def extracellular_potential(run: Run, source: Source) -> FloatArray:
+    """What an electrode outside the axon records: the single-fibre action potential.
+
+    The potential is phi = sum_i E_i Im_i. Im_i is the current that leaves compartment i through
+    its membrane: what comes to it along the axon and from electrodes inside. E_i is the potential
+    that 1 mA from `source` makes there: by reciprocity, 1 mA from there makes it at `source`.
+    Extracellular stimuli count by the currents that they drive along the axon; what they make at
+    the electrode through the tissue, the artefact, is left out.
+
+    Parameters
+    ----------
+    run : Run
+        A finished or still growing run, in which every compartment is recorded.
+    source : Source
+        The electrode: a `PointSource`, for instance, or the difference of two.
+
+    Returns
+    -------
+    array (rows,)
+        mV, at the times ``run.time``; if a stimulus jumps just then, with its current afterwards.
+
+    Raises
+    ------
+    SimulationError
+        If not every compartment is recorded.
+    StimulusError
+        If `source` is no source, or lies on the axon itself.
+
+    References
+    ----------
+    R. Plonsey, IEEE Trans. Biomed. Electron. 10, 9-12 (1963), on reciprocity; R. Plonsey,
+    R. C. Barr, Bioelectricity: A Quantitative Approach, 3rd ed., Springer (2007), chapter 8.
+
+    Examples
+    --------
+    >>> run = axon.run("squid")
+    >>> electrode = axon.PointSource(x="50 mm", y=0.0, z="1 mm", sigma=2.0)
+    >>> phi = axon.extracellular_potential(run, electrode)
+    >>> float(phi.min())  # mV
+    -0.22...
+    """
+    if not isinstance(source, Source):
+        raise StimulusError(
+            f"source = {source!r} is no source; write for instance axon.PointSource(0, 0, 100)"
+        )
+    axon = run.axon
+    if len(run.x) < axon.n:
+        raise SimulationError(
+            f"{len(run.x)} of {axon.n} compartments are recorded, and the potential outside needs "
+            "all of them; run without record"
+        )
+    # The axial currents are a symmetric matrix times V, so they may as well be taken of E.
+    lead = source.on_axon(axon.places, axon.x)
+    weight = axon.axial_inflow(lead)[run.compartments]
+    potential = np.empty(len(run.v))
+    rows = max(1, _VALUES_AT_ONCE // axon.n)
+    for first in range(0, len(potential), rows):
+        potential[first : first + rows] = np.float64(run.v[first : first + rows]) @ weight
+    just_after = run.time + EDGE_SLACK * run.dt
+    for stimulus in run.stimuli:
+        if isinstance(stimulus, CurrentClamp):
+            share = lead[axon.index(stimulus.at)]
+        else:
+            share = lead @ axon.axial_inflow(stimulus.source.on_axon(axon.places, axon.x))
+        potential += share * stimulus.waveform(just_after)
+    return _MILLIAMPERE * potential
 
 
 def _first_crossings(run: Run, threshold: float) -> Arrivals:
