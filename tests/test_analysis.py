@@ -296,8 +296,9 @@ FAILS, BEYOND, BACK = there(0, 7, 1.0), there(12, 19, 5.0), there(7, 0, 5.0)
         (FAILS + BEYOND, [axon.constant(1.0)], [False, False]),
         (there(0, 19, 1.0) + there(0, 19, 9.0), [axon.train(1.0, 0.9, 0.2, 8.0, 2)], [False] * 2),
         (there(0, 19, 1.0) + there(0, 19, 9.0), [axon.pulse(1.0, 0.8, 0.1)], [False, True]),
-        # One that was still under way explains no other one.
+        # One that was still under way explains no other one, nor does one that went elsewhere.
         (there(19, 12, 1.0) + there(0, 3, 1.5), [], [False, False]),
+        (BEYOND + there(3, 0, 9.0), [], [False, False]),
     ],
 )
 def test_an_impulse_without_a_stimulus_is_re_excited(spikes, waveforms, reexcited):
@@ -403,7 +404,7 @@ def test_latencies_count_from_the_stimulus_that_began_an_impulse():
 @pytest.mark.parametrize(
     ("waveform", "begins"),
     [
-        (axon.pulse(1.0, 3.0, 50.0), [3.0]),  # its end is no beginning
+        (axon.pulse(1.0, 3.0, 50.0), [3.0]),
         (axon.ramp(1.0, 3.0, 5.0), [3.0]),
         (axon.sine(1.0, 100.0, start=3.0, duration=10.0), [3.0]),
         (axon.biphasic(1.0, 3.0, 0.2, gap=0.1), [3.0]),
@@ -416,6 +417,11 @@ def test_when_a_stimulus_begins(waveform, begins):
     """Spikes at one place, 1 ms after each of these, and nowhere else."""
     run = travelled([(0, begin + 1.0) for begin in begins], waveforms=[waveform])
     np.testing.assert_allclose(latencies(run, 0.0), 1.0)
+
+
+def test_the_end_of_a_stimulus_is_no_beginning():
+    run = travelled([(0, 4.0), (0, 10.0)], waveforms=[axon.pulse(1.0, 3.0, 5.0)])
+    np.testing.assert_allclose(latencies(run, 0.0), [1.0, 7.0])
 
 
 def test_latencies_need_a_stimulus():
