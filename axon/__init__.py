@@ -24,10 +24,14 @@ _HOMES = {
             "Arrivals",
             "Impulse",
             "Velocity",
+            "VelocityProfile",
             "action_potential",
             "arrival_times",
             "conduction_velocity",
+            "extracellular_potential",
             "impulses",
+            "latencies",
+            "velocity_profile",
         ),
         "channels": ("Channel", "Gate", "Markov", "Pump"),
         "config": ("show_config",),
@@ -116,10 +120,14 @@ if TYPE_CHECKING:
     from axon.analysis import Arrivals as Arrivals
     from axon.analysis import Impulse as Impulse
     from axon.analysis import Velocity as Velocity
+    from axon.analysis import VelocityProfile as VelocityProfile
     from axon.analysis import action_potential as action_potential
     from axon.analysis import arrival_times as arrival_times
     from axon.analysis import conduction_velocity as conduction_velocity
+    from axon.analysis import extracellular_potential as extracellular_potential
     from axon.analysis import impulses as impulses
+    from axon.analysis import latencies as latencies
+    from axon.analysis import velocity_profile as velocity_profile
     from axon.channels import Channel as Channel
     from axon.channels import Gate as Gate
     from axon.channels import Markov as Markov

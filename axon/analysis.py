@@ -1,4 +1,4 @@
-"""What a recorded impulse tells: where it arrived when, and how fast it travelled.
+"""What a run tells: of its impulses, where, when, how fast, and what an electrode sees of them.
 
 Functions here read a run, finished, still growing or in memory. None of them runs a simulation.
 """
@@ -6,18 +6,25 @@ Functions here read a run, finished, still growing or in memory. None of them ru
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from axon import units
-from axon.errors import GeometryError, NoSpikeError
-from axon.units import FloatArray, QuantityLike
+from axon.equations import EDGE_SLACK
+from axon.errors import GeometryError, NoSpikeError, SimulationError, StimulusError
+from axon.sources import Source
+from axon.stimuli import CurrentClamp
+from axon.units import FloatArray, QuantitiesLike, QuantityLike
 
 if TYPE_CHECKING:
     from axon.runs import Run
+    from axon.timecourses import Waveform
 
 _VALUES_AT_ONCE = 2**22  # of the field are read into memory
+_MILLIAMPERE = 1e-6  # is a nA
+
+Fate = Literal["arrived", "collided", "failed", "on its way"]
 
 
 class Arrivals(NamedTuple):
@@ -45,6 +52,17 @@ class Velocity:
         return f"{self.value:.4g} m/s ({scatter}{self.n_sites} sites)"
 
 
+class VelocityProfile(NamedTuple):
+    """How fast an impulse travelled from place to place."""
+
+    x: FloatArray
+    """Positions in µm from the axon's origin, ``(k,)``, increasing."""
+    value: FloatArray
+    """Velocities there in m/s, ``(k,)``, negative towards the origin."""
+    stderr: FloatArray
+    """Standard errors of the fits in m/s, ``(k,)``."""
+
+
 @dataclass(frozen=True, eq=False)
 class Impulse:
     """An impulse on its way: the spikes that followed one another from place to place.
@@ -55,13 +73,22 @@ class Impulse:
         Sites that it passed, µm, from the end nearer to the origin to the other.
     time : array (k,)
         When it was there, ms.
-    collided : bool
-        Whether it met another one, which ended both.
+    ends : tuple of float
+        Where it came to its end, µm: one place, or two if it set out in both directions.
+    fates : tuple of str
+        What became of it at each of these: ``"arrived"`` at an end of the axon, ``"collided"`` with
+        another one, which ended both, ``"failed"`` before either, or ``"on its way"``, if the run
+        ended first.
+    reexcited : bool
+        Whether it began of itself: where another one had passed, as does one that is reflected, or
+        beyond a place where another one had ended on its way there; and no stimulus was on since.
     """
 
     x: FloatArray
     time: FloatArray
-    collided: bool
+    ends: tuple[float, ...]
+    fates: tuple[Fate, ...]
+    reexcited: bool
 
     @property
     def start(self) -> float:
@@ -69,17 +96,24 @@ class Impulse:
         return float(self.x[np.argmin(self.time)])
 
     @property
-    def ends(self) -> tuple[float, ...]:
-        """Where it came to its end, µm: one place, or two if it set out in both directions."""
-        ends = (float(self.x[0]), float(self.x[-1]))
-        if self.start in ends:
-            return ends[1:] if self.start == ends[0] else ends[:1]
-        return ends
+    def collided(self) -> bool:
+        """Whether it met another one, which ended both."""
+        return "collided" in self.fates
+
+    @property
+    def failed(self) -> bool:
+        """Whether it came to its end before the axon's, and met no other one."""
+        return "failed" in self.fates
 
     def __repr__(self) -> str:
-        ends = " and ".join(f"{x:g}" for x in self.ends)
-        told = ", where it met another" if self.collided else ""
-        return f"<Impulse from {self.start:g} um at {self.time.min():g} ms to {ends} um{told}>"
+        told = {
+            "arrived": "", "collided": ", where it met another",
+            "failed": ", where it failed", "on its way": ", and on",
+        }  # fmt: skip
+        ends = zip(self.ends, self.fates, strict=True)
+        to = " and to ".join(f"{x:g} um{told[fate]}" for x, fate in ends)
+        again = ", re-excited," if self.reexcited else ""
+        return f"<Impulse from {self.start:g} um at {self.time.min():g} ms{again} to {to}>"
 
 
 @dataclass(frozen=True)
@@ -151,30 +185,111 @@ def impulses(run: Run, gap: QuantityLike = 2.0) -> list[Impulse]:
     [<Impulse from 50 um at 1.1... ms to 99950 um>]
     """
     gap = units.quantity(gap, "ms", "gap", positive=True)
-    spikes = run.spikes
+    trails = _followed(run.spikes, gap)
+    over = max([*run.time[-1:].tolist(), *run.spikes["time"][-1:].tolist()], default=0.0)
+    ends = [trail.ends(len(run.axon_x), over - gap) for trail in trails]
+    where, when, side = (
+        np.array([end[k] for those in ends for end in those], dtype=np.float64) for k in range(3)
+    )
+    waveforms = [stimulus.waveform for stimulus in run.stimuli]
+
+    def reexcited(trail: _Trail) -> bool:
+        begin = float(trail.first["time"])
+        on_its_way = (when < begin) & ((trail.first["compartment"] - where) * side > 0)
+        since = max(trail.passed, float(when[on_its_way].max(initial=-np.inf)))
+        return since > -np.inf and not any(_is_on(waveform, since, begin) for waveform in waveforms)
+
+    return [
+        Impulse(
+            x=trail.spikes["x"],
+            time=trail.spikes["time"],
+            ends=tuple(float(run.axon_x[end.compartment]) for end in those),
+            fates=tuple(end.fate for end in those),
+            reexcited=reexcited(trail),
+        )
+        for trail, those in zip(trails, ends, strict=True)
+    ]
+
+
+class _End(NamedTuple):
+    """Where and when an impulse came to its end."""
+
+    compartment: int
+    time: float
+    side: int
+    """-1 if it went towards the origin, else 1."""
+    fate: Fate
+
+
+class _Trail:
+    """The spikes of an impulse, as they are found."""
+
+    def __init__(self, passed: float) -> None:
+        self.passed = passed  # when the last one before it had been where it begins, ms
+        self.numbers: list[int] = []
+        self.met: set[int] = set()  # on which sides it met another
+        self.spikes: np.ndarray = np.empty(0)  # in the order of compartments
+
+    @property
+    def first(self) -> np.void:
+        """The spike with which it began."""
+        first: np.void = self.spikes[np.argmin(self.spikes["time"])]
+        return first
+
+    def ends(self, n: int, late: float) -> list[_End]:
+        """Its ends in an axon of `n` compartments; one that is there so `late` goes on."""
+        sides = [
+            (side, spike)
+            for side, spike in ((-1, self.spikes[0]), (1, self.spikes[-1]))
+            if spike["compartment"] != self.first["compartment"]  # to that side it never went
+        ]
+        if not sides:  # it never left its place
+            other = -1 if self.first["compartment"] == n - 1 else 1
+            sides = [(min(self.met, default=other), self.first)]
+        found = []
+        for side, spike in sides:
+            compartment, time = int(spike["compartment"]), float(spike["time"])
+            fate: Fate = "failed"
+            if side in self.met:
+                fate = "collided"
+            elif compartment == (0 if side < 0 else n - 1):
+                fate = "arrived"
+            elif time >= late:
+                fate = "on its way"
+            found.append(_End(compartment, time, side, fate))
+        return found
+
+
+def _followed(spikes: np.ndarray, gap: float) -> list[_Trail]:
+    """Spikes, in the order of time, put into impulses."""
+    trails: list[_Trail] = []
+    nowhere = -np.inf, -1
     last: dict[int, tuple[float, int]] = {}  # of each compartment: when, and which impulse
-    members: list[list[int]] = []
-    met: set[int] = set()
     for number, (time, compartment) in enumerate(
         zip(spikes["time"].tolist(), spikes["compartment"].tolist(), strict=True)
     ):
-        found = {
-            which
-            for when, which in (last.get(compartment + side, (-np.inf, -1)) for side in (-1, 1))
-            if time - when <= gap
-        }
-        met |= found if len(found) > 1 else set()
-        which = min(found, default=len(members))
-        if which == len(members):
-            members.append([])
-        members[which].append(number)
+        beside = [last.get(compartment + side, nowhere) for side in (-1, 1)]
+        found = [which for when, which in beside if time - when <= gap]
+        if len(set(found)) == 2:
+            below, above = found
+            trails[below].met.add(1)
+            trails[above].met.add(-1)
+        which = min(found, default=len(trails))
+        if which == len(trails):
+            trails.append(_Trail(passed=last.get(compartment, nowhere)[0]))
+        trails[which].numbers.append(number)
         last[compartment] = time, which
-    return [_impulse(spikes[numbers], which in met) for which, numbers in enumerate(members)]
+    for trail in trails:
+        mine = spikes[trail.numbers]
+        trail.spikes = mine[np.argsort(mine["compartment"], kind="stable")]
+    return trails
 
 
-def _impulse(spikes: np.ndarray, collided: bool) -> Impulse:
-    order = np.argsort(spikes["x"], kind="stable")
-    return Impulse(spikes["x"][order], spikes["time"][order], collided)
+def _is_on(waveform: Waveform, start: float, stop: float) -> bool:
+    """Whether it jumps, or isn't zero, anywhere from start to stop."""
+    # A sine may come and go without a jump, and one that does has no mean over all of it.
+    parts = np.unique(np.linspace(start, stop, 1001))
+    return bool(waveform.edges(start, stop).size or waveform.mean(parts[:-1], parts[1:]).any())
 
 
 def action_potential(
@@ -367,9 +482,69 @@ def conduction_velocity(
             f"an impulse reached {n} sites between {start:g} and {stop:g} µm, and a velocity "
             "needs two: look where it travels, run for longer, or stimulate more strongly"
         )
+    return _fitted(arrivals.x[inside], arrivals.time[inside])
+
+
+def velocity_profile(
+    run: Run, window: QuantityLike, *, threshold: QuantityLike = -20.0
+) -> VelocityProfile:
+    """Speed of the first impulse as a function of position.
+
+    Around each site the arrival times within `window` are fitted by least squares against
+    position, as `conduction_velocity` does. Where the impulse began, or met another one, arrival
+    times have a corner: there the standard error is large.
+
+    Parameters
+    ----------
+    run : Run
+        A finished or still growing run.
+    window : float or quantity
+        Length of the stretch that is fitted, µm, with the site in its middle. The longer it is, the
+        less the velocities scatter, and the more they are smoothed.
+    threshold : float or quantity, optional
+        Upward crossing that counts as arrival, in mV, as for `conduction_velocity`.
+
+    Returns
+    -------
+    VelocityProfile
+        Of every site whose window lies between the first and the last one that was reached, and
+        has three of them or more.
+
+    Raises
+    ------
+    NoSpikeError
+        If there is no such site.
+
+    Examples
+    --------
+    >>> run = axon.run("squid")
+    >>> profile = axon.velocity_profile(run, "10 mm")
+    >>> float(profile.value.mean())  # m/s
+    12.3...
+    """
+    window = units.quantity(window, "um", "window", positive=True)
+    arrivals = arrival_times(run, threshold)
+    order = np.argsort(arrivals.x)
+    x, t = arrivals.x[order], arrivals.time[order]
+    start = np.searchsorted(x, x - window / 2)
+    stop = np.searchsorted(x, x + window / 2, side="right")
+    whole = (x - window / 2 >= x[:1]) & (x + window / 2 <= x[-1:]) & (stop - start >= 3)
+    if not whole.any():
+        raise NoSpikeError(
+            f"window = {window:g} µm: of {len(x)} sites that an impulse reached none has such a "
+            "stretch around it, with three of them; give another length, or run for longer"
+        )
+    fits = [_fitted(x[a:b], t[a:b]) for a, b in zip(start[whole], stop[whole], strict=True)]
+    return VelocityProfile(
+        x[whole], np.array([fit.value for fit in fits]), np.array([fit.stderr for fit in fits])
+    )
+
+
+def _fitted(x: FloatArray, t: FloatArray) -> Velocity:
+    """The velocity that fits two or more arrivals best."""
+    n = len(x)
     # Both centred: a late impulse must not cost digits.
-    x = arrivals.x[inside] - arrivals.x[inside].mean()
-    t = arrivals.time[inside] - arrivals.time[inside].mean()
+    x, t = x - x.mean(), t - t.mean()
     slowness = float(x @ t / (x @ x))  # ms/µm
     if slowness == 0:
         return Velocity(np.inf, np.nan, n)
@@ -377,6 +552,145 @@ def conduction_velocity(
     variance = float(scatter @ scatter) / (n - 2) / float(x @ x) if n > 2 else np.nan
     # 1 µm/ms is 1e-3 m/s, and d(1/s) = ds / s².
     return Velocity(1e-3 / slowness, 1e-3 * float(np.sqrt(variance)) / slowness**2, n)
+
+
+def latencies(
+    run: Run,
+    at: QuantityLike,
+    *,
+    since: QuantitiesLike | None = None,
+    gap: QuantityLike = 2.0,
+) -> FloatArray:
+    """How long after its stimulus each spike comes to a place.
+
+    A spike belongs to the impulse that brings it, and that to the last stimulus which had begun
+    when it began itself; so the next stimulus may come before the spike does.
+
+    Parameters
+    ----------
+    run : Run
+        A finished or still growing run.
+    at : float or quantity
+        Where, µm: the nearest compartment.
+    since : times, optional
+        When stimuli begin, ms: floats or quantities. If not given, where the run's waveforms do,
+        and wherever one jumps from zero, if nothing has jumped for `gap`.
+    gap : float or quantity, optional
+        Longest time between spikes of one impulse at neighbours, ms; see `impulses`.
+
+    Returns
+    -------
+    array (k,)
+        ms, in the order of the spikes there; NaN if the impulse began before any stimulus.
+
+    Raises
+    ------
+    StimulusError
+        If there is no stimulus, neither in the run nor in `since`.
+
+    Examples
+    --------
+    >>> run = axon.run("squid")
+    >>> axon.latencies(run, "50 mm")
+    array([4.2...])
+    """
+    at = units.quantity(at, "um", "at")
+    gap = units.quantity(gap, "ms", "gap", positive=True)
+    if since is None:
+        begins = _onsets(run, gap)
+    else:
+        begins = np.sort(units.quantities(since, "ms", "since"), axis=None)
+    if not begins.size:
+        raise StimulusError("since: the run has no stimulus; give the times from which to count")
+    x = run.axon_x[np.argmin(np.abs(run.axon_x - at))]
+    found = [
+        (time, impulse.time.min())
+        for impulse in impulses(run, gap)
+        for time in impulse.time[impulse.x == x]
+    ]
+    time, set_out = np.array(sorted(found)).reshape(-1, 2).T
+    last = np.searchsorted(begins, set_out, side="right") - 1
+    return np.where(last >= 0, time - begins[last], np.nan)
+
+
+def _onsets(run: Run, gap: float) -> FloatArray:
+    """When the run's stimuli begin, in ms."""
+    waveforms = [stimulus.waveform for stimulus in run.stimuli]
+    last = run.spikes["time"].max(initial=0.0)
+    jumps = [waveform.edges(-np.inf, last) for waveform in waveforms]
+    times = np.unique(np.concatenate([[w.span()[0] for w in waveforms], *jumps]))
+    just_before = times - EDGE_SLACK * run.dt
+    on = np.any([waveform(just_before) != 0 for waveform in waveforms], axis=0)
+    begins: FloatArray = times[~on & (np.diff(times, prepend=-np.inf) > gap)]
+    return begins
+
+
+def extracellular_potential(run: Run, source: Source) -> FloatArray:
+    """What an electrode outside the axon records: the single-fibre action potential.
+
+    The potential is phi = sum_i E_i Im_i. Im_i is the current that leaves compartment i through
+    its membrane: what comes to it along the axon and from electrodes inside. E_i is the potential
+    that 1 mA from `source` makes there: by reciprocity, 1 mA from there makes it at `source`.
+    Extracellular stimuli count by the currents that they drive along the axon; what they make at
+    the electrode through the tissue, the artefact, is left out.
+
+    Parameters
+    ----------
+    run : Run
+        A finished or still growing run, in which every compartment is recorded.
+    source : Source
+        The electrode: a `PointSource`, for instance, or the difference of two.
+
+    Returns
+    -------
+    array (rows,)
+        mV, at the times ``run.time``; if a stimulus jumps just then, with its current afterwards.
+
+    Raises
+    ------
+    SimulationError
+        If not every compartment is recorded.
+    StimulusError
+        If `source` is no source, or lies on the axon itself.
+
+    References
+    ----------
+    R. Plonsey, IEEE Trans. Biomed. Electron. 10, 9-12 (1963), on reciprocity; R. Plonsey,
+    R. C. Barr, Bioelectricity: A Quantitative Approach, 3rd ed., Springer (2007), chapter 8.
+
+    Examples
+    --------
+    >>> run = axon.run("squid")
+    >>> electrode = axon.PointSource(x="50 mm", y=0.0, z="1 mm", sigma=2.0)
+    >>> phi = axon.extracellular_potential(run, electrode)
+    >>> float(phi.min())  # mV
+    -0.22...
+    """
+    if not isinstance(source, Source):
+        raise StimulusError(
+            f"source = {source!r} is no source; write for instance axon.PointSource(0, 0, 100)"
+        )
+    axon = run.axon
+    if len(run.x) < axon.n:
+        raise SimulationError(
+            f"{len(run.x)} of {axon.n} compartments are recorded, and the potential outside needs "
+            "all of them; run without record"
+        )
+    # The axial currents are a symmetric matrix times V, so they may as well be taken of E.
+    lead = source.on_axon(axon.places, axon.x)
+    weight = axon.axial_inflow(lead)[run.compartments]
+    potential = np.empty(len(run.v))
+    rows = max(1, _VALUES_AT_ONCE // axon.n)
+    for first in range(0, len(potential), rows):
+        potential[first : first + rows] = np.float64(run.v[first : first + rows]) @ weight
+    just_after = run.time + EDGE_SLACK * run.dt
+    for stimulus in run.stimuli:
+        if isinstance(stimulus, CurrentClamp):
+            share = lead[axon.index(stimulus.at)]
+        else:
+            share = lead @ axon.axial_inflow(stimulus.source.on_axon(axon.places, axon.x))
+        potential += share * stimulus.waveform(just_after)
+    return _MILLIAMPERE * potential
 
 
 def _first_crossings(run: Run, threshold: float) -> Arrivals:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -32,6 +33,7 @@ Varying: TypeAlias = QuantitiesLike | Callable[[FloatArray], QuantitiesLike]
 
 _LONGEST = 1e12  # µm; keeps products of positions and numbers far from overflow
 _CLOSEST = 1e-12  # of the length; knots that are closer might not survive being reversed
+_SHORT = 1e-9  # of the length, by which a path may be short of it: long sums are rounded
 _LAMBDA_FREQUENCY = 100.0  # Hz; Hines and Carnevale (2001)
 _LAMBDA_CELLS = 1000  # where an Ra or cm that varies has a say in the cut, it is sampled so often
 
@@ -67,6 +69,9 @@ class Axon:
         Axial resistivity of each compartment, in Ω·cm.
     cm : ndarray of float64, shape (n,)
         Specific membrane capacitance of each compartment, in µF/cm².
+    path : ndarray of float64, shape (k, 3), optional
+        The line through space on which the axon lies, in µm; see `along`. Without one the axon is
+        straight, and lies along x from the origin.
 
     Attributes
     ----------
@@ -78,6 +83,8 @@ class Axon:
         Where compartments begin and end, in µm from the origin.
     x : ndarray of float64, shape (n,)
         Centres of the compartments, in µm.
+    places : ndarray of float64, shape (n, 3)
+        Where these centres lie in space, in µm.
     area : ndarray of float64, shape (n,)
         Membrane of each compartment: lateral surface of its frusta, in µm². The annulus at
         a step is no membrane.
@@ -118,6 +125,7 @@ class Axon:
     profile_diameter: FloatArray
     Ra: FloatArray
     cm: FloatArray
+    path: FloatArray | None = None
     length: float = field(init=False)
     n: int = field(init=False)
     edges: FloatArray = field(init=False)
@@ -177,6 +185,8 @@ class Axon:
             "passage": passage,
             "parent": np.arange(-1, n - 1, dtype=np.int64),
         }
+        if self.path is not None:
+            made["path"] = _checked_path(self.path, length)
         for name, values in made.items():
             values.flags.writeable = False
             object.__setattr__(self, name, values)
@@ -425,6 +435,71 @@ class Axon:
             _each(_at(cm, centres), n, "uF/cm^2", "cm"),
         )
 
+    def along(self, path: QuantitiesLike) -> Axon:
+        """The same axon on a line through space.
+
+        Parameters
+        ----------
+        path : array_like of float or quantity, shape (k, 3)
+            Places (x, y, z) in µm, with straight lines between them. A position on the axon is the
+            distance from the first point, along the line; of a line that is longer than the axon
+            the rest doesn't matter.
+
+        Returns
+        -------
+        Axon
+
+        Raises
+        ------
+        GeometryError
+            If `path` is no such list, stands still somewhere, or is shorter than the axon.
+
+        Examples
+        --------
+        >>> bent = Axon.cylinder("1 mm", diameter=1.0, dx=10.0).along(
+        ...     [(0, 0, 0), (600, 0, 0), (600, 0, "1 mm")]
+        ... )
+        >>> bent.places[-1]
+        array([600.,   0., 395.])
+        """
+        return Axon(
+            self.profile_x,
+            self.profile_diameter,
+            self.Ra,
+            self.cm,
+            _checked_path(path, self.length),
+        )
+
+    @cached_property
+    def places(self) -> FloatArray:
+        """Where the centres of the compartments lie in space, µm, (n, 3)."""
+        rows = np.zeros((3, self.n))
+        if self.path is None:
+            rows[0] = self.x
+        else:
+            reached = _distances(self.path)
+            for row, coordinate in zip(rows, self.path.T, strict=True):
+                row[:] = np.interp(self.x, reached, coordinate)
+        rows.flags.writeable = False
+        return rows.T
+
+    def axial_inflow(self, potential: FloatArray) -> FloatArray:
+        """The current that comes to each compartment from its neighbours.
+
+        Parameters
+        ----------
+        potential : ndarray of float64, shape (n,)
+            Of the inside of each compartment, in mV.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            sum_j G_ij (V_j - V_i), in nA.
+        """
+        flux = self.axial_conductance * np.diff(potential)  # µS mV, which is nA
+        inflow: FloatArray = np.append(flux, 0.0) - np.append(0.0, flux)
+        return inflow
+
     def index(self, position: QuantityLike) -> int:
         """The compartment that holds a position.
 
@@ -459,11 +534,18 @@ class Axon:
         -------
         Axon
         """
+        path = None
+        if self.path is not None:
+            reached = _distances(self.path)
+            before = reached < self.length * (1 - _SHORT)
+            end = [np.interp(self.length, reached, coordinate) for coordinate in self.path.T]
+            path = np.concatenate(([end], self.path[before][::-1]))
         return Axon(
             self.length - self.profile_x[::-1],
             self.profile_diameter[::-1],
             self.Ra[::-1],
             self.cm[::-1],
+            path,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -474,9 +556,9 @@ class Axon:
         dict
             ``shape`` (always ``"profile"``) and the arguments of `from_profile`: ``x`` and
             ``diameter`` (lists, µm), ``Ra`` (Ω·cm) and ``cm`` (µF/cm²; each a number, or a
-            list if it varies), ``compartments``.
+            list if it varies), ``compartments``; and ``path`` (list of points, µm) if it has one.
         """
-        return {
+        description = {
             "shape": "profile",
             "x": self.profile_x.tolist(),
             "diameter": self.profile_diameter.tolist(),
@@ -484,6 +566,7 @@ class Axon:
             "cm": _brief(self.cm),
             "compartments": self.n,
         }
+        return description if self.path is None else description | {"path": self.path.tolist()}
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Axon:
@@ -505,10 +588,11 @@ class Axon:
             If `description` is not of that form.
         """
         wanted = {"shape", "x", "diameter", "Ra", "cm", "compartments"}
-        if not isinstance(description, Mapping) or set(description) != wanted:
+        if not isinstance(description, Mapping) or set(description) - {"path"} != wanted:
             keys = sorted(map(str, description)) if isinstance(description, Mapping) else None
             raise GeometryError(
-                f"an axon's description has keys {keys}; it needs exactly {sorted(wanted)}"
+                f"an axon's description has keys {keys}; it needs exactly {sorted(wanted)}, "
+                "and may have a path"
             )
         if description["shape"] != "profile":
             raise GeometryError(
@@ -520,6 +604,7 @@ class Axon:
             description["diameter"],
             _each(description["Ra"], n, "ohm*cm", "Ra"),
             _each(description["cm"], n, "uF/cm^2", "cm"),
+            description.get("path"),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -527,12 +612,12 @@ class Axon:
             return NotImplemented
         return all(
             np.array_equal(getattr(self, name), getattr(other, name))
-            for name in ("profile_x", "profile_diameter", "Ra", "cm")
+            for name in ("profile_x", "profile_diameter", "Ra", "cm", "path")
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickle forgets that arrays are read-only, so they are made anew.
-        return Axon, (self.profile_x, self.profile_diameter, self.Ra, self.cm)
+        return Axon, (self.profile_x, self.profile_diameter, self.Ra, self.cm, self.path)
 
     def __repr__(self) -> str:
         thin, wide = self.profile_diameter.min(), self.profile_diameter.max()
@@ -617,6 +702,35 @@ def _checked_profile(x: QuantitiesLike, diameter: QuantitiesLike) -> tuple[Float
     corner = np.ones(knots.size, dtype=bool)
     corner[1:-1] = (d[1:-1] != d[:-2]) | (d[1:-1] != d[2:])
     return knots[corner], d[corner]
+
+
+def _checked_path(path: QuantitiesLike, length: float) -> FloatArray:
+    """Points in space, µm, (k, 3), far enough along for the axon."""
+    points = quantities(path, "um", "path", error=GeometryError)
+    if points.ndim != 2 or points.shape[1] != 3 or len(points) < 2:
+        raise GeometryError(f"path has the shape {points.shape}; give two places (x, y, z) or more")
+    farthest = np.abs(points).max()
+    if farthest > _LONGEST:
+        raise GeometryError(f"path reaches {farthest:g} um; it may reach {_LONGEST:g} um")
+    reached = _distances(points)
+    again = np.flatnonzero(np.diff(reached) == 0)
+    if again.size:
+        k = int(again[0])
+        raise GeometryError(
+            f"path[{k}] and path[{k + 1}] are one place, {tuple(points[k].tolist())} um; "
+            "leave one of them out"
+        )
+    if reached[-1] < length * (1 - _SHORT):
+        raise GeometryError(
+            f"path is {reached[-1]:g} um long, and the axon {length:g} um; give more of it"
+        )
+    return points
+
+
+def _distances(points: FloatArray) -> FloatArray:
+    """How far each of these points is from the first one on the way through all of them, µm."""
+    steps = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
+    return np.append(0.0, np.cumsum(steps))
 
 
 def _number_of_compartments(

@@ -22,9 +22,11 @@ import numpy.typing as npt
 
 from axon import runfile
 from axon.errors import MissingExtraError, RunFileError
+from axon.geometry import Axon
 from axon.program import saved_state_names
 from axon.runfile import ROWS, Chunks, Recording, opened, readable, reading
 from axon.segments import chain, is_written, output_of, parts_of
+from axon.stimuli import Stimulus, stimulus_from
 from axon.storage import rows_per_second
 
 if TYPE_CHECKING:
@@ -215,6 +217,21 @@ class Run:
         if self.complete or not (rate := rows_per_second(self._source.output)):
             return None
         return rows / rate
+
+    @property
+    def axon(self) -> Axon:
+        """The axon that was simulated."""
+        with readable(Path(self.name)):
+            description = self.header["axon"]
+            if description["compartments"] != len(self.axon_x):
+                raise RunFileError("its header tells of another axon")
+            return Axon.from_dict(description)
+
+    @property
+    def stimuli(self) -> tuple[Stimulus, ...]:
+        """The stimuli that acted on it."""
+        with readable(Path(self.name)):
+            return tuple(map(stimulus_from, self.header["stimuli"]))
 
     @property
     def duration(self) -> float:

@@ -27,7 +27,7 @@ from axon.equations import (
     load,
     whole_steps,
 )
-from axon.errors import MembraneError, NoRestError, SimulationError
+from axon.errors import MembraneError, NoRestError, SimulationError, StimulusError
 from axon.estimate import Estimate, estimate
 from axon.geometry import Axon
 from axon.interruption import Interruption
@@ -737,17 +737,11 @@ def _entries(
         if isinstance(stimulus, CurrentClamp):
             compartments, weight = np.array([axon.index(stimulus.at)]), np.ones(1)
         else:
-            outside = np.zeros(axon.n)
-            potential = stimulus.source.potential(axon.x, outside, outside)
-            if not np.isfinite(potential).all():
-                at = axon.x[np.argmin(np.isfinite(potential))]
-                raise SimulationError(
-                    f"stimuli[{number}] lies on the axon itself, at x = {at:g} um, where its "
-                    "potential has no bounds; move it away"
-                )
-            flux = axon.axial_conductance * np.diff(potential)  # µS mV, which is nA
-            compartments = np.arange(axon.n)
-            weight = np.append(flux, 0.0) - np.append(0.0, flux)
+            try:
+                potential = stimulus.source.on_axon(axon.places, axon.x)
+            except StimulusError as error:
+                raise StimulusError(f"stimuli[{number}]: {error}") from None
+            compartments, weight = np.arange(axon.n), axon.axial_inflow(potential)
         where.append(compartments)
         which.append(np.full(compartments.size, number, np.int32))
         weights.append(weight)

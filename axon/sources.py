@@ -39,6 +39,34 @@ class Source(ABC):
     def potential(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
         """Potential at these places (µm), in mV for 1 mA."""
 
+    def on_axon(self, places: FloatArray, x: FloatArray) -> FloatArray:
+        """Potential at the compartments of an axon, in mV for 1 mA, (n,).
+
+        Parameters
+        ----------
+        places : array (n, 3)
+            Where they lie in space, µm.
+        x : array (n,)
+            Where they lie along the axon, µm.
+
+        Raises
+        ------
+        StimulusError
+            If a compartment lies on the source itself, or beyond what is known.
+        """
+        values = self._on_axon(places, x)
+        if not np.isfinite(values).all():
+            at = x[np.argmin(np.isfinite(values))]
+            raise StimulusError(
+                f"the source lies on the axon itself, at x = {at:g} um, where its potential has "
+                "no bounds; move it away"
+            )
+        return values
+
+    def _on_axon(self, places: FloatArray, x: FloatArray) -> FloatArray:
+        # Rows of one stretch of memory: a straight axon's potentials keep their last bits.
+        return self.potential(*np.ascontiguousarray(places.T))
+
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Description in JSON's types, which `source_from` understands."""
@@ -75,6 +103,12 @@ class Combined(Source):
             total = total + part * source.potential(x, y, z)
         return total
 
+    def _on_axon(self, places: FloatArray, x: FloatArray) -> FloatArray:
+        total = np.zeros_like(x)
+        for source, part in self.terms:
+            total = total + part * source._on_axon(places, x)
+        return total
+
     def to_dict(self) -> dict[str, Any]:
         terms = [{"part": part, "source": source.to_dict()} for source, part in self.terms]
         return {"shape": "combined", "terms": terms}
@@ -94,7 +128,7 @@ class PointSource(Source):
     Parameters
     ----------
     x, y, z : float or quantity
-        Where, µm: x along the axon from its origin, y and z across.
+        Where, µm; a straight axon lies along x from the origin.
     sigma : float, quantity, or three of them, optional
         Conductivity, S/m, the same in all directions or along x, y and z.
 
@@ -260,7 +294,8 @@ class PotentialAlong(Source):
     """Potentials along the axon from elsewhere, such as a finite-element solver.
 
     Between the given positions the potential is a cubic spline, as smooth as a potential is: what
-    excites an axon is its second derivative.
+    excites an axon is its second derivative. Positions are those along the axon, whichever way
+    through space that takes.
 
     Parameters
     ----------
@@ -345,6 +380,9 @@ class PotentialAlong(Source):
                 f"compartments lie from {x.min():g} to {x.max():g} µm; nothing is extrapolated"
             )
         return _spline(self.x, self.values, x)
+
+    def _on_axon(self, places: FloatArray, x: FloatArray) -> FloatArray:
+        return self.potential(x, x, x)
 
     def to_dict(self) -> dict[str, Any]:
         return {"shape": "along", "x": self.x.tolist(), "potential": self.values.tolist()}

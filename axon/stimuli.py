@@ -253,6 +253,18 @@ Stimulus = CurrentClamp | VoltageClamp | Extracellular
 """What a simulation takes."""
 
 
+def stimulus_from(description: Any) -> Stimulus:
+    """The stimulus that a description stands for, as `to_dict` gives it.
+
+    Raises
+    ------
+    StimulusError
+        If it is anything else.
+    """
+    outside = isinstance(description, Mapping) and description.get("type") == "extracellular"
+    return (Extracellular if outside else CurrentClamp).from_dict(description)
+
+
 def _check(value: object, kind: type, name: str, example: str) -> None:
     if not isinstance(value, kind):
         raise StimulusError(

@@ -455,8 +455,15 @@ def _table(keys: Mapping[str, bool], kinds: Mapping[str, Kind]) -> Kind:
 
 
 def _axon(value: Any, path: str) -> Axon:
-    axon: Axon = _made(value, path, "shape", _AXON_SHAPES, _AXON)
-    return axon
+    """An axon, which may lie on a path through space."""
+    table = dict(value) if isinstance(value, dict) else value
+    points = table.pop("path", None) if isinstance(value, dict) else None
+    axon: Axon = _made(table, path, "shape", _AXON_SHAPES, _AXON)
+    if points is None:
+        return axon
+    path = f"{path}.path"
+    bent: Axon = _attempt(path, axon.along, _each(_each(_LENGTH))(points, path))
+    return bent
 
 
 def _membrane(value: Any, path: str) -> Membrane:

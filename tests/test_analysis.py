@@ -2,11 +2,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import axon
+import axon.units
 from axon import analysis
-from axon.analysis import action_potential, arrival_times, conduction_velocity, impulses
-from axon.errors import GeometryError, NoSpikeError, UnitError
+from axon.analysis import (
+    action_potential,
+    arrival_times,
+    conduction_velocity,
+    impulses,
+    latencies,
+    velocity_profile,
+)
+from axon.errors import GeometryError, NoSpikeError, StimulusError, UnitError
 from axon.runs import Run
 
 X = np.arange(50.0, 10_000.0, 100.0)  # µm: 100 compartments of 100 µm
@@ -151,17 +161,18 @@ def test_a_site_that_starts_above_the_threshold_has_not_been_reached():
 # Impulses
 
 
-def travelled(spikes, n=20):
+def travelled(spikes, n=20, waveforms=(), lasts=20.0):
     """A run of these spikes, (compartment, time) each, in compartments of 10 µm."""
+    stimuli = [axon.CurrentClamp(0.0, waveform).to_dict() for waveform in waveforms]
     x = 5.0 + 10.0 * np.arange(n)
     spikes = sorted(spikes, key=lambda spike: spike[1])
     compartment, time = zip(*spikes, strict=True) if spikes else ((), ())
     return Run.in_memory(
-        header={"simulation": {"spike_threshold": -20.0}},
+        header={"simulation": {"spike_threshold": -20.0, "dt": 0.01}, "stimuli": stimuli},
         x=[],
         compartments=[],
         axon_x=x,
-        interval=1.0,
+        interval=lasts,
         v=np.zeros((2, 0)),
         spike_compartment=np.array(compartment, int),
         spike_time=np.array(time, float),
@@ -232,7 +243,199 @@ def test_what_meets_in_a_fibre_is_gone(met):
     assert left.collided and right.collided
     assert left.start == pytest.approx(4000.0 - right.start)
     assert abs(left.ends[0] - 2000.0) <= 20.0
+    assert left.fates == right.fates == ("collided",)
+    assert not left.reexcited and not right.reexcited
     assert len(left.x) + len(right.x) == 200
+
+
+def test_what_became_of_an_impulse_is_told_for_each_of_its_ends():
+    # Sets out at 8; towards the origin it fails, at the other side it meets one from the far end.
+    spikes = there(8, 12, 1.0) + there(8, 5, 1.0)[1:] + there(19, 13, 0.8)
+    far, both = impulses(travelled(spikes))
+    assert (both.start, both.ends, both.fates) == (85.0, (55.0, 125.0), ("failed", "collided"))
+    assert both.failed and both.collided
+    assert (far.ends, far.fates, far.failed) == ((135.0,), ("collided",), False)
+    assert repr(both) == (
+        "<Impulse from 85 um at 1 ms to 55 um, where it failed and to 125 um, where it met another>"
+    )
+
+
+def test_an_impulse_that_the_end_of_the_run_cut_short_has_not_failed():
+    spikes = there(0, 12, 1.0)  # there at 2.2 ms
+    (going,) = impulses(travelled(spikes, lasts=4.0))
+    assert going.fates == ("on its way",) and not going.failed
+    assert repr(going) == "<Impulse from 5 um at 1 ms to 125 um, and on>"
+    (failed,) = impulses(travelled(spikes, lasts=5.0))
+    assert failed.fates == ("failed",)
+    (arrived,) = impulses(travelled(there(0, 19, 1.0), lasts=3.0))
+    assert arrived.fates == ("arrived",)
+
+
+def test_a_spike_that_nothing_follows_is_an_impulse_that_failed():
+    (impulse,) = impulses(travelled([(7, 1.0)]))
+    assert (impulse.start, impulse.ends, impulse.fates) == (75.0, (75.0,), ("failed",))
+    # Also at the axon's end, as one that a stimulus forces upon it; but not if that is all of it.
+    assert impulses(travelled([(0, 1.0)]))[0].failed
+    assert impulses(travelled([(19, 1.0)]))[0].failed
+    assert impulses(travelled([(0, 1.0)], n=1))[0].fates == ("arrived",)
+    (met, _) = impulses(travelled([(12, 1.05), *there(0, 11, 0.0)]))[::-1]
+    assert (met.ends, met.fates) == ((125.0,), ("collided",))
+
+
+FAILS, BEYOND, BACK = there(0, 7, 1.0), there(12, 19, 5.0), there(7, 0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("spikes", "waveforms", "reexcited"),
+    [
+        (FAILS + BEYOND, [], [False, True]),
+        (FAILS + BACK, [], [False, True]),  # reflected
+        (FAILS + BEYOND, [axon.pulse(1.0, 0.5, 0.5)], [False, True]),  # which began the first
+        (FAILS + BEYOND, [axon.pulse(1.0, 4.5, 0.5)], [False, False]),
+        (FAILS + BEYOND, [axon.sine(1.0, 1000.0, start=3.0, duration=1.0)], [False, False]),
+        (FAILS + BEYOND, [axon.constant(1.0)], [False, False]),
+        (there(0, 19, 1.0) + there(0, 19, 9.0), [axon.train(1.0, 0.9, 0.2, 8.0, 2)], [False] * 2),
+        (there(0, 19, 1.0) + there(0, 19, 9.0), [axon.pulse(1.0, 0.8, 0.1)], [False, True]),
+        # One that was still under way explains no other one, nor does one that went elsewhere.
+        (there(19, 12, 1.0) + there(0, 3, 1.5), [], [False, False]),
+        (BEYOND + there(3, 0, 9.0), [], [False, False]),
+    ],
+)
+def test_an_impulse_without_a_stimulus_is_re_excited(spikes, waveforms, reexcited):
+    found = impulses(travelled(spikes, waveforms=waveforms))
+    assert [impulse.reexcited for impulse in found] == reexcited
+    assert all(("re-excited" in repr(impulse)) == impulse.reexcited for impulse in found)
+
+
+CLAMP = axon.CurrentClamp(0.0, axon.pulse(0.3, start=0.5, duration=0.5))
+
+
+def blocked(width):
+    """Impulses in a fibre that has no sodium channels for so many µm from 2 mm on."""
+    fibre = axon.Axon.cylinder("4 mm", diameter=1.0, dx=20.0)
+    membrane = axon.models.sundt().scaled(na=lambda x: abs(x - 2000 - width / 2) > width / 2)
+    sim = axon.Simulation(fibre, membrane, [CLAMP], dt=0.01)
+    return impulses(sim.run(14.0, every=1.0, record=[]))
+
+
+def test_an_impulse_fails_where_there_are_no_sodium_channels():
+    (impulse,) = blocked(400.0)
+    assert impulse.failed and not impulse.reexcited
+    assert 2000.0 < impulse.ends[0] < 2100.0
+
+
+def test_a_short_block_is_leapt_over_and_the_axon_is_re_excited_beyond():
+    first, second = blocked(100.0)
+    assert first.failed and not first.reexcited
+    assert second.reexcited and second.start > 2100.0
+    assert second.ends[1] == 3990.0 and second.fates[1] == "arrived"
+
+
+def test_where_an_axon_widens_an_impulse_is_reflected():
+    """For few ratios of the diameters: S. S. Goldstein, W. Rall, Biophys. J. 14, 731-757 (1974)."""
+    fibre = axon.Axon.stepped(["2 mm", "2 mm"], [1.0, 2.795], dx=20.0)
+    run = axon.Simulation(fibre, axon.models.sundt(), [CLAMP], dt=0.01).run(20.0, record=[])
+    first, second = impulses(run)
+    assert first.failed and first.ends[0] < 2000.0
+    assert second.reexcited and second.ends == (10.0, 3990.0)
+    again = axon.latencies(run, 500.0)
+    assert len(again) == 2 and again[1] > again[0] + 5.0
+
+
+# Velocity from place to place
+
+
+@given(seed=st.integers(0, 2**32 - 1), window=st.sampled_from([250.0, 1000.0, "3 mm"]))
+def test_the_velocity_at_a_place_is_that_of_the_stretch_around_it(seed, window):
+    arrival = 5.0 + X / 500.0 + np.random.default_rng(seed).normal(0.0, 0.05, len(X))
+    run = recorded(arrival)
+    half = axon.units.quantity(window, "um", "window") / 2
+    profile = velocity_profile(run, window)
+    np.testing.assert_array_equal(profile.x, X[(X - half >= X[0]) & (X + half <= X[-1])])
+    for k in (0, len(profile.x) // 2, -1):
+        x = profile.x[k]
+        velocity = conduction_velocity(run, x - half, x + half)
+        assert (profile.value[k], profile.stderr[k]) == (velocity.value, velocity.stderr)
+
+
+def test_an_impulse_that_slows_down():
+    """Its slowness grows evenly, and a straight fit to a parabola has the slope of its middle."""
+    arrival = X / 1000.0 + X**2 / 2e7
+    profile = velocity_profile(recorded(arrival), 1000.0)
+    # To the rounding of times near 10 ms.
+    np.testing.assert_allclose(profile.value, 1e-3 / (1e-3 + profile.x / 1e7), rtol=1e-11)
+    assert profile.stderr.min() > 0
+
+
+def test_where_no_stretch_was_passed_there_is_no_profile():
+    run = recorded(np.where(X < 3000.0, 5.0 + X / 500.0, np.nan))
+    assert velocity_profile(run, 1000.0).x[-1] == 2450.0
+    for window in (100.0, 4000.0):
+        with pytest.raises(NoSpikeError, match="of 30 sites that an impulse reached none"):
+            velocity_profile(run, window)
+    with pytest.raises(NoSpikeError, match="of 0 sites"):
+        velocity_profile(travelled([]), 1000.0)
+
+
+def test_the_velocity_has_a_corner_where_two_meet(met):
+    profile = velocity_profile(met, "400 um")
+    speed = profile.value[np.searchsorted(profile.x, 1000.0)]
+    assert 0.1 < speed < 2.0
+    mirrored = np.interp(4000.0 - profile.x, profile.x, profile.value)
+    away = np.abs(profile.x - 2000.0) > 300.0
+    np.testing.assert_allclose(mirrored[away], -profile.value[away], rtol=1e-6)
+    assert profile.x[np.argmax(profile.stderr)] == pytest.approx(2000.0, abs=200.0)
+
+
+# Latencies
+
+
+def test_latencies_count_from_the_stimulus_that_began_an_impulse():
+    # The second stimulus comes at 3.5 ms, before the first impulse does.
+    spikes = there(0, 19, 1.1, speed=5.0) + there(0, 19, 3.7, speed=5.0)
+    pulses = [axon.train(1.0, start=1.0, duration=0.2, interval=2.5, count=2)]
+    run = travelled(spikes, waveforms=pulses)
+    np.testing.assert_allclose(latencies(run, 195.0), [3.9, 4.0])
+    np.testing.assert_allclose(latencies(run, "0.1 mm"), [1.9, 2.0])
+    np.testing.assert_allclose(latencies(run, 195.0, since=[3.5, 1.1]), [3.8, 4.0])
+    np.testing.assert_allclose(latencies(run, 195.0, since="3.5 ms"), [np.nan, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("waveform", "begins"),
+    [
+        (axon.pulse(1.0, 3.0, 50.0), [3.0]),
+        (axon.ramp(1.0, 3.0, 5.0), [3.0]),
+        (axon.sine(1.0, 100.0, start=3.0, duration=10.0), [3.0]),
+        (axon.biphasic(1.0, 3.0, 0.2, gap=0.1), [3.0]),
+        (axon.train(1.0, 3.0, 0.1, 10.0, 3), [3.0, 13.0, 23.0]),
+        (axon.train_of(axon.train(1.0, 0.0, 0.1, 1.0, 5), 20.0, 2, start=3.0), [3.0, 23.0]),
+        (axon.train(1.0, 3.0, 0.1, 1.0, 10_000), [3.0]),  # a thousand a second
+    ],
+)
+def test_when_a_stimulus_begins(waveform, begins):
+    """Spikes at one place, 1 ms after each of these, and nowhere else."""
+    run = travelled([(0, begin + 1.0) for begin in begins], waveforms=[waveform])
+    np.testing.assert_allclose(latencies(run, 0.0), 1.0)
+
+
+def test_the_end_of_a_stimulus_is_no_beginning():
+    run = travelled([(0, 4.0), (0, 10.0)], waveforms=[axon.pulse(1.0, 3.0, 5.0)])
+    np.testing.assert_allclose(latencies(run, 0.0), [1.0, 7.0])
+
+
+def test_latencies_need_a_stimulus():
+    with pytest.raises(StimulusError, match="since: the run has no stimulus"):
+        latencies(travelled(there(0, 19, 1.0)), 100.0)
+    assert latencies(travelled([], waveforms=[axon.pulse(1.0, 0.0, 1.0)]), 100.0).shape == (0,)
+
+
+def test_latencies_of_a_fibre(met):
+    """Impulses from both ends come to each quarter after the same time."""
+    (first,), (second,) = latencies(met, 1010.0), latencies(met, "2.99 mm")
+    assert first == pytest.approx(second, rel=1e-9)
+    spike = met.spikes["time"][met.spikes["x"] == 1010.0]
+    assert first == pytest.approx(spike[0] - 1.0, rel=1e-12)
 
 
 # The shape of an impulse

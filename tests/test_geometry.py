@@ -383,6 +383,107 @@ def test_repr_is_short() -> None:
     assert repr(taper) == "Axon(length=1000 um, diameter=1 to 2.5 um, n=1000)"
 
 
+# Paths through space
+
+BENT = [(0, 0, 0), ("0.6 mm", 0, 0), (600, 0, "400 um"), (600, 500, 400)]
+
+
+def test_a_straight_axon_lies_along_x() -> None:
+    axon = Axon.cylinder(1000.0, 1.0, compartments=10)
+    assert axon.path is None
+    np.testing.assert_array_equal(axon.places[:, 0], axon.x)
+    assert not axon.places[:, 1:].any()
+    straight = axon.along([(0, 0, 0), (2000, 0, 0)])
+    np.testing.assert_array_equal(straight.places, axon.places)
+
+
+def test_a_position_is_the_distance_along_the_path() -> None:
+    axon = Axon.cylinder(1500.0, 1.0, compartments=15).along(BENT)
+    np.testing.assert_allclose(axon.places[[0, 5, 6, 9, 10, 14]], [
+        (50, 0, 0), (550, 0, 0), (600, 0, 50), (600, 0, 350), (600, 50, 400), (600, 450, 400)
+    ], atol=1e-9)  # fmt: skip
+    plain = Axon.cylinder(1500.0, 1.0, compartments=15)
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(axon, name), getattr(plain, name))
+    assert axon != plain and axon == plain.along(np.array(axon.path))
+    assert axon != plain.along([*BENT, (0, 500, 400)])
+
+
+@st.composite
+def paths(draw: st.DrawFn) -> list[list[float]]:
+    """Points at least 1 µm apart from one another's neighbours."""
+    step = st.lists(st.floats(-500.0, 500.0), min_size=3, max_size=3)
+    points = [draw(step)]
+    for move in draw(st.lists(step.filter(lambda s: math.hypot(*s) > 1), min_size=1, max_size=6)):
+        points.append([a + b for a, b in zip(points[-1], move, strict=True)])
+    return points
+
+
+@given(paths(), numbers, st.floats(0.1, 1.0))
+def test_a_path_is_kept_and_can_be_reversed(path: list, n: int, share: float) -> None:
+    long = sum(math.dist(a, b) for a, b in itertools.pairwise(path))
+    axon = Axon.cylinder(share * long, 1.0, compartments=n).along(path)
+    # As the crow flies, no two places are farther apart than along the axon.
+    apart = np.sqrt((np.diff(axon.places, axis=0) ** 2).sum(axis=1))
+    assert (apart <= np.diff(axon.x) * (1 + 1e-9)).all()
+    for again in (
+        Axon.from_dict(json.loads(json.dumps(axon.to_dict()))),
+        pickle.loads(pickle.dumps(axon)),
+        copy.deepcopy(axon),
+    ):
+        assert again == axon
+        assert again.places.tobytes() == axon.places.tobytes()
+    back = axon.reversed()
+    np.testing.assert_allclose(back.places, axon.places[::-1], atol=1e-8)  # of some 3000 µm
+    np.testing.assert_allclose(back.reversed().places, axon.places, atol=1e-8)
+
+
+def test_a_path_never_changes() -> None:
+    points = np.array([(0.0, 0.0, 0.0), (0.0, 0.0, 100.0)])
+    axon = Axon.cylinder(100.0, 1.0, compartments=4).along(points)
+    points[1] = 0.0
+    np.testing.assert_array_equal(axon.places[:, 2], axon.x)
+    for array in (axon.path, axon.places):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (BENT, "path is 1500 um long, and the axon 2000 um; give more of it"),
+        ([(0, 0, 0), (1e4, 0, 0), (1e4, 0, 0)], r"path\[1\] and path\[2\] are one place"),
+        ([(0, 0, 0), (np.nan, 0, 0)], r"path\[1\]\[0\] = nan is not a number"),
+        ([(0, 0, 0), (np.inf, 0, 0)], r"path\[1\]\[0\] = inf is not finite"),
+        ([(0, 0, 0), (1e200, 0, 0)], r"path reaches 1e\+200 um; it may reach 1e\+12"),
+        ([(0, 0, 0), ("3 ms", 0, 0)], r"path\[1\]\[0\] = '3 ms' cannot be converted"),
+        ([(0, 0, 0)], r"path has the shape \(1, 3\); give two places"),
+        ([(0, 0), (3000, 0)], r"path has the shape \(2, 2\)"),
+        ([], r"path has the shape \(0,\)"),
+        (7.0, r"path has the shape \(\)"),
+        ("spiral", "path = 'spiral' is no number with a unit"),
+    ],
+)
+def test_what_is_no_path(path: object, message: str) -> None:
+    axon = Axon.cylinder("2 mm", 1.0, compartments=4)
+    with pytest.raises(GeometryError, match=message):
+        axon.along(path)
+    with pytest.raises(GeometryError, match=message):
+        Axon.from_dict(axon.to_dict() | {"path": path})
+
+
+def test_what_comes_along_the_axon() -> None:
+    """Ohm's law, compartment by compartment."""
+    axon = Axon.tapered(100.0, 1.0, 3.0, compartments=5)
+    v = np.array([-65.0, 20.0, -80.0, 0.0, 5.0])
+    g = axon.axial_conductance
+    expected = [
+        sum(g[min(i, j)] * (v[j] - v[i]) for j in (i - 1, i + 1) if 0 <= j < 5) for i in range(5)
+    ]
+    np.testing.assert_allclose(axon.axial_inflow(v), expected, rtol=1e-12)
+    assert Axon.cylinder(1.0, 1.0, compartments=1).axial_inflow(np.ones(1)) == [0.0]
+
+
 def cylinder(**changes: object) -> Callable[[], Axon]:
     arguments = {"length": 100.0, "diameter": 1.0, "compartments": 4} | changes
     return lambda: Axon.cylinder(**arguments)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import axon
 from axon import runfile, runs
 from axon.errors import MissingExtraError, RunFileError
 from axon.runs import Run, open_run
@@ -115,6 +116,27 @@ def test_to_xarray_without_xarray(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "xarray", None)
     with pytest.raises(MissingExtraError, match="pip install"):
         in_memory().to_xarray()
+
+
+def test_what_was_simulated():
+    fibre = axon.Axon.tapered("1 mm", 1.0, 2.0, dx=10.0).along([(0, 0, 0), (0, 0, "1 mm")])
+    stimuli = (
+        axon.CurrentClamp("0.5 mm", axon.pulse(0.1, 0.1, 0.1)),
+        axon.Extracellular(axon.PointSource(0, 99, 0), axon.sine("1 uA", 1000.0)),
+    )
+    run = axon.Simulation(fibre, axon.models.passive(), stimuli).run(0.2)
+    assert run.axon == fibre and run.stimuli == stimuli
+
+
+@pytest.mark.parametrize(
+    "change", [{"axon": {"compartments": 7}}, {"axon": {}}, {"axon": 3}, {"stimuli": [{"at": 3}]}]
+)
+def test_a_header_that_tells_of_something_else(change):
+    fibre = axon.Axon.cylinder("1 mm", 1.0, dx=10.0)
+    header = axon.Simulation(fibre, axon.models.passive()).run(0.1).header
+    with pytest.raises(RunFileError, match="in memory"):
+        run = in_memory(header=header | change)
+        _ = run.axon, run.stimuli
 
 
 @pytest.mark.parametrize("header", [{}, {"simulation": 3}, {"simulation": {"dt": "0.01"}}])

@@ -118,6 +118,24 @@ def test_samples_of_a_point_source_act_as_it_does():
     assert errors[1] / errors[0] < 1 / 10 and errors[2] / errors[1] < 1 / 10
 
 
+@pytest.mark.parametrize("source", ALL, ids=lambda source: type(source).__name__)
+def test_on_a_straight_axon_not_a_bit_is_lost(source):
+    """A run that was begun without a path goes on with the same numbers."""
+    fibre = axon.Axon.cylinder("2.9 mm", diameter=1.0, compartments=377)
+    assert source.on_axon(fibre.places, fibre.x).tobytes() == along(source, fibre.x).tobytes()
+
+
+def test_what_comes_as_a_function_of_position_follows_the_axon():
+    """Points and the like see where it lies, whatever they are combined with."""
+    fibre = axon.Axon.cylinder("1 mm", diameter=1.0, dx=10.0)
+    bent = fibre.along([(0, 0, 0), (0, 400, 0), (0, 400, 900)])
+    known = PotentialAlong.from_function(lambda x: x**3, "1 mm")
+    point = PointSource(0.0, 400.0, 500.0)
+    seen = (known - 2.0 * point).on_axon(bent.places, bent.x)
+    expected = along(known, fibre.x) - 2.0 * point.potential(*bent.places.T)
+    np.testing.assert_allclose(seen, expected, rtol=1e-12)
+
+
 def test_a_function_of_position():
     source = PotentialAlong.from_function(lambda x: 3.0 * x, "1 mm")
     np.testing.assert_allclose(along(source, np.array([0.0, 500.0, 1000.0])), [0.0, 1500.0, 3000.0])

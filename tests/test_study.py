@@ -173,6 +173,19 @@ def test_changes_are_read_from_text(text, change):
     assert study.parse_change(text) == change
 
 
+def test_an_axon_on_a_path(small):
+    path = [[0, 0, 0], [0, "1 m", 0]]
+    axon = study.load(small, {"axon.path": path}).simulation.axon
+    np.testing.assert_array_equal(axon.places[:, 1], axon.x)
+    for wrong, told in (
+        ([[0, 0, 0], [0, "1 ms", 0]], r"axon\.path\[1\]\[1\] = '1 ms'"),
+        ([[0, 0, 0], [0, 1, 0]], r"axon\.path: path is 1 um long"),
+        (3, r"axon\.path = 3 is no list"),
+    ):
+        with pytest.raises(StudyError, match=told):
+            study.load(small, {"axon.path": wrong})
+
+
 def test_a_change_without_a_value_is_refused():
     with pytest.raises(StudyError, match=r"simulation\.dt=0\.01"):
         study.parse_change("simulation.dt")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import axon
+from axon import analysis
 
 ELECTRODE = axon.PointSource(x="1 mm", y=0.0, z=100.0, sigma=0.3)
 
@@ -111,7 +112,7 @@ def test_a_unit_is_converted_and_a_number_is_in_milliampere():
 
 def test_an_electrode_in_the_axon_is_refused():
     inside = axon.PointSource(1005.0, 0.0, 0.0)
-    with pytest.raises(axon.SimulationError, match=r"stimuli\[1\] lies on the axon itself"):
+    with pytest.raises(axon.StimulusError, match=r"stimuli\[1\]: the source lies on the axon"):
         passive(stimuli=[axon.Extracellular(s, axon.pulse(1, 0, 1)) for s in (ELECTRODE, inside)])
 
 
@@ -167,3 +168,244 @@ def test_a_study_with_an_electrode_outside(tmp_path):
     ):
         with pytest.raises(axon.StudyError, match=told):
             axon.run(tmp_path / "field.toml", change)
+
+
+# Where the axon lies
+
+
+def test_a_path_and_an_electrode_may_be_turned_together():
+    """Only distances count; the same electrode at a straight axon does something else."""
+    turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
+    path = np.array([(0, 0, 0), (900, 0, 0), (900, 600, 0), (1500, 600, 300)])
+    fibre = passive().axon
+
+    def change(axon_, place):
+        source = axon.PointSource(*place)
+        stimulus = axon.Extracellular(source, axon.constant(0.01))
+        sim = axon.Simulation(axon_, axon.models.passive(g=1e-3, e=-65.0), [stimulus], dt=0.01)
+        return np.asarray(sim.run(2.0, every=2.0, dtype="float64").v)[-1] + 65.0
+
+    place = np.array([1000.0, 300.0, 50.0])
+    expected = change(fibre.along(path), place)
+    np.testing.assert_allclose(change(fibre.along(path @ turn), place @ turn), expected, atol=1e-10)
+    assert np.abs(change(fibre, place) - expected).max() > 0.01
+
+
+def test_a_run_knows_its_path_and_goes_on(tmp_path):
+    stimulus = axon.Extracellular(ELECTRODE, axon.sine("5 uA", 2000.0))
+    fibre = passive().axon.along([(0, 0, 0), (500, 0, 0), (500, 2000, 0)])
+    sim = axon.Simulation(fibre, axon.models.sundt(), [stimulus], dt=0.01)
+    sim.run(1.0, output=tmp_path / "short.h5")
+    with axon.open_run(tmp_path / "short.h5") as run:
+        assert run.axon == fibre
+    axon.resume(tmp_path / "short.h5", until=2.0)
+    sim.run(2.0, output=tmp_path / "long.h5")
+    assert (tmp_path / "short.h5").read_bytes() == (tmp_path / "long.h5").read_bytes()
+
+
+# What an electrode records
+
+
+def held(fibre, v, **change):
+    """A run of this axon with this field."""
+    sim = axon.Simulation(fibre, axon.models.passive(), dt=0.01)
+    header = sim.run(0.0, record=[]).header
+    known = {"x": fibre.x, "compartments": np.arange(fibre.n), "interval": 0.5, "axon_x": fibre.x}
+    none = {"spike_compartment": [], "spike_time": []}
+    return axon.Run.in_memory(**({"header": header, "v": v} | known | none | change))
+
+
+TAPERED = axon.Axon.tapered("1 mm", 1.0, 3.0, compartments=40)
+BENT = TAPERED.along([(0, 0, 0), (300, 0, 0), (300, 900, 0)])
+FIELD = np.random.default_rng(5).uniform(-90.0, 40.0, (30, 40))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        axon.PointSource(300.0, 200.0, 60.0, sigma=(0.5, 0.1, 0.2)),
+        axon.LineSource((0.0, 0.0, 50.0), (500.0, 0.0, 80.0)),
+        axon.DiskSource(300.0, 200.0, 60.0, radius=100.0),
+        axon.PotentialAlong.from_function(lambda x: 1e3 * np.sin(x / 100.0), "1 mm"),
+        axon.PointSource(0.0, 0.0, 60.0) - axon.PointSource(300.0, 0.0, 60.0),
+    ],
+    ids=lambda source: type(source).__name__,
+)
+@pytest.mark.parametrize("fibre", [TAPERED, BENT], ids=["straight", "bent"])
+def test_the_potential_is_the_sum_over_all_membranes(source, fibre):
+    g, lead = fibre.axial_conductance, source.on_axon(fibre.places, fibre.x)
+    expected = np.zeros(30)
+    for i in range(40):
+        for j in (i - 1, i + 1):
+            if 0 <= j < 40:
+                through = g[min(i, j)] * (FIELD[:, j] - FIELD[:, i])  # nA
+                expected += lead[i] * through * 1e-6  # mV for 1 mA, times mA
+    found = axon.extracellular_potential(held(fibre, FIELD), source)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+def test_the_field_is_read_in_pieces_and_places_may_be_in_any_order(monkeypatch):
+    whole = axon.extracellular_potential(held(BENT, FIELD), ELECTRODE)
+    order = np.random.default_rng(2).permutation(40)
+    mixed = held(BENT, FIELD[:, order], x=BENT.x[order], compartments=order)
+    for values in (1, 41, 130, 4000):
+        monkeypatch.setattr(analysis, "_VALUES_AT_ONCE", values)
+        found = axon.extracellular_potential(mixed, ELECTRODE)
+        np.testing.assert_allclose(found, whole, rtol=1e-12, atol=1e-15)
+
+
+def currents(run):
+    """What leaves every compartment through its membrane at each row but the ends, nA.
+
+    Of a passive membrane, from how fast the potential changes, to second order in the interval.
+    """
+    fibre, v = run.axon, np.asarray(run.v)
+    charging = fibre.cm * 1e-3 * (v[2:] - v[:-2]) / (2 * run.interval)  # mA/cm²
+    return (charging + 1e-3 * (v[1:-1] + 65.0)) * fibre.area * 1e-2
+
+
+@pytest.mark.parametrize(
+    "stimulus",
+    [
+        axon.CurrentClamp("0.7 mm", axon.sine("0.2 nA", 500.0)),
+        axon.Extracellular(ELECTRODE, axon.sine("20 uA", 500.0)),
+    ],
+    ids=["inside", "outside"],
+)
+def test_it_is_that_of_the_currents_through_the_membrane(stimulus):
+    sim = passive("2 mm", dx=20.0, stimuli=[stimulus])
+    run = sim.run(4.0, every=0.01, dtype="float64")
+    through = currents(run)
+    injected = stimulus.waveform(run.time[1:-1])
+    inside = isinstance(stimulus, axon.CurrentClamp)
+    # What is given to the axon leaves it; to second order in 0.01 ms, at 500 Hz.
+    np.testing.assert_allclose(through.sum(axis=1), injected * inside, atol=2e-4)
+    electrode = axon.PointSource("1.2 mm", 150.0, 0.0)
+    lead = electrode.on_axon(run.axon.places, run.axon.x)
+    found = axon.extracellular_potential(run, electrode)[1:-1]
+    expected = 1e-6 * through @ lead
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_at_a_jump_the_current_is_the_one_afterwards():
+    """Whatever the rounding of a row's time: 3 * 0.1 is more than 0.3."""
+    electrode = axon.PointSource("1 mm", 50.0, 0.0)
+    clamp = axon.CurrentClamp("1 mm", axon.pulse(1.0, start=0.3, duration=0.4))
+    run = passive(stimuli=[clamp], v_init=-65.0).run(1.0, every=0.1, dtype="float64")
+    phi = axon.extracellular_potential(run, electrode)
+    assert np.abs(phi[:3]).max() < 1e-12
+    at = passive().axon.index("1 mm")
+    alone = 1e-6 * electrode.on_axon(run.axon.places, run.axon.x)[at]  # of 1 nA, none of it inside
+    assert phi[3] == pytest.approx(alone, rel=1e-9)
+    charged = axon.extracellular_potential(held(run.axon, np.asarray(run.v)), electrode)
+    expected = np.zeros(11)
+    expected[3:7] = alone
+    np.testing.assert_allclose(phi - charged, expected, atol=1e-12)
+
+
+def test_from_afar_an_axon_is_a_dipole_or_a_quadrupole():
+    """phi = (sum Im + sum x Im / r + sum x² Im / r²) / (4 pi sigma r) on its axis, and the sums are
+    those of second differences: 0; g times the fall of V; and 2 g times the integral of V, with the
+    axial conductance g = pi d² / (4 Ra), here 0.785 µS µm.
+    """
+    fibre = axon.Axon.cylinder("1 mm", 1.0, Ra=100.0, compartments=100)
+    rise = np.tanh((fibre.x - 500.0) / 80.0)
+    bump = np.exp(-(((fibre.x - 500.0) / 80.0) ** 2))
+    run = held(fibre, -65.0 + 100.0 * np.array([rise, bump]))
+    g = np.pi / 4
+    for r in (50e3, 100e3):
+        electrode = axon.PointSource(500.0 + r, 0.0, 0.0, sigma=0.3)
+        dipole, quadrupole = axon.extracellular_potential(run, electrode)
+        # To the next term but one, (0.3 mm / 50 mm)².
+        per_current = 1.0 / (4 * np.pi * 0.3 * r)  # mV for a nA
+        assert dipole == pytest.approx(per_current * g * -200.0 / r, rel=1e-4)
+        integral = 100.0 * 80.0 * np.sqrt(np.pi)
+        assert quadrupole == pytest.approx(per_current * 2 * g * integral / r**2, rel=1e-4)
+
+
+@pytest.mark.parametrize("fibre", [TAPERED, BENT], ids=["straight", "bent"])
+@pytest.mark.parametrize("at", [20.0, 610.0])
+def test_reciprocity(fibre, at):
+    """A current inside makes the potential at the electrode that one from there makes inside.
+
+    Inside is V + E. In a passive axon it holds at any time, for any course of the current, and to
+    round-off: each step of the scheme is a symmetric matrix.
+    """
+    electrode = axon.PointSource(310.0, 100.0, 80.0)
+    course = axon.pulse(1.0, 0.5, 1.0) + axon.sine(0.5, 800.0)
+    membrane = axon.models.passive(g=1e-3, e=-65.0)
+
+    def run(stimulus):
+        sim = axon.Simulation(fibre, membrane, [stimulus], dt=0.01)
+        return sim.run(3.0, every=0.01, dtype="float64")
+
+    k = fibre.index(at)
+    seen = axon.extracellular_potential(run(axon.CurrentClamp(at, 0.1 * course)), electrode)
+    driven = run(axon.Extracellular(electrode, 0.01 * course))
+    lead = electrode.on_axon(fibre.places, fibre.x)[k]
+    made = driven.v[:, k] + 65.0 + 0.01 * lead * course(driven.time + 1e-8)
+    # mV for a nA, and for a mA.
+    seen, made = seen / 0.1, 1e-6 * made / 0.01
+    np.testing.assert_allclose(seen, made, rtol=0, atol=1e-12 * np.abs(seen).max())
+    assert np.abs(seen).max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def travelling():
+    """An impulse along a fibre, and the simulation."""
+    fibre = axon.Axon.cylinder("4 mm", diameter=1.0, dx=10.0)
+    clamp = axon.CurrentClamp(0.0, axon.pulse(0.3, start=0.5, duration=0.5))
+    return axon.Simulation(fibre, axon.models.sundt(), [clamp], dt=0.01)
+
+
+def test_an_impulse_that_passes_is_seen_in_three_phases(travelling):
+    """Positive, negative, positive; largest as it passes; and smaller with the distance."""
+    run = travelling.run(12.0, every=0.02, dtype="float64")
+    near, far = (
+        axon.extracellular_potential(run, axon.PointSource("2 mm", y, 0.0))[run.time > 2.0]
+        for y in (50.0, 200.0)
+    )
+    time = run.time[run.time > 2.0]
+    trough = np.argmin(near)
+    assert near[:trough].max() > 0 and near[trough:].max() > 0 > near[trough]
+    passes = axon.action_potential(run, "2 mm")
+    assert passes.time - 0.5 < time[trough] < passes.peak_time + 0.1
+    assert near.max() < -near.min() and -far.min() < -near.min() / 4
+    # Neighbours' potentials are alike, but float32 leaves digits enough of their differences.
+    rough = travelling.run(12.0, every=0.02)
+    again = axon.extracellular_potential(rough, axon.PointSource("2 mm", 50.0, 0.0))
+    assert np.abs(again[run.time > 2.0] - near).max() < 1e-6 * -near.min()
+
+
+def test_of_a_run_in_files(travelling, tmp_path):
+    """Of a growing one as far as it has come."""
+    expected = axon.extracellular_potential(travelling.run(4.0), ELECTRODE)
+    travelling.run(4.0, output=tmp_path / "run.h5")
+    with axon.open_run(tmp_path / "run.h5") as run:
+        np.testing.assert_allclose(axon.extracellular_potential(run, ELECTRODE), expected)
+
+    def enough():
+        nonlocal looks
+        looks += 1
+        return "enough" if looks > 1 else ""
+
+    looks = 0
+    with pytest.raises(axon.StoppedError):
+        travelling.run(1e5, output=tmp_path / "growing.h5", stop=enough, commit_every=0.0)
+    with axon.open_run(tmp_path / "growing.h5") as run:
+        assert not run.complete
+        found = axon.extracellular_potential(run, ELECTRODE)
+        assert len(found) == len(run.v)
+        rows = min(len(found), len(expected))
+        np.testing.assert_allclose(found[:rows], expected[:rows], atol=1e-9)
+
+
+def test_what_an_electrode_cannot_record(travelling):
+    few = travelling.run(0.1, record=["1 mm", "2 mm"])
+    with pytest.raises(axon.SimulationError, match="2 of 400 compartments are recorded"):
+        axon.extracellular_potential(few, ELECTRODE)
+    run = travelling.run(0.1)
+    with pytest.raises(axon.StimulusError, match="source = 'left' is no source"):
+        axon.extracellular_potential(run, "left")
+    with pytest.raises(axon.StimulusError, match="lies on the axon itself, at x = 1005 um"):
+        axon.extracellular_potential(run, axon.PointSource(1005.0, 0.0, 0.0))
