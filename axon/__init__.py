@@ -27,6 +27,7 @@ _HOMES = {
             "VelocityProfile",
             "action_potential",
             "arrival_times",
+            "clamp_current",
             "conduction_velocity",
             "extracellular_potential",
             "impulses",
@@ -123,6 +124,7 @@ if TYPE_CHECKING:
     from axon.analysis import VelocityProfile as VelocityProfile
     from axon.analysis import action_potential as action_potential
     from axon.analysis import arrival_times as arrival_times
+    from axon.analysis import clamp_current as clamp_current
     from axon.analysis import conduction_velocity as conduction_velocity
     from axon.analysis import extracellular_potential as extracellular_potential
     from axon.analysis import impulses as impulses

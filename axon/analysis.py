@@ -14,7 +14,7 @@ from axon import units
 from axon.equations import EDGE_SLACK
 from axon.errors import GeometryError, NoSpikeError, SimulationError, StimulusError
 from axon.sources import Source
-from axon.stimuli import CurrentClamp
+from axon.stimuli import CurrentClamp, VoltageClamp
 from axon.units import FloatArray, QuantitiesLike, QuantityLike
 
 if TYPE_CHECKING:
@@ -649,7 +649,7 @@ def extracellular_potential(run: Run, source: Source) -> FloatArray:
     Raises
     ------
     SimulationError
-        If not every compartment is recorded.
+        If not every compartment is recorded, or an ideal voltage clamp was at work.
     StimulusError
         If `source` is no source, or lies on the axon itself.
 
@@ -685,12 +685,59 @@ def extracellular_potential(run: Run, source: Source) -> FloatArray:
         potential[first : first + rows] = np.float64(run.v[first : first + rows]) @ weight
     just_after = run.time + EDGE_SLACK * run.dt
     for stimulus in run.stimuli:
+        if isinstance(stimulus, VoltageClamp):
+            potential += lead[axon.index(stimulus.at)] * _through(run, stimulus)
+            continue
         if isinstance(stimulus, CurrentClamp):
             share = lead[axon.index(stimulus.at)]
         else:
             share = lead @ axon.axial_inflow(stimulus.source.on_axon(axon.places, axon.x))
         potential += share * stimulus.waveform(just_after)
     return _MILLIAMPERE * potential
+
+
+def clamp_current(run: Run, number: int = 0) -> FloatArray:
+    """Current that a voltage clamp passes into the axon, (command - V) / resistance.
+
+    Parameters
+    ----------
+    run : Run
+        A finished or still growing run, in which the clamped compartment is recorded; as float64
+        if the resistance is small: V is known to 4e-6 mV otherwise.
+    number : int, optional
+        Which of the run's voltage clamps, in the order of its stimuli.
+
+    Returns
+    -------
+    array (rows,)
+        nA, at the times ``run.time``; if the command jumps just then, with that afterwards. 0 while
+        the clamp is off.
+
+    Raises
+    ------
+    SimulationError
+        If there is no such clamp, it is ideal, or its compartment isn't recorded.
+    """
+    clamps = [stimulus for stimulus in run.stimuli if isinstance(stimulus, VoltageClamp)]
+    if not -len(clamps) <= number < len(clamps):
+        raise SimulationError(f"number = {number}: the run has {len(clamps)} voltage clamps")
+    return _through(run, clamps[number])
+
+
+def _through(run: Run, clamp: VoltageClamp) -> FloatArray:
+    """Current of a voltage clamp, nA."""
+    if clamp.resistance is None:
+        raise SimulationError(
+            f"the voltage clamp at {clamp.at:g} um is ideal: its potential does not tell its "
+            "current; give it a small resistance"
+        )
+    site = np.flatnonzero(run.compartments == run.axon.index(clamp.at))
+    if not site.size:
+        raise SimulationError(f"the clamped compartment at {clamp.at:g} um is not recorded")
+    just_after = run.time + EDGE_SLACK * run.dt
+    on = (just_after >= clamp.start) & (just_after < clamp.stop)
+    v = np.asarray(run.v[:, int(site[0])], dtype=np.float64)
+    return np.where(on, (clamp.waveform(just_after) - v) / clamp.resistance, 0.0)
 
 
 def _first_crossings(run: Run, threshold: float) -> Arrivals:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, qua
 from axon.waveforms import train_of
 
 _MOST_DOUBLINGS, _MOST_HALVINGS = 60, 20
-_NEAR_END = 0.1  # of the length
+_NEAR = 0.1  # of the length
 
 
 @dataclass(frozen=True)
@@ -831,16 +832,16 @@ def _at_once(function: Callable[[float], Any], values: Iterable[float], workers:
 
 
 def _begun(run: Run, outside: bool) -> tuple[str, ...]:
-    """What is odd about where impulses began: at several places, or, by a field, at an end."""
-    told = []
+    """What is odd about where impulses began: far from each other, or, by a field, at an end."""
     length = float(run.header["axon"]["x"][-1])
-    began = impulses(run)
-    if len(began) > 1:
-        places = ", ".join(f"{impulse.start:g}" for impulse in began)
-        told.append(f"{len(began)} impulses began, at {places} um")
-    for impulse in began[:1]:
-        if outside and min(impulse.start, length - impulse.start) < _NEAR_END * length:
-            told.append(f"it began near an end of the axon, at {impulse.start:g} um")
+    near = _NEAR * length
+    places = sorted(impulse.start for impulse in impulses(run))
+    told = []
+    if any(b - a > near for a, b in pairwise(places)):
+        told.append(f"impulses began at {', '.join(f'{place:g}' for place in places)} um")
+    if outside and places and (places[0] < near or length - places[-1] < near):
+        end = places[0] if places[0] < near else places[-1]
+        told.append(f"one began near an end of the axon, at {end:g} um")
     return tuple(told)
 
 

@@ -261,8 +261,10 @@ def stimulus_from(description: Any) -> Stimulus:
     StimulusError
         If it is anything else.
     """
-    outside = isinstance(description, Mapping) and description.get("type") == "extracellular"
-    return (Extracellular if outside else CurrentClamp).from_dict(description)
+    kind = description.get("type") if isinstance(description, Mapping) else None
+    if kind == "voltage_clamp":
+        return VoltageClamp.from_dict(description)
+    return (Extracellular if kind == "extracellular" else CurrentClamp).from_dict(description)
 
 
 def _check(value: object, kind: type, name: str, example: str) -> None:

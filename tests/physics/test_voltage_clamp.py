@@ -148,3 +148,67 @@ def test_what_makes_no_sense_is_refused(arguments, told):
 def test_hostile_descriptions_are_refused(wrong):
     with pytest.raises(axon.StimulusError):
         axon.VoltageClamp.from_dict(wrong)
+
+
+# Its current
+
+
+def test_the_current_of_a_clamp_that_steps_is_that_of_the_membrane():
+    """A squid patch held at 0 mV: C dV/dt + the ionic current of Hodgkin and Huxley.
+
+    One compartment, 100 ohm: what charges it is over at once, then the current is the membrane's
+    alone, m³h and n⁴ on their way with the time constants of 0 mV.
+    """
+    fibre = axon.Axon.cylinder("100 um", diameter=50.0, compartments=1)
+    area = np.pi * 50.0 * 100.0 * 1e-8  # cm²
+    membrane = axon.models.hodgkin_huxley()
+    command = axon.constant(-65.0) + axon.pulse(65.0, start=1.0, duration=5.0)
+    clamp = axon.VoltageClamp(50.0, command, resistance="100 ohm")
+    sim = axon.Simulation(fibre, membrane, [clamp], dt=0.0005, v_init=-65.0)
+    run = sim.run(6.0, every=0.1, dtype="float64")
+    current = axon.clamp_current(run)
+
+    def gate(a, b, rest, t):
+        steady, tau = a / (a + b), 1 / (a + b)  # at 6.3 degrees, as published
+        return steady + (rest - steady) * np.exp(-t / tau)
+
+    def alpha_beta(v):  # Hodgkin & Huxley (1952), with rest at -65 mV
+        return (
+            (0.1 * (v + 40) / (1 - np.exp(-(v + 40) / 10)), 4 * np.exp(-(v + 65) / 18)),
+            (0.07 * np.exp(-(v + 65) / 20), 1 / (1 + np.exp(-(v + 35) / 10))),
+            (0.01 * (v + 55) / (1 - np.exp(-(v + 55) / 10)), 0.125 * np.exp(-(v + 65) / 80)),
+        )
+
+    later = (run.time > 1.05) & (run.time < 5.95)
+    t = run.time[later] - 1.0
+    (m, h, n) = (
+        gate(*now, before[0] / sum(before), t)
+        for now, before in zip(alpha_beta(0.0), alpha_beta(-65.0), strict=True)
+    )
+    density = 0.12 * m**3 * h * (0 - 50) + 0.036 * n**4 * (0 + 77) + 3e-4 * (0 + 54.3)
+    expected = density * area * 1e6
+    np.testing.assert_allclose(current[later], expected, atol=3e-3 * np.abs(expected).max())
+    assert current[later].min() < 0 < current[later][-1]  # inward first, then outward
+
+
+def test_currents_that_are_not_known():
+    ideal = squid(axon.VoltageClamp(0.0, HOLD_AND_STEP)).run(2.0)
+    with pytest.raises(axon.SimulationError, match="is ideal"):
+        axon.clamp_current(ideal)
+    with pytest.raises(axon.SimulationError, match="has 1 voltage clamps"):
+        axon.clamp_current(ideal, 1)
+    soft = squid(axon.VoltageClamp(0.0, HOLD_AND_STEP, resistance=1.0))
+    with pytest.raises(axon.SimulationError, match="not recorded"):
+        axon.clamp_current(soft.run(2.0, record=[2000.0]))
+
+
+def test_what_a_clamp_passes_reaches_an_electrode_outside():
+    """As if the same current came from a current clamp."""
+    smooth = axon.constant(-65.0) + axon.sine(10.0, 250.0, start=1.0, duration=4.0)
+    clamp = axon.VoltageClamp(2500.0, smooth, resistance=5.0)
+    run = squid(clamp, v_init=-65.0).run(6.0, every=0.01, dtype="float64")
+    passed = axon.CurrentClamp(2500.0, axon.samples(run.time, axon.clamp_current(run)))
+    same = squid(passed, v_init=-65.0).run(6.0, every=0.01, dtype="float64")
+    electrode = axon.PointSource(2500.0, 0.0, 300.0)
+    first, second = (axon.extracellular_potential(r, electrode)[:-1] for r in (run, same))
+    np.testing.assert_allclose(first, second, rtol=0, atol=1e-3 * np.abs(first).max())
