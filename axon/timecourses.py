@@ -84,7 +84,7 @@ class Waveform(ABC):
         ------
         StimulusError
             If an interval is empty, reversed, or not a number; or if it takes in
-            more than five million turns of a chirp, or ten million knots of a noise.
+            more than 2.5 million turns of a chirp, or ten million knots of a noise.
         """
         a, b = np.broadcast_arrays(
             np.asarray(start, dtype=np.float64), np.asarray(stop, dtype=np.float64)
@@ -398,14 +398,14 @@ class Chirp(Stretch):
         return float(exact), float(exact - Fraction(float(exact)))
 
     def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
-        # by Gauss and Legendre's rule on parts of at most half a turn: exact to rounding
+        # by Gauss and Legendre's rule on parts of at most a quarter turn: exact to rounding
         length = np.broadcast_to(length, first.shape)
         bend, _ = self._bend
         since, rest = _difference(first, self.start)
         rate = self.start_hz + 2 * bend * since
         begin = self._thousandths(since) + rate * rest
         fastest = np.maximum(rate, rate + 2 * bend * length)
-        counts = np.maximum(np.ceil(fastest * length / 500), 1.0)
+        counts = np.maximum(np.ceil(fastest * length / 250), 1.0)
         half = length / (2 * counts)
 
         def part(which: NDArray[np.intp], k: IntArray) -> FloatArray:
@@ -701,7 +701,7 @@ class Carrier(Samples):
         return "carrier", {
             "amplitude": 1.0,
             "frequency_hz": self.frequency_hz,
-            "t": self.t,
+            "t": self.t + 0.0,  # no -0.0, as none is when it is read
             "envelope": self.values,
             "phase": self.phase,
         }
