@@ -80,10 +80,15 @@ _HOMES = {
         "timecourses": ("Waveform",),
         "waveforms": (
             "biphasic",
+            "carrier",
+            "chirp",
             "constant",
+            "noise",
             "pulse",
             "ramp",
+            "sampled",
             "samples",
+            "samples_from",
             "sine",
             "sum_of",
             "train",
@@ -185,10 +190,15 @@ if TYPE_CHECKING:
     from axon.study import run as run
     from axon.timecourses import Waveform as Waveform
     from axon.waveforms import biphasic as biphasic
+    from axon.waveforms import carrier as carrier
+    from axon.waveforms import chirp as chirp
     from axon.waveforms import constant as constant
+    from axon.waveforms import noise as noise
     from axon.waveforms import pulse as pulse
     from axon.waveforms import ramp as ramp
+    from axon.waveforms import sampled as sampled
     from axon.waveforms import samples as samples
+    from axon.waveforms import samples_from as samples_from
     from axon.waveforms import sine as sine
     from axon.waveforms import sum_of as sum_of
     from axon.waveforms import train as train

@@ -3,6 +3,7 @@
 NumPy's own depend, in the last bit, on the processor. Rate functions are written with NumPy's, so
 they are given arrays of a kind that has the kernel do that work instead: the tables of rates and
 the state at which a run begins are then the same everywhere, and the run with them.
+The noise of stimuli is made with these functions too.
 """
 
 from __future__ import annotations

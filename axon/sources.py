@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from axon.columns import columns
 from axon.errors import AxonError, StimulusError
 from axon.units import FloatArray, QuantityLike, quantity
 
 __all__ = ["DiskSource", "LineSource", "PointSource", "PotentialAlong", "Source"]
 
 Conductivity = QuantityLike | Sequence[QuantityLike]
-
-_BETWEEN = re.compile(r"\s*[,;\t]\s*|\s+")
 
 # 1 mA / (1 S/m * 1 um) is 1e3 V.
 _MILLIVOLT = 1e6
@@ -352,9 +349,9 @@ class PotentialAlong(Source):
         Parameters
         ----------
         path : path-like
-            A text file: a row a line, columns divided by commas, semicolons, tabs or blanks. Lines
-            that begin with ``%`` or ``#`` are comments; the last one of them, or a first line
-            that holds no numbers, may name the columns.
+            A text file of at most 256 MiB: a row a line, columns divided by commas, semicolons,
+            tabs or blanks. Lines that begin with ``%`` or ``#`` are comments; the last one of
+            them, or a first line that holds no numbers, may name the columns.
         x, potential : int or str, optional
             Which columns: their numbers from 0, or their names.
         x_unit, unit : str, optional
@@ -363,15 +360,14 @@ class PotentialAlong(Source):
         Raises
         ------
         StimulusError
-            If it can't be read, or has no such column, or a row isn't numbers.
+            If it can't be read, or has no such column, or a row isn't finite numbers.
         """
-        names, rows = _table(Path(path))
-        columns = [_column(which, names, rows, path) for which in (x, potential)]
+        at, values = columns(path, (x, potential), MAX_SAMPLES)
         factors = [
             quantity(f"1 {given}", wanted, name, error=StimulusError)
             for given, wanted, name in ((x_unit, "um", "x_unit"), (unit, "mV", "unit"))
         ]
-        return cls(columns[0] * factors[0], columns[1] * factors[1])
+        return cls(at * factors[0], values * factors[1])
 
     def potential(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
         if len(x) and not self.x[0] <= x.min() <= x.max() <= self.x[-1]:
@@ -420,44 +416,6 @@ def source_from(description: Any) -> Source:
         raise
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise StimulusError(f"source of shape {reprlib.repr(shape)}: {error}") from None
-
-
-def _table(path: Path) -> tuple[list[str], list[list[float]]]:
-    """Names of the columns, if the file tells them, and all rows."""
-    names: list[str] = []
-    rows: list[list[float]] = []
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise StimulusError(f"{path} can't be read as text: {error}") from error
-    for number, line in enumerate(lines, 1):
-        bare = line.strip()
-        words = [word.strip().strip('"') for word in _BETWEEN.split(bare.lstrip("%# "))]
-        if not bare or bare[0] in "%#":
-            names = names if rows or not bare else words
-            continue
-        try:
-            rows.append([float(word) for word in words])
-        except ValueError:
-            if rows:
-                raise StimulusError(f"{path}, line {number}: {line[:80]!r} is no numbers") from None
-            names = words
-        if len(rows) > MAX_SAMPLES:
-            raise StimulusError(f"{path} has more than {MAX_SAMPLES} rows")
-    return names, rows
-
-
-def _column(
-    which: int | str, names: list[str], rows: list[list[float]], path: str | os.PathLike[str]
-) -> FloatArray:
-    if isinstance(which, str):
-        if which not in names:
-            known = ", ".join(names) or "none by name: give a number"
-            raise StimulusError(f"{path} has no column {which!r}; there is {known}")
-        which = names.index(which)
-    if any(not 0 <= which < len(row) for row in rows):
-        raise StimulusError(f"{path} has rows without a column {which}")
-    return np.array([row[which] for row in rows], float)
 
 
 def _place(source: Source, **where: QuantityLike) -> None:

@@ -8,24 +8,42 @@ A stimulus enters a time step by its mean over that step. Means are found from
 lengths measured near the shape itself, never as differences of two large
 integrals, so a pulse delivers its charge wherever its edges fall, hours into a
 run as at its beginning.
+
+Nothing here is computed by NumPy's own sines and logarithms: these have other last
+bits on other processors, and a run's would follow.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from axon import portable
 from axon.errors import StimulusError
 from axon.units import FloatArray, QuantityLike, quantity
 
-__all__ = ["Pulse", "Ramp", "Samples", "Sine", "Sum", "Train", "Waveform"]
+__all__ = [
+    "Carrier",
+    "Chirp",
+    "Noise",
+    "Pulse",
+    "Ramp",
+    "Samples",
+    "Sine",
+    "Sum",
+    "Train",
+    "Waveform",
+]
+
+IntArray = NDArray[np.int64]
 
 # Far beyond what makes sense, and far from where floats overflow.
 MAX_TIME = 1e12  # ms, some thirty years
@@ -33,14 +51,17 @@ MAX_AMPLITUDE = 1e100
 MAX_DEPTH = 64  # waveforms within waveforms; Python's own limit is some hundreds
 MAX_TERMS = 100_000
 MAX_EDGES = 10_000_000  # of one train in one window
+MAX_PARTS = 10_000_000  # that the mean over one interval is put together from
+PARTS_AT_ONCE = 4096
 
 
 class Waveform(ABC):
     """A value that changes over time; immutable, hashable, equal by description.
 
     Made by the functions `pulse`, `constant`, `train`, `biphasic`, `ramp`,
-    `sine` and `samples`, and from other waveforms by `delayed`, `scaled`,
-    ``w1 + w2``, ``w1 - w2``, ``-w``, ``2 * w``, `sum_of` and `train_of`.
+    `sine`, `carrier`, `chirp`, `noise`, `samples`, `samples_from` and `sampled`,
+    and from other waveforms by `delayed`, `scaled`, ``w1 + w2``, ``w1 - w2``,
+    ``-w``, ``2 * w``, `sum_of` and `train_of`.
     """
 
     def mean(self, start: ArrayLike, stop: ArrayLike) -> FloatArray:
@@ -62,7 +83,8 @@ class Waveform(ABC):
         Raises
         ------
         StimulusError
-            If an interval is empty, reversed, or not a number.
+            If an interval is empty, reversed, or not a number; or if it takes in
+            more than 2.5 million turns of a chirp, or ten million knots of a noise.
         """
         a, b = np.broadcast_arrays(
             np.asarray(start, dtype=np.float64), np.asarray(stop, dtype=np.float64)
@@ -281,18 +303,35 @@ _SINE = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(11))
 
 
 def _sine_of_turns(turns: FloatArray) -> FloatArray:
-    """sin(2 pi turns), by operations that round alike everywhere.
-
-    NumPy's own sine has other last bits on other machines, and a run's would follow.
-    """
+    """sin(2 pi turns), by operations that round alike everywhere."""
     part = turns - np.rint(turns)
     part = np.where(np.abs(part) > 0.25, np.copysign(0.5, part) - part, part)
     angle = 2 * np.pi * part
-    square = angle * angle
-    series = np.full_like(angle, _SINE[-1])
-    for coefficient in reversed(_SINE[:-1]):
+    return _odd_series(_SINE, angle)
+
+
+def _odd_series(coefficients: tuple[float, ...], x: FloatArray) -> FloatArray:
+    """The sum of coefficients[k] x^(2k + 1)."""
+    square = x * x
+    series = np.full_like(x, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
         series = series * square + coefficient
-    return series * angle
+    return series * x
+
+
+def _sinc(turned: FloatArray) -> FloatArray:
+    """sin(x)/x, where x is half of the angle that is turned."""
+    half = np.pi * np.where(turned == 0, 1.0, turned)
+    return np.where(turned == 0, 1.0, _sine_of_turns(turned / 2) / half)
+
+
+def _turns(frequency_hz: float, t: FloatArray) -> FloatArray:
+    """Turns from time 0 to `t`, less some whole ones, so that late times lose no digits."""
+    whole = np.floor(t)
+    # 24 bits of the frequency times a whole time below six days are exact
+    coarse = float(np.float32(frequency_hz))
+    turns = np.fmod(coarse * whole, 1000) + (frequency_hz - coarse) * whole
+    return (turns + frequency_hz * (t - whole)) / 1000
 
 
 @dataclass(frozen=True, repr=False)
@@ -305,19 +344,179 @@ class Sine(Stretch):
     def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
         # mean of a sine = its value at the middle times sin(x)/x with half the turned
         # angle as x: nothing cancels however short the interval
-        turns = self._turns(first) - self._turns(np.array(self.start))
+        turns = _turns(self.frequency_hz, first) - _turns(self.frequency_hz, np.array(self.start))
         turned = self.frequency_hz * np.asarray(length) / 1000
         middle = _sine_of_turns(turns + turned / 2 + self.phase / (2 * np.pi))
-        half = np.pi * np.where(turned == 0, 1.0, turned)
-        return middle * np.where(turned == 0, 1.0, _sine_of_turns(turned / 2) / half)
+        return middle * _sinc(turned)
 
-    def _turns(self, t: FloatArray) -> FloatArray:
-        """Turns from time 0 to `t`, less some whole ones, so that late times lose no digits."""
-        whole = np.floor(t)
-        # 24 bits of the frequency times a whole time below six days are exact
-        coarse = float(np.float32(self.frequency_hz))
-        turns = np.fmod(coarse * whole, 1000) + (self.frequency_hz - coarse) * whole
-        return (turns + self.frequency_hz * (t - whole)) / 1000
+
+def _sum_of_parts(
+    counts: FloatArray, part: Callable[[NDArray[np.intp], IntArray], FloatArray]
+) -> FloatArray:
+    """For each i the sum of part(i, 0) ... part(i, counts[i] - 1), in this order.
+
+    `part` is asked for a few thousand at a time, so that memory stays small; which others
+    are asked for with them changes no bit of a sum.
+    """
+    most = counts.max(initial=0.0)
+    if not most <= MAX_PARTS:
+        raise StimulusError(
+            f"start, stop: the mean over one interval takes {most:.3g} parts, more than "
+            f"{MAX_PARTS}; ask for shorter intervals"
+        )
+    numbers = counts.astype(np.int64)
+    ends = np.cumsum(numbers)
+    begins = ends - numbers
+    sums = np.zeros(len(counts))
+    for k in range(0, int(numbers.sum()), PARTS_AT_ONCE):
+        each = np.arange(k, min(k + PARTS_AT_ONCE, ends[-1]))
+        which = np.searchsorted(ends, each, side="right")
+        np.add.at(sums, which, part(which, each - begins[which]))
+    return sums
+
+
+_GAUSS = (
+    (0.1834346424956498, 0.3626837833783620),
+    (0.5255324099163290, 0.3137066458778873),
+    (0.7966664774136267, 0.2223810344533745),
+    (0.9602898564975363, 0.1012285362903763),
+)
+"""Places, on either side of the middle, and weights of Gauss and Legendre's rule of eight points.
+
+M. Abramowitz, I. A. Stegun, Handbook of Mathematical Functions, Dover (1965), table 25.4.
+"""
+
+
+@dataclass(frozen=True, repr=False)
+class Chirp(Stretch):
+    """A sine whose frequency runs evenly from one value to another."""
+
+    start_hz: float
+    stop_hz: float
+    phase: float
+
+    @cached_property
+    def _bend(self) -> tuple[float, float]:
+        """Half of what the frequency gains per ms, and what rounding took from it."""
+        exact = (Fraction(self.stop_hz) - Fraction(self.start_hz)) / (2 * Fraction(self.duration))
+        return float(exact), float(exact - Fraction(float(exact)))
+
+    def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
+        # by Gauss and Legendre's rule on parts of at most a quarter turn: exact to rounding
+        length = np.broadcast_to(length, first.shape)
+        bend, _ = self._bend
+        since, rest = _difference(first, self.start)
+        rate = self.start_hz + 2 * bend * since
+        begin = self._thousandths(since) + rate * rest
+        fastest = np.maximum(rate, rate + 2 * bend * length)
+        counts = np.maximum(np.ceil(fastest * length / 250), 1.0)
+        half = length / (2 * counts)
+
+        def part(which: NDArray[np.intp], k: IntArray) -> FloatArray:
+            total = np.zeros(len(which))
+            for place, weight in _GAUSS:
+                for side in (-place, place):
+                    u = half[which] * (2 * k + 1 + side)
+                    turned = begin[which] + u * (rate[which] + bend * u)
+                    total += weight / 2 * _sine_of_turns(turned / 1000 + self.phase / (2 * np.pi))
+            return total / counts[which]
+
+        return _sum_of_parts(counts, part)
+
+    def _thousandths(self, t: FloatArray) -> FloatArray:
+        """Thousandths of turns within `t` from the start, less whole turns; late ones to the digit.
+
+        The products' own roundings are carried along (T. J. Dekker, Numer. Math. 18, 224-242
+        (1971)).
+        """
+        bend, bend_rest = self._bend
+        even, even_rest = _product(self.start_hz, t)
+        square, square_rest = _product(t, t)
+        gain, gain_rest = _product(bend, square)
+        rest = even_rest + gain_rest + (bend * square_rest + bend_rest * square)
+        return np.fmod(even, 1000) + np.fmod(gain, 1000) + rest
+
+
+def _difference(a: FloatArray, b: float) -> tuple[FloatArray, FloatArray]:
+    """a - b rounded, and what the rounding took.
+
+    D. E. Knuth, The Art of Computer Programming 2, 3rd ed., Addison-Wesley (1997), 4.2.2.
+    """
+    difference = a - b
+    back = difference - a
+    return difference, (a - (difference - back)) - (b + back)
+
+
+def _product(a: FloatArray | float, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """a b rounded, and what the rounding took: Veltkamp's and Dekker's, as cited above."""
+    product = a * b
+    a_high, a_low = _halves(a)
+    b_high, b_low = _halves(b)
+    rest = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, np.asarray(rest)
+
+
+def _halves(x: Any) -> tuple[Any, Any]:
+    """Two numbers of 26 bits whose sum is `x`."""
+    shifted = 134217729.0 * x  # 2^27 + 1
+    high = shifted - (shifted - x)
+    return high, x - high
+
+
+_KNOTS_AT_ONCE = 256  # of one block of random numbers
+
+
+@dataclass(frozen=True, repr=False)
+class Noise(Stretch):
+    """Straight lines between independent Gaussian values, one every `interval` from the start on.
+
+    Knot k follows from the seed and k alone: memory and time don't grow with the duration.
+    """
+
+    interval: float
+    seed: int
+
+    def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
+        length = np.broadcast_to(length, first.shape)
+        since = first - self.start
+        until = since + length
+        knot = np.floor(since / self.interval)
+        counts = np.floor(until / self.interval) - knot + 1
+        whole = np.where(length > 0, length, 1.0)
+
+        def part(which: NDArray[np.intp], k: IntArray) -> FloatArray:
+            here = knot[which] + k
+            low = np.maximum(since[which], here * self.interval)
+            high = np.minimum(until[which], (here + 1) * self.interval)
+            alone = counts[which] == 1
+            width = np.where(alone, length[which], np.maximum(high - low, 0.0))
+            middle = ((low - here * self.interval) + width / 2) / self.interval
+            left, right = self._knots(np.stack((here, here + 1)).astype(np.int64))
+            share = np.where(alone, 1.0, width / whole[which])
+            mean: FloatArray = share * (left + (right - left) * middle)
+            return mean
+
+        return _sum_of_parts(counts, part)
+
+    def _knots(self, k: IntArray) -> FloatArray:
+        """Gaussian values of mean 0 and standard deviation 1.
+
+        Two whole numbers of the counter-based generator Philox (J. K. Salmon et al., Proc.
+        SC11 (2011), doi:10.1145/2063384.2063405) make one of them (G. E. P. Box, M. E. Muller,
+        Ann. Math. Statist. 29, 610-611 (1958), doi:10.1214/aoms/1177706645).
+        """
+        blocks, which = np.unique(k // _KNOTS_AT_ONCE, return_inverse=True)
+        # a step of the counter makes four numbers, for two knots
+        counters = [int(block) * _KNOTS_AT_ONCE // 2 for block in blocks]
+        raw = [
+            np.random.Philox(key=self.seed, counter=counter).random_raw(2 * _KNOTS_AT_ONCE)
+            for counter in counters
+        ]
+        pairs = (np.concatenate(raw) >> np.uint64(11)).astype(np.float64).reshape(-1, 2) * 2.0**-53
+        radius = np.sqrt(-2.0 * portable.log(pairs[:, 0] + 2.0**-54))
+        values = radius * _sine_of_turns(pairs[:, 1])
+        knots: FloatArray = values[which.reshape(k.shape) * _KNOTS_AT_ONCE + k % _KNOTS_AT_ONCE]
+        return knots
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -327,25 +526,25 @@ class Samples(Waveform):
     t: FloatArray
     values: FloatArray
     delay: float
-    had_unit: bool = False
+    had_unit: bool = field(default=False, kw_only=True)
+    error: float = field(default=0.0, kw_only=True)
+    """Largest known deviation from the function that was sampled; no part of what is compared."""
 
     def __post_init__(self) -> None:
-        _check_range(float(np.abs(self.values).max()), self.delay)
+        _check_range(float(np.abs(self.values).max()), self.span()[0])
         self.t.flags.writeable = False
         self.values.flags.writeable = False
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Samples):
-            return NotImplemented
-        return (
-            self.delay == other.delay
-            and np.array_equal(self.t, other.t)
-            and np.array_equal(self.values, other.values)
-        )
+        return self._key() == other._key() if isinstance(other, Samples) else NotImplemented
 
     def __hash__(self) -> int:
-        # adding 0.0 makes -0.0, which equals 0.0, hash as it
-        return hash((self.delay, (self.t + 0.0).tobytes(), (self.values + 0.0).tobytes()))
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        """What is compared."""
+        # adding 0.0 makes -0.0, which equals 0.0, have its bits
+        return self.delay, (self.t + 0.0).tobytes(), (self.values + 0.0).tobytes()
 
     def span(self) -> tuple[float, float]:
         return self.delay + float(self.t[0]), self.delay + float(self.t[-1])
@@ -364,6 +563,11 @@ class Samples(Waveform):
     def _areas(self) -> FloatArray:
         """Integral over each segment."""
         return np.diff(self.t) * (self.values[:-1] + self.values[1:]) / 2
+
+    @property
+    def _heights(self) -> FloatArray:
+        """Value at each knot, by which jumps are told."""
+        return self.values
 
     def _segment(self, t: FloatArray) -> NDArray[np.intp]:
         return np.clip(np.searchsorted(self.t, t, side="right") - 1, 0, len(self.t) - 2)
@@ -401,7 +605,7 @@ class Samples(Waveform):
     @cached_property
     def _jumps(self) -> FloatArray:
         t = np.concatenate((self.t[:1], self.t, self.t[-1:]))
-        values = np.concatenate(([0.0], self.values, [0.0]))
+        values = np.concatenate(([0.0], self._heights, [0.0]))
         jumps: FloatArray = t[1:][(np.diff(t) == 0) & (np.diff(values) != 0)]
         return self.delay + jumps
 
@@ -409,20 +613,106 @@ class Samples(Waveform):
         return self._jumps
 
     def _mapped(self, delay: float, factor: float) -> Waveform:
-        return Samples(self.t, self.values * factor, self.delay + delay, self.had_unit)
+        return replace(
+            self,
+            values=self.values * factor,
+            delay=self.delay + delay,
+            error=self.error * abs(factor),
+        )
 
     def _had_units(self) -> set[bool]:
         return {self.had_unit}
 
     def _as_plain(self, divisor: float) -> Waveform:
-        return replace(self, values=self.values / divisor, had_unit=False)
+        return replace(
+            self, values=self.values / divisor, error=self.error / divisor, had_unit=False
+        )
 
     def _recipe(self) -> tuple[str, dict[str, Any]]:
         return "samples", {"t": self.t, "values": self.values, "delay": self.delay}
 
     def __repr__(self) -> str:
         start, stop = self.span()
-        return f"<samples: {len(self.t)} from {start!r} to {stop!r} ms>"
+        within = f", within {self.error:.2g}" if self.error else ""
+        return f"<samples: {len(self.t)} from {start!r} to {stop!r} ms{within}>"
+
+
+_BESSEL = tuple((-1) ** k * 2 * (k + 1) / math.factorial(2 * k + 3) for k in range(11))
+"""The Taylor series of j1, which up to pi/2 is exact to rounding."""
+
+
+def _bessel(turned: FloatArray) -> FloatArray:
+    """The spherical Bessel function j1(x) = (sin(x)/x - cos(x))/x of half the turned angle x."""
+    x = np.pi * turned
+    small = turned < 0.5
+    series = _odd_series(_BESSEL, np.where(small, x, 0.0))
+    closed = _sinc(turned) - _sine_of_turns(turned / 2 + 0.25)
+    return np.where(small, series, closed / np.where(small, 1.0, x))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Carrier(Samples):
+    """A sine whose peak value follows straight lines between knots; phase counts from the first.
+
+    The knots are where they are, and `delay` is 0: a delay would cost the phase digits.
+    """
+
+    frequency_hz: float
+    phase: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.t[0] < self.t[-1]:
+            raise StimulusError(
+                f"start = {float(self.t[0])!r} is so late that rounding leaves nothing of the "
+                "envelope; write an earlier one"
+            )
+
+    def _key(self) -> tuple[object, ...]:
+        return self.frequency_hz, self.phase, *super()._key()
+
+    def _line(
+        self, k: NDArray[np.intp], first: FloatArray, length: FloatArray | float
+    ) -> FloatArray:
+        # With e + s u as the envelope and the phase p + w u about the middle, the mean over the
+        # length L is e sin(p) sin(x)/x + s cos(p) j1(x) L/2, where x = w L/2.
+        turned = self.frequency_hz * np.asarray(length) / 1000
+        middle = self._turned(first) + turned / 2
+        steady = super()._line(k, first, length) * _sine_of_turns(middle) * _sinc(turned)
+        slope = self._rise[k] / self._run[k]
+        return steady + slope * (length / 2) * _sine_of_turns(middle + 0.25) * _bessel(turned)
+
+    def _turned(self, t: FloatArray) -> FloatArray:
+        """Phase at `t` in turns, less some whole ones."""
+        since = _turns(self.frequency_hz, t) - _turns(self.frequency_hz, self.t[0])
+        return since + self.phase / (2 * np.pi)
+
+    @cached_property
+    def _areas(self) -> FloatArray:
+        run = np.diff(self.t)
+        return run * self._line(np.arange(len(run)), self.t[:-1], run)
+
+    @property
+    def _heights(self) -> FloatArray:
+        sine = _sine_of_turns(self._turned(self.t))
+        # what is left of a sine's zero after rounding is no jump
+        return self.values * np.where(np.abs(sine) > 1e-12, sine, 0.0)
+
+    def _mapped(self, delay: float, factor: float) -> Waveform:
+        return replace(self, t=self.t + delay, values=self.values * factor)
+
+    def _recipe(self) -> tuple[str, dict[str, Any]]:
+        return "carrier", {
+            "amplitude": 1.0,
+            "frequency_hz": self.frequency_hz,
+            "t": self.t + 0.0,  # no -0.0, as none is when it is read
+            "envelope": self.values,
+            "phase": self.phase,
+        }
+
+    def __repr__(self) -> str:
+        start, stop = self.span()
+        return f"<carrier: {self.frequency_hz!r} Hz from {start!r} to {stop!r} ms>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -482,7 +772,9 @@ class Train(Waveform):
             width,
         )
         tail = self._share(np.zeros_like(lo), hi, np.where(within, 0.0, hi), width)
-        return head + tail + np.maximum(copy_b - copy_a - 1, 0) * self._integral / width
+        between = np.maximum(copy_b - copy_a - 1, 0)
+        # the integral over a copy may be long to find: not unless it is needed
+        return head + tail + (between * self._integral / width if between.any() else 0.0)
 
     def _share(
         self, lo: FloatArray, hi: FloatArray, length: FloatArray, width: FloatArray
@@ -493,7 +785,9 @@ class Train(Waveform):
         whole = touched & (lo <= 0) & (hi >= stop)
         # only cut copies are asked, so that trains of trains cost no more at each level
         cut = touched & ~whole
-        share = np.where(whole, self._integral / width, 0.0)
+        share = np.zeros_like(width)
+        if whole.any():
+            share[whole] = self._integral / width[whole]
         if cut.any():
             means = self.waveform._mean(lo[cut], hi[cut], length[cut])
             share[cut] = means * (length[cut] / width[cut])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, signature
@@ -16,10 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from axon.columns import columns
 from axon.errors import StimulusError
 from axon.timecourses import (
     MAX_DEPTH,
     MAX_TIME,
+    Carrier,
+    Chirp,
+    Noise,
     Pulse,
     Ramp,
     Samples,
@@ -28,16 +33,28 @@ from axon.timecourses import (
     Train,
     Waveform,
 )
-from axon.units import QuantitiesLike, QuantityLike, has_unit, quantities, quantity
+from axon.units import (
+    FloatArray,
+    QuantitiesLike,
+    QuantityLike,
+    has_unit,
+    quantities,
+    quantity,
+)
 
 __all__ = [
     "SHAPES",
     "biphasic",
+    "carrier",
+    "chirp",
     "constant",
     "from_description",
+    "noise",
     "pulse",
     "ramp",
+    "sampled",
     "samples",
+    "samples_from",
     "sine",
     "sum_of",
     "train",
@@ -45,9 +62,12 @@ __all__ = [
 ]
 
 MAX_FREQUENCY = 1e12  # Hz
+MAX_CHIRP = 1e7  # Hz, since each turn of a chirp costs time
+MIN_KNOTS = 1e-4  # ms between the knots of noise, since each costs time
 MIN_INTERVAL = 1e-9  # ms
 MAX_COUNT = 10**12  # copies in a train: exact as floats
 MAX_SAMPLES = 10_000_000
+MAX_SAMPLED = 1_000_000  # of a function, which may be slow
 
 
 def pulse(amplitude: QuantityLike, start: QuantityLike, duration: QuantityLike) -> Waveform:
@@ -176,7 +196,7 @@ def train_of(
     """
     _check_waveform(waveform, "waveform")
     every = _time(interval, "interval", minimum=MIN_INTERVAL)
-    copies = _count(count)
+    copies = _whole(count, "count", 1, MAX_COUNT)
     first, last = waveform.span()
     if last == math.inf:
         raise StimulusError(f"waveform = {waveform!r} never ends; give it a duration")
@@ -287,6 +307,7 @@ def sine(
     start: QuantityLike = 0.0,
     duration: QuantityLike = math.inf,
     phase: QuantityLike = 0.0,
+    end_amplitude: QuantityLike | None = None,
 ) -> Waveform:
     """A sine, ``amplitude * sin(2 pi f (t - start) + phase)`` while it lasts.
 
@@ -300,6 +321,9 @@ def sine(
         In ms; `duration` may be infinite.
     phase : float or quantity, optional
         At `start`, in radians.
+    end_amplitude : float or quantity, optional
+        Peak value at the end of `duration`, which then is finite; it runs there in a straight
+        line. `carrier` has more such lines.
 
     Returns
     -------
@@ -310,17 +334,164 @@ def sine(
     StimulusError
         If an argument is no such quantity.
     """
-    frequency = quantity(frequency_hz, "Hz", "frequency_hz", error=StimulusError, positive=True)
-    if frequency > MAX_FREQUENCY:
-        raise StimulusError(
-            f"frequency_hz = {frequency!r} is beyond {MAX_FREQUENCY:g} Hz; write a number in Hz"
-        )
-    return Sine(
+    peak, begin, length = _amplitude(amplitude), _time(start, "start"), _duration(duration)
+    frequency, angle = _frequency(frequency_hz, positive=True), _phase(phase)
+    if end_amplitude is None:
+        return Sine(peak, begin, length, frequency, angle, had_unit=has_unit(amplitude))
+    if length == math.inf:
+        raise StimulusError("duration = inf has no end for end_amplitude; write a number in ms")
+    last = quantity(end_amplitude, "nA", "end_amplitude", error=StimulusError)
+    return Carrier(
+        np.array([begin, begin + length]),
+        np.array([peak, last]),
+        0.0,
+        frequency,
+        angle,
+        had_unit=has_unit([amplitude, end_amplitude]),
+    )
+
+
+def carrier(
+    amplitude: QuantityLike,
+    frequency_hz: QuantityLike,
+    t: QuantitiesLike,
+    envelope: QuantitiesLike,
+    start: QuantityLike = 0.0,
+    phase: QuantityLike = 0.0,
+) -> Waveform:
+    """A sine whose strength follows an envelope, such as a kHz block that is slowly turned on.
+
+    Its phase runs on through all knots, so that it jumps only where the envelope does, or
+    where it doesn't begin or end at 0.
+
+    Parameters
+    ----------
+    amplitude : float or quantity
+        Peak value where the envelope is 1, as in `pulse`.
+    frequency_hz : float or quantity
+        In Hz.
+    t : (n,) array_like or quantity
+        Times of the envelope's knots from `start` on, in ms, ascending; a time given twice is a
+        jump.
+    envelope : (n,) array_like
+        Factors at these times, with straight lines between them; 0 before the first and from the
+        last on.
+    start : float or quantity, optional
+        Added to every time, in ms.
+    phase : float or quantity, optional
+        At the first knot, in radians.
+
+    Returns
+    -------
+    Waveform
+
+    Raises
+    ------
+    StimulusError
+        If an argument is no such quantity, or if `t` and `envelope` don't fit together as those
+        of `samples` must.
+
+    Examples
+    --------
+    On within 50 ms, and off within 20:
+
+    >>> import axon
+    >>> block = axon.carrier("1 mA", "10 kHz", t=[0, 50, 480, 500], envelope=[0, 1, 1, 0])
+    """
+    times, factors = _knots(t, envelope, "", "envelope")
+    times = times + _time(start, "start")
+    return Carrier(
+        times,
+        factors * _amplitude(amplitude),
+        0.0,
+        _frequency(frequency_hz, positive=True),
+        _phase(phase),
+        had_unit=has_unit(amplitude),
+    )
+
+
+def chirp(
+    amplitude: QuantityLike,
+    start_hz: QuantityLike,
+    stop_hz: QuantityLike,
+    start: QuantityLike,
+    duration: QuantityLike,
+    phase: QuantityLike = 0.0,
+) -> Waveform:
+    """A sine whose frequency runs evenly from `start_hz` to `stop_hz`.
+
+    Parameters
+    ----------
+    amplitude : float or quantity
+        Peak value, as in `pulse`.
+    start_hz, stop_hz : float or quantity
+        Frequencies at the start and at the end, in Hz, from 0 to 10 MHz; either may be the
+        higher one.
+    start, duration : float or quantity
+        In ms; `duration` is finite.
+    phase : float or quantity, optional
+        At `start`, in radians.
+
+    Returns
+    -------
+    Waveform
+
+    Raises
+    ------
+    StimulusError
+        If an argument is no such quantity.
+    """
+    return Chirp(
+        _amplitude(amplitude),
+        _time(start, "start"),
+        _time(duration, "duration", positive=True),
+        _frequency(start_hz, "start_hz", MAX_CHIRP, minimum=0.0),
+        _frequency(stop_hz, "stop_hz", MAX_CHIRP, minimum=0.0),
+        _phase(phase),
+        had_unit=has_unit(amplitude),
+    )
+
+
+def noise(
+    amplitude: QuantityLike,
+    interval: QuantityLike,
+    seed: int,
+    start: QuantityLike = 0.0,
+    duration: QuantityLike = math.inf,
+) -> Waveform:
+    """Gaussian noise: straight lines between random values at equal intervals.
+
+    The values are independent and have the mean 0. They follow from `seed` alone, on every
+    machine, however long the noise lasts and whichever part of it is asked for. Its power is
+    flat at low frequencies, and half of that at 0.32 / `interval`; between two knots the
+    standard deviation is less, down to 0.71 of `amplitude` in the middle.
+
+    Parameters
+    ----------
+    amplitude : float or quantity
+        Standard deviation at the knots, as in `pulse`.
+    interval : float or quantity
+        From one knot to the next, in ms; at least 0.0001.
+    seed : int
+        From 0 to 2**64 - 1; another one makes another noise.
+    start, duration : float or quantity, optional
+        In ms; `duration` may be infinite. The first knot lies at `start`.
+
+    Returns
+    -------
+    Waveform
+
+    Raises
+    ------
+    StimulusError
+        If an argument is no such quantity.
+    """
+    return Noise(
         _amplitude(amplitude),
         _time(start, "start"),
         _duration(duration),
-        frequency,
-        quantity(phase, "rad", "phase", error=StimulusError),
+        _time(interval, "interval", minimum=MIN_KNOTS),
+        _whole(seed, "seed", 0, 2**64 - 1),
         had_unit=has_unit(amplitude),
     )
 
@@ -347,33 +518,158 @@ def samples(t: QuantitiesLike, values: QuantitiesLike, delay: QuantityLike = 0.0
         If there are fewer than two or more than ten million samples, `t` goes
         back or does not advance, or the two lengths differ.
     """
-    times = quantities(t, "ms", "t", error=StimulusError)
-    heights = quantities(values, "nA", "values", error=StimulusError)
-    if times.ndim != 1 or not 2 <= len(times) <= MAX_SAMPLES:
+    times, heights = _knots(t, values, "nA", "values")
+    return Samples(times, heights, _time(delay, "delay"), had_unit=has_unit(values))
+
+
+def samples_from(
+    path: str | os.PathLike[str],
+    t: int | str = 0,
+    values: int | str = 1,
+    *,
+    t_unit: str = "ms",
+    unit: str | None = None,
+    delay: QuantityLike = 0.0,
+) -> Waveform:
+    """`samples` from a table, as an instrument or another program writes it.
+
+    Parameters
+    ----------
+    path : path-like
+        A text file of at most 256 MiB: a row a line, columns divided by commas, semicolons, tabs
+        or blanks. Lines that begin with ``%`` or ``#`` are comments; the last one of them, or a
+        first line that holds no numbers, may name the columns.
+    t, values : int or str, optional
+        Which columns: their numbers from 0, or their names.
+    t_unit : str, optional
+        What the times are in.
+    unit : str, optional
+        What the values are in, such as ``"uA"``; without it they are plain numbers in the unit of
+        the stimulus that carries the waveform.
+    delay : float or quantity, optional
+        Added to every time, in ms.
+
+    Returns
+    -------
+    Waveform
+        It holds the numbers, and needs the file no more.
+
+    Raises
+    ------
+    StimulusError
+        If the file can't be read, or has no such column, or a row isn't finite numbers, and as
+        for `samples`; the message names the file, and the line if it is one line's fault.
+    """
+    times, heights = columns(path, (t, values), MAX_SAMPLES)
+    times = times * quantity(f"1 {t_unit}", "ms", "t_unit", error=StimulusError)
+    if unit is not None:
+        heights = heights * quantity(f"1 {unit}", "nA", "unit", error=StimulusError)
+    try:
+        times, heights = _knots(times, heights, "nA", "values")
+    except StimulusError as error:
+        raise StimulusError(f"{path}: {error}") from None
+    return Samples(times, heights, _time(delay, "delay"), had_unit=unit is not None)
+
+
+def sampled(
+    function: Callable[[Any], Any],
+    start: QuantityLike,
+    stop: QuantityLike,
+    interval: QuantityLike,
+    tolerance: QuantityLike | None = None,
+) -> Samples:
+    """`samples` of any Python function of time.
+
+    The function is called now, and never while a simulation runs. How far the straight lines are
+    from it is known: halfway between all samples it is called too. NumPy's own functions have
+    another last bit on another processor; what is kept, and stored with a run, are the numbers.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a time in ms, or an array of them; returns a value, or one for each time, as in
+        `pulse`.
+    start, stop : float or quantity
+        Ends of the stretch that is sampled, in ms; the waveform is 0 elsewhere.
+    interval : float or quantity
+        Between two samples, in ms; shortened until a whole number of intervals fits.
+    tolerance : float or quantity, optional
+        Largest deviation that will do, in the unit of the values. The interval is halved until it
+        is met.
+
+    Returns
+    -------
+    Samples
+        A waveform, whose ``error`` is the largest deviation that was found, in the unit of the
+        values. It scales with the waveform; equality and descriptions leave it out.
+
+    Raises
+    ------
+    StimulusError
+        If an argument is no such quantity, the function doesn't return finite values, or more
+        than a million samples are needed. A function that jumps never meets a tolerance: add its
+        pieces.
+
+    Examples
+    --------
+    >>> import axon, numpy as np
+    >>> bell = axon.sampled(lambda t: np.exp(-((t - 5) ** 2)), 0.0, 10.0, 0.1, tolerance=1e-4)
+    >>> bell
+    <samples: 801 from 0.0 to 10.0 ms, within 3.9e-05>
+    """
+    first, last = _time(start, "start"), _time(stop, "stop")
+    if not first < last:
+        raise StimulusError(f"stop = {last!r} is not after start = {first!r}; write a later one")
+    every = _time(interval, "interval", minimum=MIN_INTERVAL)
+    bound = math.inf
+    if tolerance is not None:
+        bound = quantity(tolerance, "nA", "tolerance", error=StimulusError, positive=True)
+    count = math.ceil((last - first) / every)
+    if count >= MAX_SAMPLED:
         raise StimulusError(
-            f"t has the shape {times.shape}; write a list of 2 to {MAX_SAMPLES} times in ms"
+            f"interval = {every!r} makes more than {MAX_SAMPLED} samples from {first!r} to "
+            f"{last!r} ms; write a longer one"
         )
-    if heights.shape != times.shape:
+    times = np.linspace(first, last, count + 1)
+    heights, had_unit = _called(function, times)
+    while True:
+        middles = times[:-1] + np.diff(times) / 2
+        between, _ = _called(function, middles)
+        error = float(np.abs(between - (heights[:-1] + heights[1:]) / 2).max())
+        if error <= bound:
+            return Samples(times, heights, 0.0, had_unit=had_unit, error=error)
+        if 2 * len(times) > MAX_SAMPLED:
+            raise StimulusError(
+                f"tolerance = {bound!r} is not met by {len(times)} samples, {error:.3g} is; "
+                "write a larger one, or add pieces between which the function jumps"
+            )
+        times = np.insert(times, np.arange(1, len(times)), middles)
+        heights = np.insert(heights, np.arange(1, len(heights)), between)
+
+
+def _called(function: Callable[[Any], Any], t: FloatArray) -> tuple[FloatArray, bool]:
+    """Values of a user's function, and whether it gave them a unit."""
+    try:
+        given = function(t.copy())
+    except (TypeError, ValueError):  # as of math.sin, or of `if t < 5`: one by one
+        given = [function(float(each)) for each in t]
+    values = quantities(given, "nA", "function", error=StimulusError)
+    if values.shape not in ((), t.shape):
         raise StimulusError(
-            f"values has the shape {heights.shape}, t {times.shape}; write one value for each time"
+            f"function returned the shape {values.shape} for {t.shape} times; "
+            "return one value for each"
         )
-    back = np.flatnonzero(np.diff(times) < 0)
-    if len(back):
-        k = int(back[0])
-        raise StimulusError(
-            f"t[{k + 1}] = {times[k + 1]} is before t[{k}] = {times[k]}; write ascending times"
-        )
-    if times[0] == times[-1]:
-        raise StimulusError(f"t is {times[0]} throughout; write ascending times")
-    if np.abs(times).max() > MAX_TIME:
-        raise StimulusError(f"t reaches beyond {MAX_TIME:g} ms; write numbers in ms")
-    return Samples(times, heights, _time(delay, "delay"), has_unit(values))
+    return np.broadcast_to(values, t.shape), has_unit(given)
 
 
 SHAPES: Mapping[str, Callable[..., Waveform]] = {
     make.__name__: make
-    for make in (biphasic, constant, pulse, ramp, samples, sine, sum_of, train, train_of)
-}
+    for make in (
+        biphasic, carrier, chirp, constant, noise, pulse,
+        ramp, samples, sine, sum_of, train, train_of,
+    )
+}  # fmt: skip
+"""What a description may name. None of them calls a function of the user's or opens a file."""
 
 
 def from_description(description: Any) -> Waveform:
@@ -464,13 +760,53 @@ def _duration(value: QuantityLike) -> float:
     return math.inf if endless else _time(value, "duration", positive=True)
 
 
-def _count(value: Any) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if isinstance(value, bool) or not 1 <= count <= MAX_COUNT:
+def _frequency(
+    value: QuantityLike, name: str = "frequency_hz", most: float = MAX_FREQUENCY, **limits: Any
+) -> float:
+    frequency = quantity(value, "Hz", name, error=StimulusError, **limits)
+    if frequency > most:
+        raise StimulusError(f"{name} = {frequency!r} is beyond {most:g} Hz; write a number in Hz")
+    return frequency
+
+
+def _phase(value: QuantityLike) -> float:
+    return quantity(value, "rad", "phase", error=StimulusError)
+
+
+def _knots(
+    t: QuantitiesLike, values: QuantitiesLike, unit: str, name: str
+) -> tuple[FloatArray, FloatArray]:
+    """Ascending times, and a value for each."""
+    times = quantities(t, "ms", "t", error=StimulusError)
+    heights = quantities(values, unit, name, error=StimulusError)
+    if times.ndim != 1 or not 2 <= len(times) <= MAX_SAMPLES:
         raise StimulusError(
-            f"count = {reprlib.repr(value)} is no whole number from 1 to {MAX_COUNT}; write 10"
+            f"t has the shape {times.shape}; write a list of 2 to {MAX_SAMPLES} times in ms"
         )
-    return count
+    if heights.shape != times.shape:
+        raise StimulusError(
+            f"{name} has the shape {heights.shape}, t {times.shape}; write one value for each time"
+        )
+    back = np.flatnonzero(np.diff(times) < 0)
+    if len(back):
+        k = int(back[0])
+        raise StimulusError(
+            f"t[{k + 1}] = {times[k + 1]} is before t[{k}] = {times[k]}; write ascending times"
+        )
+    if times[0] == times[-1]:
+        raise StimulusError(f"t is {times[0]} throughout; write ascending times")
+    if np.abs(times).max() > MAX_TIME:
+        raise StimulusError(f"t reaches beyond {MAX_TIME:g} ms; write numbers in ms")
+    return times, heights
+
+
+def _whole(value: Any, name: str, least: int, most: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or not least <= number <= most:
+        raise StimulusError(
+            f"{name} = {reprlib.repr(value)} is no whole number from {least} to {most}; write 10"
+        )
+    return number

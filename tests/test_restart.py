@@ -106,6 +106,12 @@ STIMULI: dict[str, Callable[[], list[CurrentClamp]]] = {
     "pulse": lambda: [CurrentClamp(0.0, axon.pulse(0.5, 0.1, 0.5))],
     "train": lambda: [CurrentClamp(0.0, axon.train(0.5, 0.1003, 0.2, interval=0.7, count=9))],
     "sine": lambda: [CurrentClamp(500.0, axon.sine(0.3, 700.0, start=0.05))],
+    "waves": lambda: [
+        CurrentClamp(0.0, axon.carrier(0.3, 9e3, [0, 1.5, 2.5], [0, 1, 0], start=0.0333)),
+        CurrentClamp(0.0, axon.chirp(0.3, 0.0, 2e3, start=0.123, duration=2.2)),
+        CurrentClamp(500.0, axon.noise(0.2, interval=0.0123, seed=5)),
+        CurrentClamp(900.0, axon.sampled(lambda t: 0.1 * t, 0.123, 2.345, 0.3)),
+    ],
     "samples": lambda: [
         CurrentClamp(0.0, axon.samples([0.0, 0.5, 0.5, 2.0], [0.0, 0.8, -0.2, 0.1])),
         CurrentClamp(1000.0, axon.pulse(0.5, 0.2, 0.3)),

@@ -144,6 +144,56 @@ def test_spikes_are_interpolated_below_the_time_step() -> None:
     assert np.all(np.diff(run.spikes["time"]) >= 0)
 
 
+# Edges within steps
+
+
+def shifted(start: float, dt: float, method: str) -> np.ndarray:
+    """All potentials from 0.08 ms after 0.4 ms on; a current of 50 pA begins at `start`."""
+    fibre = axon.Axon.cylinder("1 mm", 1.0, dx=20.0)
+    clamp = CurrentClamp(0.0, axon.constant(0.05, start))
+    run = Simulation(fibre, HH, [clamp], dt=dt, method=method, v_init=-65.0).run(
+        1.2, every=0.04, dtype="float64"
+    )
+    return np.asarray(run.v[12:])
+
+
+@pytest.mark.parametrize("method", ["crank-nicolson", "backward-euler"])
+@pytest.mark.parametrize("dt", [0.02, 0.005])
+def test_within_a_step_the_response_moves_evenly_with_an_edge(dt: float, method: str) -> None:
+    v = [shifted(0.4 + part * dt, dt, method) for part in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    moved = np.diff(v, axis=0)
+    # what is not even about it is of second order in the shift
+    assert np.abs(np.diff(moved, axis=0)).max() < 0.03 * np.abs(moved).max()
+
+
+@pytest.mark.parametrize("method", ["crank-nicolson", "backward-euler"])
+def test_the_response_does_not_jump_when_an_edge_crosses_a_step(method: str) -> None:
+    """But for what other damped steps change: less and less with the square of dt."""
+    jumps = []
+    for dt in (0.02, 0.01, 0.005):
+        before, after, far = (shifted(0.4 + part * dt, dt, method) for part in (-1e-4, 1e-4, -0.1))
+        jumps.append(np.abs(after - before).max() - np.abs(before - far).max() * 2e-4 / 0.1)
+    if method == "backward-euler":  # has none
+        assert max(jumps) < 1e-5
+    else:
+        assert jumps[0] > 3.8 * jumps[1] > 3.8**2 * jumps[2]
+        assert jumps[2] < 1e-3  # mV
+
+
+def test_a_sampled_wave_acts_as_the_wave_does() -> None:
+    exact = axon.sine(300.0, 400.0, start=0.123, duration=4.1)
+    copy = axon.sampled(
+        lambda t: 300.0 * np.sin(0.8 * np.pi * (t - 0.123)), 0.123, 4.223, 0.5, tolerance=0.01
+    )
+    v = [
+        np.asarray(Simulation(FIBRE, HH, [CurrentClamp(0.0, w)]).run(6.0, dtype="float64").v)
+        for w in (exact, copy)
+    ]
+    assert np.ptp(v[0]) > 10.0
+    # the currents differ by 3e-5 of their peak; nothing here makes more of it than 10 times that
+    assert np.abs(v[0] - v[1]).max() < 3e-4 * np.ptp(v[0])
+
+
 def test_progress_is_told() -> None:
     told: list[tuple[float, float]] = []
     stimulated().run(5.0, progress=lambda fraction, t: told.append((fraction, t)))

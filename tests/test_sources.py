@@ -160,10 +160,10 @@ def test_tables_of_other_programs(tmp_path, text, columns):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("x,V\n0,0\n1,b\n", {}, r"line 3: '1,b' is no numbers"),
+        ("x,V\n0,0\n1,b\n", {}, r"line 3: '1,b' is no finite numbers"),
         ("x,V\n0,0\n", {"potential": "E"}, r"no column 'E'; there is x, V"),
         ("0,0\n1,1\n", {"x": "x"}, "none by name: give a number"),
-        ("0,0\n1\n", {}, "rows without a column 1"),
+        ("0,0\n1\n", {}, "line 2 has no column 1"),
         ("0,0\n1,1\n", {}, "at least 4"),
         ("0,0\n", {"unit": "mA"}, "unit"),
         ("\xff", {}, "can't be read as text"),

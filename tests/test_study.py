@@ -130,6 +130,35 @@ def test_waveforms_nest_and_add(small):
     assert stimulus.waveform == waveforms.train_of(one, 1.0, 3) + waveforms.sine(1000.0, 1000.0)
 
 
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (
+            {"shape": "sine", "amplitude": "1 uA", "frequency_hz": 9, "duration": "5 ms",
+             "end_amplitude": "0 uA"},
+            waveforms.sine(1000.0, 9.0, duration=5.0, end_amplitude=0.0),
+        ),
+        (
+            {"shape": "carrier", "amplitude": 5, "frequency_hz": "10 kHz", "t": [0, "50 ms", 60],
+             "envelope": [0, 1, 0]},
+            waveforms.carrier(5.0, 10_000.0, [0, 50, 60], [0, 1, 0]),
+        ),
+        (
+            {"shape": "chirp", "amplitude": 5, "start_hz": 1, "stop_hz": "2 kHz", "start": 0,
+             "duration": 10},
+            waveforms.chirp(5.0, 1.0, 2000.0, 0.0, 10.0),
+        ),
+        (
+            {"shape": "noise", "amplitude": 5, "interval": "10 us", "seed": 3},
+            waveforms.noise(5.0, 0.01, seed=3),
+        ),
+    ],
+)  # fmt: skip
+def test_every_shape_of_wave(small, table, expected):
+    (stimulus,) = study.load(small, {"stimuli[0].waveform": table}).simulation.stimuli
+    assert stimulus.waveform == expected
+
+
 def test_membranes_take_arguments_and_factors(small):
     changes = {"membrane": {"model": "hodgkin_huxley", "e_na": "55 mV", "scaled": {"na": 0.5}}}
     membrane = study.load(small, changes).simulation.membrane
@@ -348,6 +377,14 @@ def test_all_problems_are_told_at_once(tmp_path):
         ({"stimuli[0].at": "3 mm"}, "stimuli[0].at: position = 3000"),
         ({"stimuli[0].waveform": []}, "stimuli[0].waveform: "),
         ({"stimuli[0].waveform.duration": -1}, "stimuli[0].waveform: duration = -1"),
+        (
+            {"stimuli[0].waveform": {"shape": "noise", "amplitude": 1, "interval": 1, "seed": 0.5}},
+            "stimuli[0].waveform.seed = 0.5 is no whole number",
+        ),
+        (
+            {"stimuli[0].waveform": {"shape": "samples_from", "path": "current.csv"}},
+            "stimuli[0].waveform.shape = 'samples_from' is not one of",
+        ),
         ({"simulation.dt": 0}, "simulation: dt"),
         ({"simulation.method": "euler"}, "simulation: method"),
         ({"simulation.method": 3}, "simulation.method = 3 is no text"),

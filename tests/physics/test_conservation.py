@@ -90,6 +90,34 @@ def test_charge_of_a_pulse_that_is_not_over(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "waveform",
+    [
+        axon.sine(1.0, 777.0, 0.123, 3.3, end_amplitude=0.0),
+        axon.carrier(1.0, "1.3 kHz", [0.0, 1.1, 2.2], [0.0, 1.0, 0.0], start=0.0333),
+        axon.chirp(1.0, 10.0, "20 kHz", 0.123, 3.3, phase=1.0),
+        axon.noise(1.0, 0.0123, seed=1, start=0.0333, duration=3.3),
+        axon.sampled(lambda t: t**2, 0.123, 3.456, 0.1),
+    ],
+    ids=lambda waveform: type(waveform).__name__,
+)
+def test_charge_of_waves(waveform: axon.Waveform, method: str) -> None:
+    """It is the waveform's own integral, whatever lies within a step."""
+    fibre = axon.Axon.tapered(500.0, 1.0, 4.0, dx=5.0)
+    simulation = axon.Simulation(
+        fibre,
+        axon.models.passive(g=0.0),
+        [axon.CurrentClamp(100.0, 0.1 * waveform)],
+        dt=0.05,
+        v_init=0.0,
+        method=method,
+    )
+    wanted = 0.1 * 4.0 * float(waveform.mean(0.0, 4.0))
+    assert abs(wanted) > 1e-4
+    assert charge(fibre, final(simulation, 4.0)) == pytest.approx(wanted, abs=1e-11)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_balanced_pulses_leave_nothing(method: str) -> None:
     """What a biphasic pulse brings, it takes away: the axon is left at 0 mV on the whole."""
     fibre = axon.Axon.tapered(500.0, 1.0, 4.0, dx=5.0)
