@@ -52,6 +52,7 @@ _HOMES = {
         "ions": ("Buffer", "Ion", "Pool", "ghk", "nernst"),
         "membranes": ("Membrane",),
         "protocols": ("Threshold", "Trial", "threshold"),
+        "replay": ("Patch", "membrane_at"),
         "restart": ("resume",),
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation", "State"),
@@ -136,6 +137,8 @@ if TYPE_CHECKING:
     from axon.protocols import Threshold as Threshold
     from axon.protocols import Trial as Trial
     from axon.protocols import threshold as threshold
+    from axon.replay import Patch as Patch
+    from axon.replay import membrane_at as membrane_at
     from axon.restart import resume as resume
     from axon.runs import Run as Run
     from axon.runs import open_run as open_run

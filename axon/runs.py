@@ -120,6 +120,7 @@ class Run:
         axon_x: npt.ArrayLike,
         first: int = 0,
         final: Mapping[str, Array] | None = None,
+        inputs: Mapping[str, Array] | None = None,
     ) -> Run:
         """A finished run that is nowhere on disk.
 
@@ -145,6 +146,8 @@ class Run:
             Number of the first row, that of time zero being 0.
         final : mapping, optional
             Every state of the membrane at the end, by name, ``(n,)`` each.
+        inputs : mapping, optional
+            What the kernel ran, as arrays.
         """
         recording = Recording(
             header=header,
@@ -160,7 +163,7 @@ class Run:
         spikes = np.empty(len(np.atleast_1d(spike_time)), runfile.SPIKE)
         spikes["time"] = spike_time
         spikes["compartment"] = spike_compartment
-        return cls(_Memory(recording, v, spikes, dict(final or {})))
+        return cls(_Memory(recording, v, spikes, dict(final or {}), dict(inputs or {})))
 
     @property
     def time(self) -> npt.NDArray[np.float64]:
@@ -175,6 +178,11 @@ class Run:
         of that moment.
         """
         return self._source.final()
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """What the kernel ran, as the arrays that docs/run-file.md lists; none if not kept."""
+        return self._source.inputs()
 
     @property
     def spikes(self) -> Array:
@@ -388,6 +396,8 @@ class _Source(Protocol):
 
     def final(self) -> dict[str, Array]: ...
 
+    def inputs(self) -> dict[str, Array]: ...
+
     def refreshed(self) -> _Source: ...
 
     def close(self) -> None: ...
@@ -400,7 +410,12 @@ class _Memory:
     output = Path()
 
     def __init__(
-        self, recording: Recording, v: Array, spikes: Array, final: dict[str, Array]
+        self,
+        recording: Recording,
+        v: Array,
+        spikes: Array,
+        final: dict[str, Array],
+        inputs: dict[str, Array],
     ) -> None:
         self.recording = recording
         self.rows = len(v)
@@ -408,6 +423,7 @@ class _Memory:
         self._v.flags.writeable = False
         self._spikes = spikes
         self._final = final
+        self._inputs = inputs
 
     def read(self, rows: Picks, columns: Picks) -> Array:
         def key(picks: Picks) -> Any:
@@ -423,6 +439,9 @@ class _Memory:
 
     def final(self) -> dict[str, Array]:
         return dict(self._final)
+
+    def inputs(self) -> dict[str, Array]:
+        return dict(self._inputs)
 
     def refreshed(self) -> _Memory:
         return self
@@ -547,6 +566,14 @@ class _Disk:
         states = saved_state_names(names.tobytes())
         with readable(self._files[-1]):
             return dict(zip(states, values.reshape(-1, len(self.recording.axon_x)), strict=True))
+
+    def inputs(self) -> dict[str, Array]:
+        with self._lock:
+            return self._steadily(self._read_inputs)
+
+    def _read_inputs(self) -> dict[str, Array]:
+        with reading(self._files[0], self._file) as part:
+            return part.arrays("inputs") if part.has("inputs") else {}
 
     def _steadily(self, read: Callable[[], T]) -> T:
         try:
