@@ -30,6 +30,7 @@ _HOMES = {
             "impulses",
         ),
         "channels": ("Channel", "Gate", "Markov", "Pump"),
+        "charges": ("SpikeCharge", "spike_charge"),
         "config": ("show_config",),
         "errors": (
             "AxonError",
@@ -48,6 +49,7 @@ _HOMES = {
             "UnitError",
             "WriteError",
         ),
+        "excitability": ("PatchRecovery", "patch_recovery"),
         "geometry": ("Axon",),
         "ions": ("Buffer", "Ion", "Pool", "ghk", "nernst"),
         "membranes": ("Membrane",),
@@ -111,6 +113,8 @@ if TYPE_CHECKING:
     from axon.channels import Gate as Gate
     from axon.channels import Markov as Markov
     from axon.channels import Pump as Pump
+    from axon.charges import SpikeCharge as SpikeCharge
+    from axon.charges import spike_charge as spike_charge
     from axon.config import show_config as show_config
     from axon.errors import AxonError as AxonError
     from axon.errors import DivergedError as DivergedError
@@ -127,6 +131,8 @@ if TYPE_CHECKING:
     from axon.errors import StudyError as StudyError
     from axon.errors import UnitError as UnitError
     from axon.errors import WriteError as WriteError
+    from axon.excitability import PatchRecovery as PatchRecovery
+    from axon.excitability import patch_recovery as patch_recovery
     from axon.geometry import Axon as Axon
     from axon.ions import Buffer as Buffer
     from axon.ions import Ion as Ion
