@@ -55,6 +55,7 @@ _HOMES = {
         "membranes": ("Membrane",),
         "protocols": ("Threshold", "Trial", "threshold"),
         "replay": ("Patch", "membrane_at"),
+        "report": ("Report",),
         "restart": ("resume",),
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation", "State"),
@@ -145,6 +146,7 @@ if TYPE_CHECKING:
     from axon.protocols import threshold as threshold
     from axon.replay import Patch as Patch
     from axon.replay import membrane_at as membrane_at
+    from axon.report import Report as Report
     from axon.restart import resume as resume
     from axon.runs import Run as Run
     from axon.runs import open_run as open_run

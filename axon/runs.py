@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
+    from axon.report import Report
     from axon.units import QuantityLike
 
 T = TypeVar("T")
@@ -295,6 +296,18 @@ class Run:
                 "compartment": ("x", self.compartments),
             },
         )
+
+    def report(self, at: QuantityLike | None = None) -> Report:
+        """The story of the run's first impulse, with its numbers: `axon.report.report`.
+
+        Parameters
+        ----------
+        at : float or quantity, optional
+            Where it is looked at closely, µm; by default in the middle of its way.
+        """
+        from axon import report
+
+        return report.report(self, at)
 
     def plot(self, positions: Iterable[QuantityLike] | None = None) -> Figure:
         """The field as a picture with traces below it: `axon.plots.overview`."""
