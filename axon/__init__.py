@@ -35,6 +35,7 @@ _HOMES = {
             "velocity_profile",
         ),
         "channels": ("Channel", "Gate", "Markov", "Pump"),
+        "charges": ("SpikeCharge", "spike_charge"),
         "config": ("show_config",),
         "errors": (
             "AxonError",
@@ -53,6 +54,7 @@ _HOMES = {
             "UnitError",
             "WriteError",
         ),
+        "excitability": ("PatchRecovery", "patch_recovery"),
         "geometry": ("Axon",),
         "ions": ("Buffer", "Ion", "Pool", "ghk", "nernst"),
         "membranes": ("Membrane",),
@@ -71,6 +73,8 @@ _HOMES = {
             "threshold",
             "velocity_vs",
         ),
+        "replay": ("Patch", "membrane_at"),
+        "report": ("Report",),
         "restart": ("resume",),
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation", "State"),
@@ -139,6 +143,8 @@ if TYPE_CHECKING:
     from axon.channels import Gate as Gate
     from axon.channels import Markov as Markov
     from axon.channels import Pump as Pump
+    from axon.charges import SpikeCharge as SpikeCharge
+    from axon.charges import spike_charge as spike_charge
     from axon.config import show_config as show_config
     from axon.errors import AxonError as AxonError
     from axon.errors import DivergedError as DivergedError
@@ -155,6 +161,8 @@ if TYPE_CHECKING:
     from axon.errors import StudyError as StudyError
     from axon.errors import UnitError as UnitError
     from axon.errors import WriteError as WriteError
+    from axon.excitability import PatchRecovery as PatchRecovery
+    from axon.excitability import patch_recovery as patch_recovery
     from axon.geometry import Axon as Axon
     from axon.ions import Buffer as Buffer
     from axon.ions import Ion as Ion
@@ -175,6 +183,9 @@ if TYPE_CHECKING:
     from axon.protocols import strength_duration as strength_duration
     from axon.protocols import threshold as threshold
     from axon.protocols import velocity_vs as velocity_vs
+    from axon.replay import Patch as Patch
+    from axon.replay import membrane_at as membrane_at
+    from axon.report import Report as Report
     from axon.restart import resume as resume
     from axon.runs import Run as Run
     from axon.runs import open_run as open_run

@@ -186,6 +186,18 @@ def _parser() -> argparse.ArgumentParser:
         help='of the traces: µm, or for instance "25 mm"',
     )
 
+    report = command(_report, "report", "tell the story of a run's impulse, with its numbers")
+    report.add_argument("file", metavar="OUT")
+    report.add_argument(
+        "--at",
+        metavar="X",
+        type=_quantity,
+        help='where it is looked at closely: µm, or for instance "25 mm"; by default half way',
+    )
+    form = report.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON, for programs")
+    form.add_argument("--html", metavar="FILE", type=Path, help="as a page with figures")
+
     studies = command(_studies, "studies", "list the built-in studies, or print one")
     studies.add_argument("study", metavar="NAME", nargs="?", help="print this one's TOML")
 
@@ -303,6 +315,25 @@ def _plot(options: argparse.Namespace) -> None:
     except OSError as error:
         raise WriteError(f"{picture}: cannot be written: {error}") from error
     print(picture)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from axon.report import report
+    from axon.runs import open_run
+
+    with open_run(options.file) as run:
+        told = report(run, options.at)
+        page = told.to_html() if options.html else ""
+    if options.html:
+        try:
+            options.html.write_text(page, "utf-8")
+        except OSError as error:
+            raise WriteError(f"{options.html}: cannot be written: {error}") from error
+        print(options.html)
+    elif options.json:
+        print(json.dumps(told.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print(told)
 
 
 def _studies(options: argparse.Namespace) -> None:

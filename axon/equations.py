@@ -50,6 +50,9 @@ ROW_BYTES = 4 << 20
 SAFE_SECONDS = 5.0
 """Wall time between two copies of the state, which are there for a run that diverges."""
 
+BEGINNING = "begin_state"
+"""Beside the arrays of a run's equations: all states where it began, (states, n)."""
+
 Fields = dict[str, npt.NDArray[np.float64]]
 """What the kernel must have to go on, by its own names."""
 Progress = Callable[[float, float], None]
@@ -209,7 +212,7 @@ class Equations:
         spike_threshold: float,
         x: npt.NDArray[np.float64],
         waveforms: Iterable[Waveform],
-        commands: Sequence[tuple[Waveform, float, float]],
+        commands: Sequence[tuple[Waveform, float, float]] = (),
     ) -> Equations:
         """The equations that `to_arrays` took apart, to the bit.
 

@@ -1,4 +1,4 @@
-"""Pictures of a run: the field over time and space, and traces; and of a membrane.
+"""Pictures of a run: its field, traces, gates and currents at a point; and of a membrane.
 
 They need matplotlib (``pip install 'axon-cable[plot]'``) but not pyplot, so no window, backend or
 current figure is touched. A long run is read a few rows at a time and drawn by the extremes of its
@@ -14,10 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from axon.analysis import action_potential
 from axon.channels import Channel, Gate
-from axon.errors import MembraneError, MissingExtraError, NoRestError, RunFileError
+from axon.errors import (
+    MembraneError,
+    MissingExtraError,
+    NoRestError,
+    NoSpikeError,
+    RunFileError,
+    SimulationError,
+)
+from axon.excitability import PatchRecovery
 from axon.geometry import Axon
 from axon.membranes import Membrane
+from axon.replay import membrane_at
 from axon.units import FloatArray, QuantityLike, quantity
 
 if TYPE_CHECKING:
@@ -26,7 +36,14 @@ if TYPE_CHECKING:
 
     from axon.runs import Run
 
-__all__ = ["membrane", "overview", "space_time", "traces"]
+__all__ = [
+    "excitability",
+    "membrane",
+    "membrane_currents",
+    "overview",
+    "space_time",
+    "traces",
+]
 
 # Drawn at most, more than a picture has pixels.
 _ROWS, _COLUMNS = 2000, 1000
@@ -142,8 +159,120 @@ def overview(run: Run, positions: Iterable[QuantityLike] | None = None) -> Figur
     upper, lower = figure.subplots(2, sharex=True)
     space_time(run, ax=upper).set(xlabel=None)
     traces(run, positions, ax=lower)
-    figure.suptitle(run.header.get("study", {}).get("title", ""))
+    study = run.header.get("study")
+    title = study.get("title") if isinstance(study, dict) else None
+    figure.suptitle(title if isinstance(title, str) else "", parse_math=False)
     return figure
+
+
+def membrane_currents(
+    run: Run,
+    at: QuantityLike,
+    *,
+    start: QuantityLike | None = None,
+    stop: QuantityLike | None = None,
+) -> tuple[Axes, Axes, Axes]:
+    """Potential, gates and currents at one place of a run: `axon.membrane_at` as a picture.
+
+    Parameters
+    ----------
+    run : Run
+        Finished or still growing.
+    at : float or quantity
+        Where, µm: the nearest recorded compartment.
+    start, stop : float or quantity, optional
+        The times drawn, ms; by default those about the first impulse there, or all if there is
+        none.
+
+    Returns
+    -------
+    tuple of three matplotlib.axes.Axes
+        From above: the potential; gates and states of schemes; currents of channels and pumps that
+        come to a hundredth of the largest one, outward positive, and the capacitive current.
+
+    Raises
+    ------
+    SimulationError, NoSpikeError, RunFileError
+        As `axon.membrane_at`; or if no two rows lie between `start` and `stop`.
+    MissingExtraError
+        Without matplotlib.
+    """
+    figure = _figure()
+    figure.set_size_inches(9.0, 8.0)
+    at = quantity(at, "um", "at")
+    try:
+        shape = action_potential(run, at)
+        begin = shape.time - max(1.0, 2.0 * shape.half_width)
+        end = shape.time + max(3.0, 6.0 * shape.half_width)
+    except NoSpikeError:
+        begin, end = -np.inf, np.inf
+    begin = begin if start is None else quantity(start, "ms", "start")
+    end = end if stop is None else quantity(stop, "ms", "stop")
+    there = membrane_at(run, at, end)
+    rows = (there.time >= begin) & (there.time <= end)
+    if np.count_nonzero(rows) < 2:
+        raise SimulationError(f"fewer than two rows lie between {begin:g} and {end:g} ms")
+    t = there.time[rows]
+
+    upper, middle, lower = figure.subplots(3, sharex=True)
+    upper.plot(t, there.v[rows], color="black")
+    upper.set(ylabel="potential (mV)")
+    upper.set_title(f"membrane at {there.x * 1e-3:g} mm", fontsize="medium")
+    for k, (name, values) in enumerate(there.states.items()):
+        middle.plot(t, values[rows], label=name, color=f"C{k % 10}", linestyle=_stroke(k))
+    middle.set(ylabel="gates", ylim=(-0.03, 1.03))
+    currents = {name: current[rows] for name, current in there.currents.items()}
+    largest = max((np.abs(current).max() for current in currents.values()), default=0.0)
+    drawn = {name: i for name, i in currents.items() if np.abs(i).max() >= 0.01 * largest}
+    for k, (name, current) in enumerate(drawn.items()):
+        lower.plot(t, current, label=name, color=f"C{k % 10}", linestyle=_stroke(k))
+    lower.plot(t, there.capacitive[rows], label="capacitive", color="0.5", linewidth=1.0)
+    lower.axhline(0.0, color="black", linewidth=0.8)
+    lower.set(xlabel="time (ms)", ylabel="current (mA/cm²)", xlim=(t[0], t[-1]))
+    for ax in (middle, lower):
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(
+                loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small",
+                ncols=1 + len(ax.lines) // 16,
+            )  # fmt: skip
+    return upper, middle, lower
+
+
+def _stroke(k: int) -> str:
+    """Another one when the ten colours begin anew."""
+    return _STROKES[k // 10 % len(_STROKES)]
+
+
+def excitability(recovery: PatchRecovery, *, ax: Axes | None = None) -> Axes:
+    """The least shock that excites a patch of membrane, against the time since an impulse.
+
+    Parameters
+    ----------
+    recovery : PatchRecovery
+        From `axon.patch_recovery`.
+    ax : matplotlib.axes.Axes, optional
+        Drawn into; otherwise into a new figure, ``ax.figure``.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The shock relative to that at rest, a dotted line; times at which none excites are grey.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    ax = ax or _figure().subplots()
+    ax.plot(recovery.interval, recovery.shock / recovery.at_rest, marker=".", color="C0")
+    ax.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
+    if recovery.absolute > 0.0:
+        ax.axvspan(0.0, recovery.absolute, color="0.85", label="refractory")
+        ax.legend(frameon=False)
+    ax.set(xlabel="time since the impulse (ms)", ylabel="threshold (that at rest is 1)")
+    ax.set(xlim=(0.0, recovery.interval[-1]))
+    ax.set_ylim(bottom=0.0)
+    return ax
 
 
 def membrane(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
+    from axon.report import Report
     from axon.units import QuantityLike
 
 T = TypeVar("T")
@@ -122,6 +123,7 @@ class Run:
         axon_x: npt.ArrayLike,
         first: int = 0,
         final: Mapping[str, Array] | None = None,
+        inputs: Mapping[str, Array] | None = None,
     ) -> Run:
         """A finished run that is nowhere on disk.
 
@@ -147,6 +149,8 @@ class Run:
             Number of the first row, that of time zero being 0.
         final : mapping, optional
             Every state of the membrane at the end, by name, ``(n,)`` each.
+        inputs : mapping, optional
+            What the kernel ran, as arrays.
         """
         recording = Recording(
             header=header,
@@ -162,7 +166,7 @@ class Run:
         spikes = np.empty(len(np.atleast_1d(spike_time)), runfile.SPIKE)
         spikes["time"] = spike_time
         spikes["compartment"] = spike_compartment
-        return cls(_Memory(recording, v, spikes, dict(final or {})))
+        return cls(_Memory(recording, v, spikes, dict(final or {}), dict(inputs or {})))
 
     @property
     def time(self) -> npt.NDArray[np.float64]:
@@ -177,6 +181,11 @@ class Run:
         of that moment.
         """
         return self._source.final()
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """What the kernel ran, as the arrays that docs/run-file.md lists; none if not kept."""
+        return self._source.inputs()
 
     @property
     def spikes(self) -> Array:
@@ -305,6 +314,18 @@ class Run:
             },
         )
 
+    def report(self, at: QuantityLike | None = None) -> Report:
+        """The story of the run's first impulse, with its numbers: `axon.report.report`.
+
+        Parameters
+        ----------
+        at : float or quantity, optional
+            Where it is looked at closely, µm; by default in the middle of its way.
+        """
+        from axon import report
+
+        return report.report(self, at)
+
     def plot(self, positions: Iterable[QuantityLike] | None = None) -> Figure:
         """The field as a picture with traces below it: `axon.plots.overview`."""
         from axon import plots
@@ -405,6 +426,8 @@ class _Source(Protocol):
 
     def final(self) -> dict[str, Array]: ...
 
+    def inputs(self) -> dict[str, Array]: ...
+
     def refreshed(self) -> _Source: ...
 
     def close(self) -> None: ...
@@ -417,7 +440,12 @@ class _Memory:
     output = Path()
 
     def __init__(
-        self, recording: Recording, v: Array, spikes: Array, final: dict[str, Array]
+        self,
+        recording: Recording,
+        v: Array,
+        spikes: Array,
+        final: dict[str, Array],
+        inputs: dict[str, Array],
     ) -> None:
         self.recording = recording
         self.rows = len(v)
@@ -425,6 +453,7 @@ class _Memory:
         self._v.flags.writeable = False
         self._spikes = spikes
         self._final = final
+        self._inputs = inputs
 
     def read(self, rows: Picks, columns: Picks) -> Array:
         def key(picks: Picks) -> Any:
@@ -440,6 +469,9 @@ class _Memory:
 
     def final(self) -> dict[str, Array]:
         return dict(self._final)
+
+    def inputs(self) -> dict[str, Array]:
+        return dict(self._inputs)
 
     def refreshed(self) -> _Memory:
         return self
@@ -564,6 +596,14 @@ class _Disk:
         states = saved_state_names(names.tobytes())
         with readable(self._files[-1]):
             return dict(zip(states, values.reshape(-1, len(self.recording.axon_x)), strict=True))
+
+    def inputs(self) -> dict[str, Array]:
+        with self._lock:
+            return self._steadily(self._read_inputs)
+
+    def _read_inputs(self) -> dict[str, Array]:
+        with reading(self._files[0], self._file) as part:
+            return part.arrays("inputs") if part.has("inputs") else {}
 
     def _steadily(self, read: Callable[[], T]) -> T:
         try:

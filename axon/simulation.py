@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from axon.config import fused
 from axon.equations import (
+    BEGINNING,
     METHODS,
     RESULTS,
     Clamp,
@@ -605,7 +606,7 @@ class Simulation:
             with Interruption(stop, stop_after) as stopping:
                 return self._in_memory(begin, steps, recording, header, progress, stopping)
         equations = self._equations
-        inputs = equations.to_arrays()
+        inputs = self._inputs()
         output = Path(output)
         if resume and (output.exists() or is_begun(output)):
             return take_on(
@@ -652,7 +653,7 @@ class Simulation:
         progress: Progress | None,
         stop: Stop,
     ) -> Run:
-        first = recording.rows_before(begin.step)
+        first, inputs = recording.rows_before(begin.step), self._inputs()
         memory = _Memory(recording, recording.rows_within(begin.step, steps))
         kernel = self._equations.kernel(recording)
         load(kernel, begin._fields())
@@ -683,7 +684,13 @@ class Simulation:
             axon_x=self.axon.x,
             first=first,
             final=self.state().states,
+            inputs=inputs,
         )
+
+    def _inputs(self) -> dict[str, np.ndarray]:
+        """What the kernel runs, and where it begins, as arrays."""
+        states = self._beginning._fields()["state"]
+        return self._equations.to_arrays() | {BEGINNING: states.reshape(-1, self.axon.n)}
 
     def header(self, steps: int, recording: Recording) -> dict[str, Any]:
         """All that a run file says of where its numbers come from, in JSON's types."""

@@ -76,6 +76,18 @@ class Table:
     cubics: np.ndarray
     error: float
 
+    def looked_up(self, v: np.ndarray) -> dict[int, np.ndarray]:
+        """Its values, but not its gates, at potentials (mV), by slot."""
+        place = np.clip((v - self.v_min) / self.v_step, 0.0, self.n_bins - 1)
+        bins = np.rint(place).astype(np.intp)
+        s = place - bins
+        first = -(-len(self.gates) // GATES_PER_BLOCK)
+        found = {}
+        for k, slot in enumerate(self.values):
+            c0, c1, c2, c3 = self.cubics[bins, first + k // 8, :, k % 8].T
+            found[slot] = ((c3 * s + c2) * s + c1) * s + c0
+        return found
+
 
 @dataclass(frozen=True)
 class _Fit:

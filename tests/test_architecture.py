@@ -26,6 +26,7 @@ DOORS = {
     ("timecourses", "waveforms"): "a description names the functions that read it",
     ("membranes", "plots"): "membrane.plot() is where one looks for it",
     ("runs", "plots"): "run.plot() is where one looks for it",
+    ("runs", "report"): "run.report() is where one looks for it",
 }
 
 # Who may import a package that isn't Python's own, even inside a function: one place for each.

@@ -408,6 +408,31 @@ def test_plot_without_matplotlib(out, capsys, monkeypatch):
     assert "pip install 'axon-cable[plot]'" in capsys.readouterr().err
 
 
+def test_report_tells_the_story(out, capsys):
+    assert main(["report", out]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("A short axon\n============\n")
+    assert "All ionic currents together" in text
+    assert main(["report", out, "--at", "0.5 mm", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["x_um"] == pytest.approx(500.0, abs=50.0)
+
+
+def test_report_writes_a_page(out, capsys, folder):
+    assert main(["report", out, "--html", "story.html"]) == 0
+    assert capsys.readouterr().out == "story.html\n"
+    assert (folder / "story.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--at", "1 ms"], 2), (["--html", "no/such/a.html"], 73)],
+)
+def test_reports_that_cannot_be(out, capsys, arguments, code):
+    assert main(["report", out, *arguments]) == code
+    assert capsys.readouterr().err.startswith("axon report: ")
+    assert main(["report", "none.h5"]) == 66
+
+
 def test_studies_are_listed_and_printed(capsys, folder):
     assert main(["studies"]) == 0
     listed = table(capsys.readouterr().out)

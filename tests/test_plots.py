@@ -9,11 +9,23 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from axon import models, plots
+from axon.analysis import action_potential
 from axon.channels import Channel, Gate, Markov
-from axon.errors import GeometryError, MembraneError, MissingExtraError, RunFileError
+from axon.errors import (
+    GeometryError,
+    MembraneError,
+    MissingExtraError,
+    RunFileError,
+    SimulationError,
+)
+from axon.excitability import patch_recovery
 from axon.geometry import Axon
 from axon.membranes import Membrane
+from axon.replay import membrane_at
 from axon.runs import Run
+from axon.simulation import Simulation
+from axon.stimuli import CurrentClamp
+from axon.waveforms import pulse
 
 FIBRE = Axon.cylinder(length="10 mm", diameter=476.0, compartments=20)  # of 500 µm each
 
@@ -122,6 +134,55 @@ def test_given_axes_are_drawn_into(noise):
     assert plots.space_time(run, ax=upper) is upper
     assert plots.traces(run, ax=lower) is lower
     assert len(lower.get_lines()) == 5
+
+
+def test_a_title_is_no_formula(noise, tmp_path):
+    figure = plots.overview(recorded(noise, title="costs $\\frac{"))
+    figure.savefig(tmp_path / "run.png")
+    assert plots.overview(recorded(noise, title=["no text"])).get_suptitle() == ""
+
+
+@pytest.fixture(scope="module")
+def impulse():
+    membrane = models.tigerholm()
+    clamp = CurrentClamp(0.0, pulse(0.5, 2.0, 1.0))
+    fibre = Axon.cylinder("2 mm", 1.0, Ra=35.5, dx=40.0)
+    return Simulation(fibre, membrane, [clamp], dt=0.01).run(30.0)
+
+
+def test_currents_at_a_point(impulse):
+    upper, middle, lower = plots.membrane_currents(impulse, "1 mm")
+    there = membrane_at(impulse, "1 mm")
+    (line,) = upper.lines
+    first, last = np.searchsorted(there.time, line.get_xdata()[[0, -1]])
+    np.testing.assert_array_equal(line.get_ydata(), there.v[first : last + 1])
+    assert {line.get_label() for line in middle.lines} == set(there.states)
+    drawn = {line.get_label(): line.get_ydata() for line in lower.lines}
+    # The currents of the impulse, and not what is smaller than a line is wide.
+    assert {"nav18", "kdr", "capacitive"} <= drawn.keys() and "leak_na" not in drawn
+    kdr = there.currents["kdr"][first : last + 1]  # its last rows from fewer beyond them
+    np.testing.assert_allclose(drawn["kdr"], kdr, rtol=1e-6)
+    peak = action_potential(impulse, "1 mm").peak_time
+    begin, end = lower.get_xlim()
+    assert begin < peak < end < 30.0
+
+
+def test_currents_from_when_to_when(impulse):
+    axes = plots.membrane_currents(impulse, "1 mm", start="1 ms", stop=12.0)
+    assert axes[0].get_xlim() == (1.0, 12.0)
+    with pytest.raises(SimulationError, match="fewer than two rows"):
+        plots.membrane_currents(impulse, "1 mm", start=12.0, stop=12.01)
+
+
+def test_excitability(impulse):
+    recovery = patch_recovery(impulse, "1 mm")
+    ax = plots.excitability(recovery)
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), recovery.interval)
+    shown = np.isfinite(recovery.shock)
+    np.testing.assert_allclose(
+        ax.lines[0].get_ydata()[shown] * recovery.at_rest, recovery.shock[shown]
+    )
+    assert plots.excitability(recovery, ax=ax) is ax
 
 
 def test_the_overview_holds_both(noise, tmp_path):

@@ -306,3 +306,20 @@ def test_gates_that_stand_still_or_jump(rate: float) -> None:
 def test_rates_that_no_gate_can_have_are_refused(inf: Any, tau: Any, found: str) -> None:
     with pytest.raises(MembraneError, match=rf"gate 'x' at v = .*{found}"):
         build([(0, Gate("x", inf=inf, tau=tau))], 6.3, 0.005)
+
+
+def test_values_are_looked_up_as_the_functions_have_them() -> None:
+    """Of a membrane whose currents are no straight lines, in NumPy as in the kernel."""
+
+    def curve(v: np.ndarray) -> np.ndarray:
+        return np.asarray(np.exp(v / 100.0))
+
+    fits = [fit_value(lambda v, k=k: k * curve(v)) for k in range(1, 11)]
+    (table,) = build_tables([], [(40 + k, fit) for k, fit in enumerate(fits) if fit])
+    v = np.array([-299.9, -65.1, -20.25, 0.0, 33.3, 300.0])
+    found = table.looked_up(v)
+    assert list(found) == list(range(40, 50))
+    for k in range(10):
+        np.testing.assert_allclose(found[40 + k], (k + 1) * curve(v), rtol=TOLERANCE)
+    # Beyond its ends it goes on as at its ends.
+    np.testing.assert_allclose(table.looked_up(np.array([1e3]))[40], curve(v)[-1:], rtol=1e-3)

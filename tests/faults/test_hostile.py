@@ -1002,6 +1002,14 @@ def exercise(path: Path, rng: Random, all_of_it: bool) -> str:
         ):
             main(["info", str(path)])
 
+    def tell() -> None:
+        with axon.open_run(path) as run:
+            attempt("replay", lambda: axon.membrane_at(run, 500.0, until=100.0))
+            report = attempt("report", run.report)
+            if report is not None:
+                json.dumps(report.to_dict(), allow_nan=False)
+                assert str(report)
+
     attempt("look", look)
     if all_of_it or rng.random() < 0.2:
         attempt("info", info)
@@ -1013,6 +1021,8 @@ def exercise(path: Path, rng: Random, all_of_it: bool) -> str:
         attempt("resume", lambda: axon.resume(path, stop=After(2)))
     if all_of_it or rng.random() < 0.3:
         attempt("look", look)
+    if not all_of_it and rng.random() < 0.5:
+        attempt("tell", tell)
     return "; ".join(told)
 
 

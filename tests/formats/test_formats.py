@@ -108,6 +108,16 @@ def test_the_example_has_segments_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_the_membrane_did_is_not_known(layout: int) -> None:
+    """Where it began wasn't kept; all that V tells is told."""
+    run = axon.open_run(example(layout) / "finished.h5")
+    with pytest.raises(RunFileError, match="where it began"):
+        axon.membrane_at(run, 500.0)
+    text = str(run.report())
+    assert "Which currents flow was not computed" in text and "m/s" in text
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_end_of_a_run(layout: int) -> None:
     final = axon.open_run(example(layout) / "finished.h5").final
     if layout == 1:
