@@ -143,16 +143,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--dry-run", action="store_true", help="tell what it will take, and write nothing"
     )
-    run.add_argument(
-        "--set",
-        dest="changes",
-        metavar="KEY=VALUE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help='change the study, for instance simulation.dt=0.01 "axon.length=50 mm"',
-    )
-
     resume = command(_resume, "resume", "go on with a run that was interrupted, or make it longer")
     resume.add_argument("file", metavar="OUT")
     resume.add_argument(
@@ -197,6 +187,27 @@ def _parser() -> argparse.ArgumentParser:
     form = report.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as JSON, for programs")
     form.add_argument("--html", metavar="FILE", type=Path, help="as a page with figures")
+
+    ask = command(_ask, "ask", "ask a question of a study that takes many runs: a threshold, say")
+    ask.add_argument("study", metavar="STUDY", help="a TOML file, or the name of a built-in study")
+    ask.add_argument("question", metavar="QUESTION", help="threshold, recovery_cycle, and so on")
+    ask.add_argument(
+        "arguments",
+        metavar="KEY=VALUE",
+        nargs="*",
+        help='of the question, for instance tolerance=0.001 "at=20 mm" "durations=[0.1, 1]"',
+    )
+    ask.add_argument("--json", action="store_true", help="as JSON, for programs")
+    for parser_of_study in (run, ask):
+        parser_of_study.add_argument(
+            "--set",
+            dest="changes",
+            metavar="KEY=VALUE",
+            nargs="+",
+            action="extend",
+            default=[],
+            help='change the study, for instance simulation.dt=0.01 "axon.length=50 mm"',
+        )
 
     studies = command(_studies, "studies", "list the built-in studies, or print one")
     studies.add_argument("study", metavar="NAME", nargs="?", help="print this one's TOML")
@@ -334,6 +345,28 @@ def _report(options: argparse.Namespace) -> None:
         print(json.dumps(told.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         print(told)
+
+
+def _ask(options: argparse.Namespace) -> None:
+    from axon import questions, study
+
+    def told(*parts: object) -> None:
+        line = "  ".join(f"{part:.6g}" if isinstance(part, float) else str(part) for part in parts)
+        print(line, file=sys.stderr, flush=True)
+
+    answer = questions.ask(
+        options.study,
+        options.question,
+        dict(map(study.parse_change, options.arguments)),
+        dict(map(study.parse_change, options.changes)),
+        told if sys.stderr is not None and sys.stderr.isatty() else None,
+    )
+    if options.json:
+        facts = questions.facts(answer)
+        print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        for line in answer if isinstance(answer, list) else [answer]:
+            print(line)
 
 
 def _studies(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ reason why each counted as it did.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -41,6 +41,9 @@ class Trial:
     """What was seen."""
     ran_away: bool = False
     """Whether the potential left all bounds."""
+
+    def __str__(self) -> str:
+        return f"{self.factor:.6g}: {self.why}"
 
 
 Progress = Callable[[Trial], None]
@@ -446,11 +449,14 @@ class RecoveryCycle:
         return float(self.intervals[k]), float(self.ratios[k])
 
     def __str__(self) -> str:
+        told = []
+        if not math.isnan(self.absolute):
+            told.append(f"absolutely refractory for {self.absolute:.3g} ms")
+        if not math.isnan(self.relative):
+            told.append(f"relatively to {self.relative:.3g} ms")
         when, ratio = self.supernormal
-        return (
-            f"absolutely refractory for {self.absolute:.3g} ms, relatively to {self.relative:.3g} "
-            f"ms; lowest threshold {ratio:.3g} of that at rest, at {when:.3g} ms"
-        )
+        told.append(f"lowest threshold {ratio:.3g} of that at rest, at {when:.3g} ms")
+        return ", ".join(told)
 
 
 def recovery_cycle(
@@ -598,6 +604,7 @@ def following_frequency(
     pulses: int = 10,
     at: QuantityLike | None = None,
     workers: int = 1,
+    progress: Callable[[float, int], None] | None = None,
 ) -> FollowingFrequency:
     """Whether each stimulus of a train is followed by an impulse, at several frequencies.
 
@@ -615,6 +622,8 @@ def following_frequency(
         Where the impulses are counted, as for `threshold`.
     workers : int, optional
         Trains that are run at a time.
+    progress : callable, optional
+        Called with each frequency and the number of impulses that arrived.
 
     Returns
     -------
@@ -638,7 +647,8 @@ def following_frequency(
         bench = Bench(simulation, _whole(ends, simulation.dt), at)
         return min(pulses, bench.run(trains, arrivals=_MANY).arrivals.size)
 
-    return FollowingFrequency(rates, np.array(_at_once(followed, rates.tolist(), workers)), pulses)
+    counts = _at_once(followed, rates.tolist(), workers, progress)
+    return FollowingFrequency(rates, np.array(counts), pulses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -731,6 +741,7 @@ def velocity_vs(
     stop: QuantityLike,
     *,
     workers: int = 1,
+    progress: Callable[[float, Velocity], None] | None = None,
 ) -> list[Velocity]:
     """Conduction velocities over a parameter.
 
@@ -745,6 +756,8 @@ def velocity_vs(
         Where the velocity is measured: as for `conduction_velocity`.
     workers : int, optional
         Simulations that are run at a time, each in a thread.
+    progress : callable, optional
+        Called with each value and its velocity.
 
     Returns
     -------
@@ -773,7 +786,7 @@ def velocity_vs(
         run = simulation.run(lasts, record=())
         return conduction_velocity(run, start, stop, threshold=simulation.spike_threshold)
 
-    return _at_once(measure, np.asarray(values).tolist(), workers)
+    return _at_once(measure, np.asarray(values).tolist(), workers, progress)
 
 
 _MANY = 10**9
@@ -823,12 +836,23 @@ def _latencies(times: FloatArray, arrivals: FloatArray, interval: float) -> Floa
     return latencies
 
 
-def _at_once(function: Callable[[float], Any], values: Iterable[float], workers: int) -> list[Any]:
+def _at_once(
+    function: Callable[[float], Any],
+    values: list[float],
+    workers: int,
+    progress: Callable[[float, Any], None] | None = None,
+) -> list[Any]:
     """What a function gives for each value, several at a time."""
-    if workers == 1:
-        return [function(value) for value in values]
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise SimulationError(f"workers={workers!r}; give a whole number from 1 on")
+    found = []
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(function, values))
+        given = map(function, values) if workers == 1 else pool.map(function, values)
+        for value, answer in zip(values, given, strict=True):
+            found.append(answer)
+            if progress is not None:
+                progress(value, answer)
+    return found
 
 
 def _begun(run: Run, outside: bool) -> tuple[str, ...]:
@@ -861,8 +885,6 @@ class _Search:
             quantity(value, "", name, error=SimulationError, positive=True)
         if quantity(guess, "", "guess", error=SimulationError) == 0.0:
             raise SimulationError("guess = 0 is no factor to begin with; write 1.0 or -1.0")
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-            raise SimulationError(f"workers={workers!r}; give a whole number from 1 on")
         self._attempt = attempt
         self._sign = math.copysign(1.0, guess)
         self._guess, self._largest, self._tolerance = abs(guess), largest, tolerance

@@ -408,6 +408,31 @@ def test_plot_without_matplotlib(out, capsys, monkeypatch):
     assert "pip install 'axon-cable[plot]'" in capsys.readouterr().err
 
 
+def test_ask_answers_as_the_library_does(capsys):
+    assert main(["ask", "small.toml", "threshold", "at=1 mm", "tolerance=0.1"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and " runs)" in out
+    asked = ["ask", "small.toml", "threshold", "at=1 mm", "--json", "--set", "simulation.dt=0.02"]
+    assert main(asked) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["below"] < facts["value"] and facts["trials"][0]["factor"] == 0.0
+
+
+def test_a_terminal_is_told_each_trial(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["ask", "small.toml", "threshold", "at=1 mm", "tolerance=0.1"]) == 0
+    told = terminal.getvalue().splitlines()
+    assert told[0] == "0: there was no spike" and "arrived at" in told[1]
+
+
+def test_questions_that_cannot_be(capsys):
+    assert main(["ask", "small.toml", "how fast"]) == 2
+    assert "is no question" in capsys.readouterr().err
+    assert main(["ask", "nowhere.toml", "threshold"]) == 2
+
+
 def test_report_tells_the_story(out, capsys):
     assert main(["report", out]) == 0
     text = capsys.readouterr().out

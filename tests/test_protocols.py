@@ -399,7 +399,7 @@ def test_what_a_recovery_cycle_tells():
     assert found.relative == pytest.approx(4.0 + 4.0 * 0.5 / 0.6)
     assert found.supernormal == (8.0, 0.9) and found.subnormal == (30.0, 1.1)
     assert str(found) == (
-        "absolutely refractory for 2 ms, relatively to 7.33 ms; "
+        "absolutely refractory for 2 ms, relatively to 7.33 ms, "
         "lowest threshold 0.9 of that at rest, at 8 ms"
     )
 

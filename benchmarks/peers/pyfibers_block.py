@@ -28,6 +28,7 @@ def main() -> None:
         stimamp_bottom=-16,
         block_delay=20,
         exit_t_shift=None,
+        fail_on_end_excitation=False,
     )
     now = time.perf_counter()
     told = {"threshold": amplitude, "search": now - built, "import and build": built - BEGIN}
