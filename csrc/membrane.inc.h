@@ -312,7 +312,7 @@ static void linearise(ax_sim *self, int64_t row, int32_t rows) {
 
 /* What voltage clamps add to the membrane's conductance. */
 static void add_shunts(ax_sim *self, int64_t row, int32_t rows) {
-    for (int32_t s = 0; s < self->sources.n_shunts; s++) {
+    for (int32_t s = 0; s < self->n_shunts; s++) {
         const int64_t at = self->shunt_slot[s] - row * AX_LANES;
         if (at >= 0 && at < (int64_t)rows * AX_LANES)
             self->conductance[at] += self->shunt[s];

@@ -154,10 +154,15 @@ struct ax_sim {
 
     double *gain, *gain_below; /* of diffusion, [n - 1] each; NULL where nothing diffuses */
 
-    ax_sources sources;    /* its pointers lie in memory of our own, or are NULL */
+    int32_t n_sources, n_shunts;
+    int64_t n_entries;
+    int64_t *source_begin; /* [n_sources + 1] first entry of each source */
     int64_t *source_slot;  /* of each entry */
     double *source_weight; /* of each entry, scaled */
-    int injecting; /* injected is not all zero */
+    /* Of a source that enters everywhere, as a field outside does, the weight of every slot. */
+    double **spread; /* [n_sources], NULL for the others */
+    double *spreads; /* all of them */
+    int injecting;   /* injected is not all zero */
     int64_t *shunt_slot;   /* of each shunt */
     double *shunt_factor;  /* of each shunt, from uS to what `conductance` holds */
     double *shunt;         /* of each shunt, in this step */

@@ -223,30 +223,59 @@ static int lay_out_diffusion(ax_sim *self, const ax_cable *cable) {
     return AX_OK;
 }
 
-static int lay_out_sources(ax_sim *self, const ax_cable *cable, const ax_sources *sources) {
-    const int64_t entries = sources->n_entries, shunts = sources->n_shunts;
-    int32_t *source = ax_alloc(entries, sizeof *source);
-    self->source_weight = ax_alloc(entries, sizeof *self->source_weight);
-    self->source_slot = ax_alloc(entries, sizeof *self->source_slot);
-    self->shunt_slot = ax_alloc(shunts, sizeof *self->shunt_slot);
-    self->shunt_factor = ax_alloc(shunts, sizeof *self->shunt_factor);
-    self->shunt = ax_alloc(shunts, sizeof *self->shunt);
-    self->sources = (ax_sources){.n_sources = sources->n_sources,
-                                 .n_shunts = sources->n_shunts,
-                                 .n_entries = entries,
-                                 .source = source};
-    if (!source || !self->source_weight || !self->source_slot || !self->shunt_slot ||
-        !self->shunt_factor || !self->shunt)
+static int lay_out_shunts(ax_sim *self, const ax_cable *cable, const ax_sources *sources) {
+    self->n_shunts = sources->n_shunts;
+    self->shunt_slot = ax_alloc(self->n_shunts, sizeof *self->shunt_slot);
+    self->shunt_factor = ax_alloc(self->n_shunts, sizeof *self->shunt_factor);
+    self->shunt = ax_alloc(self->n_shunts, sizeof *self->shunt);
+    if (!self->shunt_slot || !self->shunt_factor || !self->shunt)
         return AX_ERR_MEMORY;
-    for (int64_t s = 0; s < shunts; s++) {
+    for (int32_t s = 0; s < self->n_shunts; s++) {
         const int64_t who = sources->shunt_compartment[s];
         self->shunt_slot[s] = self->topology.slot[who];
         self->shunt_factor[s] = 1.0 / cable->area[who];
     }
-    for (int64_t e = 0; e < entries; e++) {
-        source[e] = sources->source[e];
-        self->source_weight[e] = sources->weight[e] * self->scale;
-        self->source_slot[e] = self->topology.slot[sources->compartment[e]];
+    return AX_OK;
+}
+
+/* Entries in the order of their sources, those of one source in the order given. */
+static int lay_out_sources(ax_sim *self, const ax_sources *sources) {
+    const int64_t entries = sources->n_entries, n_sources = sources->n_sources;
+    self->n_sources = sources->n_sources;
+    self->n_entries = entries;
+    self->source_begin = ax_alloc(n_sources + 1, sizeof *self->source_begin);
+    self->source_weight = ax_alloc(entries, sizeof *self->source_weight);
+    self->source_slot = ax_alloc(entries, sizeof *self->source_slot);
+    self->spread = ax_alloc(n_sources, sizeof *self->spread);
+    if (!self->source_begin || !self->source_weight || !self->source_slot || !self->spread)
+        return AX_ERR_MEMORY;
+    int64_t *begin = self->source_begin, n_spread = 0;
+    for (int64_t e = 0; e < entries; e++)
+        begin[sources->source[e] + 1]++;
+    for (int64_t s = 0; s < n_sources; s++) {
+        n_spread += 2 * begin[s + 1] > self->topology.n;
+        begin[s + 1] += begin[s];
+    }
+    for (int64_t e = 0; e < entries; e++) { /* begin[s] runs to the next source's first entry */
+        const int64_t at = begin[sources->source[e]]++;
+        self->source_weight[at] = sources->weight[e] * self->scale;
+        self->source_slot[at] = self->topology.slot[sources->compartment[e]];
+    }
+    for (int64_t s = n_sources; s > 0; s--)
+        begin[s] = begin[s - 1];
+    begin[0] = 0;
+
+    self->spreads = ax_alloc(n_spread, (size_t)self->plane * sizeof(double));
+    if (self->spreads == NULL)
+        return AX_ERR_MEMORY;
+    double *plane = self->spreads;
+    for (int64_t s = 0; s < n_sources; s++) {
+        if (2 * (begin[s + 1] - begin[s]) <= self->topology.n)
+            continue;
+        for (int64_t e = begin[s]; e < begin[s + 1]; e++)
+            plane[self->source_slot[e]] += self->source_weight[e];
+        self->spread[s] = plane;
+        plane += self->plane;
     }
     return AX_OK;
 }
@@ -341,7 +370,9 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
     if (status == AX_OK)
         status = lay_out_code(self);
     if (status == AX_OK)
-        status = lay_out_sources(self, cable, sources);
+        status = lay_out_sources(self, sources);
+    if (status == AX_OK)
+        status = lay_out_shunts(self, cable, sources);
     if (status == AX_OK)
         status = lay_out_diffusion(self, cable);
     if (status != AX_OK) {
@@ -363,8 +394,9 @@ void ax_sim_free(ax_sim *self) {
     void *const owned[] = {self->planes, self->params, self->operand, self->operand_step,
                            self->uniform, self->code, self->ohmic, self->groups, self->conductance, self->drive, self->node_diagonal,
                            self->node_right, self->node_joint, self->node_value,
-                           self->sum_diagonal, self->sum_right, (void *)self->sources.source, self->gain, self->gain_below,
-                           self->source_weight, self->source_slot, self->shunt_slot,
+                           self->sum_diagonal, self->sum_right, self->source_begin, self->gain, self->gain_below,
+                           self->source_weight, self->source_slot, self->spread,
+                           self->spreads, self->shunt_slot,
                            self->shunt_factor, self->shunt, self->recorded_slot};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         ax_release(owned[i]);
@@ -438,19 +470,33 @@ int ax_sim_set_field(ax_sim *self, int field, const double *in) {
 /* ---- stepping --------------------------------------------------------------------------- */
 
 static void inject(ax_sim *self, const double *current) {
-    int wanted = 0;
-    for (int32_t s = 0; s < self->sources.n_sources; s++)
+    int wanted = 0, spread = 0;
+    for (int32_t s = 0; s < self->n_sources; s++) {
         wanted |= current[s] != 0.0;
-    for (int32_t s = 0; s < self->sources.n_shunts; s++)
-        self->shunt[s] = current[self->sources.n_sources + s] * self->shunt_factor[s];
+        spread |= self->spread[s] != NULL;
+    }
+    for (int32_t s = 0; s < self->n_shunts; s++)
+        self->shunt[s] = current[self->n_sources + s] * self->shunt_factor[s];
     if (!wanted && !self->injecting)
         return;
-    for (int64_t e = 0; e < self->sources.n_entries; e++)
-        self->injected[self->source_slot[e]] = 0.0;
-    if (wanted)
-        for (int64_t e = 0; e < self->sources.n_entries; e++)
-            self->injected[self->source_slot[e]] +=
-                self->source_weight[e] * current[self->sources.source[e]];
+    double *injected = self->injected;
+    const int64_t slots = self->topology.n_rows * AX_LANES;
+    if (spread)
+        memset(injected, 0, (size_t)slots * sizeof *injected);
+    else
+        for (int64_t e = 0; e < self->n_entries; e++)
+            injected[self->source_slot[e]] = 0.0;
+    for (int32_t s = 0; s < self->n_sources; s++) {
+        const double *weight = self->spread[s], now = current[s];
+        if (now == 0.0)
+            continue;
+        if (weight != NULL)
+            for (int64_t at = 0; at < slots; at++)
+                injected[at] += weight[at] * now;
+        else
+            for (int64_t e = self->source_begin[s]; e < self->source_begin[s + 1]; e++)
+                injected[self->source_slot[e]] += self->source_weight[e] * now;
+    }
     self->injecting = wanted;
 }
 
@@ -530,7 +576,7 @@ int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken)
             return AX_STOP_FULL;
         if (self->step <= 1 || i == 0)
             set_time_step(self, self->step == 0 ? 0.5 * self->dt : self->dt);
-        inject(self, drive->current + i * (self->sources.n_sources + self->sources.n_shunts));
+        inject(self, drive->current + i * (self->n_sources + self->n_shunts));
         diffuse(self);
         const int64_t spikes = drive->spike_count;
         self->inside = self->kernel->step(self, drive, drive->damped[i]);
