@@ -1,38 +1,21 @@
-"""Pictures of a run: the field over time and space, and traces; and of a membrane.
-
-They need matplotlib (``pip install 'axon-cable[plot]'``) but not pyplot, so no window, backend or
-current figure is touched. A long run is read a few rows at a time and drawn by the extremes of its
-rows: no spike is lost, however many of them share a pixel.
-"""
+"""Pictures of a membrane: its gates and currents against the potential."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from axon.channels import Channel, Gate
-from axon.errors import MembraneError, MissingExtraError, NoRestError, RunFileError
-from axon.geometry import Axon
+from axon.errors import MembraneError, NoRestError
 from axon.membranes import Membrane
+from axon.plots.drawing import POTENTIAL, new_figure
 from axon.units import FloatArray, QuantityLike, quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from axon.runs import Run
-
-__all__ = ["membrane", "overview", "space_time", "traces"]
-
-# Drawn at most, more than a picture has pixels.
-_ROWS, _COLUMNS = 2000, 1000
-_VALUES_AT_ONCE = 2**22  # of the field are read into memory
-_TRACES = 5
-_POTENTIAL = "membrane potential (mV)"
 
 _ABREAST = 4  # channels
 _POTENTIALS = 401  # drawn of a membrane
@@ -40,110 +23,6 @@ _POWERS = "⁰¹²³⁴⁵⁶⁷⁸"
 _STROKES = ("-", "--", "-.", ":")
 _SPAN = 1e7  # of time constants, from the longest down
 _DECADES = 2  # of currents, each side of zero; smaller ones are on a linear scale
-
-
-def space_time(run: Run, *, ax: Axes | None = None) -> Axes:
-    """The field as a picture: time to the right, position upwards, potential as colour.
-
-    Parameters
-    ----------
-    run : Run
-        Finished or still growing.
-    ax : matplotlib.axes.Axes, optional
-        Drawn into; otherwise into a new figure, ``ax.figure``.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    RunFileError
-        If fewer than two rows are there yet.
-    MissingExtraError
-        Without matplotlib.
-    """
-    ax = ax or _figure().subplots()
-    x, columns = np.unique(np.asarray(run.x), return_index=True)
-    step = -(-len(x) // _COLUMNS)
-    time, _, highest = _extremes(run, columns[::step])
-    picture = ax.pcolorfast(_borders(time), _borders(x[::step] * 1e-3), highest.T, cmap="magma")
-    ax.figure.colorbar(picture, ax=ax, label=_POTENTIAL)
-    ax.set(xlabel="time (ms)", ylabel="position (mm)")
-    return ax
-
-
-def traces(
-    run: Run, positions: Iterable[QuantityLike] | None = None, *, ax: Axes | None = None
-) -> Axes:
-    """Potential over time at some positions.
-
-    Parameters
-    ----------
-    run : Run
-        Finished or still growing.
-    positions : iterable of float or quantity, optional
-        In µm from the axon's origin; the recorded site nearest to each is drawn. By default
-        five sites from one end of the recording to the other.
-    ax : matplotlib.axes.Axes, optional
-        Drawn into; otherwise into a new figure, ``ax.figure``.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        One line for each position, labelled with the site's position.
-
-    Raises
-    ------
-    GeometryError
-        If a position is not on the axon.
-    RunFileError
-        If fewer than two rows are there yet.
-    MissingExtraError
-        Without matplotlib.
-    """
-    ax = ax or _figure().subplots()
-    sites = _sites(run, positions)
-    time, lowest, highest = _extremes(run, sites)
-    for k, site in enumerate(sites):
-        label = f"{run.x[site] * 1e-3:g} mm"
-        if len(time) == len(run.time):
-            ax.plot(time, highest[:, k], label=label)
-        else:  # from the lowest to the highest of several rows, at the time of the first
-            both = np.stack((lowest[:, k], highest[:, k]), axis=1)
-            ax.plot(np.repeat(time, 2), both.ravel(), label=label)
-    ax.set(xlabel="time (ms)", ylabel=_POTENTIAL)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5, frameon=False)  # above them
-    return ax
-
-
-def overview(run: Run, positions: Iterable[QuantityLike] | None = None) -> Figure:
-    """The field as a picture, and traces below it.
-
-    Parameters
-    ----------
-    run : Run
-        Finished or still growing.
-    positions : iterable of float or quantity, optional
-        Of the traces, as in `traces`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Its axes are the picture's, the traces' and the colour bar's. ``figure.savefig("run.png")``
-        writes it.
-
-    Raises
-    ------
-    GeometryError, RunFileError, MissingExtraError
-        As `traces`.
-    """
-    figure = _figure()
-    upper, lower = figure.subplots(2, sharex=True)
-    space_time(run, ax=upper).set(xlabel=None)
-    traces(run, positions, ax=lower)
-    figure.suptitle(run.header.get("study", {}).get("title", ""))
-    return figure
 
 
 def membrane(
@@ -193,7 +72,7 @@ def membrane(
     across = max(1, min(len(gated), _ABREAST))
     down = -(-len(gated) // across)
 
-    figure = _figure()
+    figure = new_figure()
     figure.set_size_inches(3.0 + 2.5 * across, 3.6 * down + 3.4)
     grid = figure.add_gridspec(2 * down + 1, across, height_ratios=[1.0] * 2 * down + [1.8])
     whole = figure.add_subplot(grid[-1, :])
@@ -275,7 +154,7 @@ def _currents(currents: dict[str | None, Any], v: FloatArray, ax: Axes) -> None:
     ax.set_yscale("asinh", linear_width=decades[0])
     ticks = [*-decades[:0:-1], 0.0, *decades[1:]]
     ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.set(xlabel=_POTENTIAL, ylabel="steady current (mA/cm²)")
+    ax.set(xlabel=POTENTIAL, ylabel="steady current (mA/cm²)")
     _headed(ax, "all channels and pumps")
 
 
@@ -286,50 +165,3 @@ def _headed(ax: Axes, title: str) -> None:
         loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=8, frameon=False, fontsize="small",
         handlelength=1.4, handletextpad=0.3, columnspacing=0.7, borderpad=0.2,
     )  # fmt: skip
-
-
-def _figure() -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "plotting needs matplotlib: pip install 'axon-cable[plot]'"
-        ) from error
-    return Figure(figsize=(8.0, 6.0), layout="constrained")
-
-
-def _sites(run: Run, positions: Iterable[QuantityLike] | None) -> npt.NDArray[np.intp]:
-    """Which recorded sites are nearest to `positions`."""
-    x = np.asarray(run.x)
-    if positions is None:
-        return np.unique(np.linspace(0, len(x) - 1, _TRACES).round().astype(np.intp))
-    axon = Axon.from_dict(run.header["axon"])
-    wanted = [axon.x[axon.index(position)] for position in positions]
-    return np.array([np.abs(x - place).argmin() for place in wanted], dtype=np.intp)
-
-
-def _extremes(run: Run, columns: npt.NDArray[np.intp]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Times in ms, and the lowest and highest potentials of these `columns` from each to the next.
-
-    Shapes ``(k,)``, ``(k, m)``, ``(k, m)``, with k at most `_ROWS`.
-    """
-    rows = len(run.time)
-    if rows < 2:
-        raise RunFileError(f"{rows} rows of the field are there, and a picture needs 2; wait a bit")
-    block = -(-rows // _ROWS)
-    at_once = block * max(1, _VALUES_AT_ONCE // (block * len(run.x)))
-    lowest, highest = [], []
-    for start in range(0, rows, at_once):
-        v = np.asarray(run.v[start : start + at_once, columns], dtype=np.float64)
-        first = np.arange(0, len(v), block)
-        lowest.append(np.minimum.reduceat(v, first))
-        highest.append(np.maximum.reduceat(v, first))
-    return np.asarray(run.time)[::block], np.concatenate(lowest), np.concatenate(highest)
-
-
-def _borders(centres: FloatArray) -> FloatArray:
-    """Where the cells about these points begin and end."""
-    if len(centres) == 1:
-        return np.array([centres[0] - 0.5, centres[0] + 0.5])
-    between = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate(([2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]))
