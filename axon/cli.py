@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from axon.analysis import Velocity
     from axon.interruption import Interruption
     from axon.runs import Run
+    from axon.sources import Source
     from axon.study import Study
+    from axon.units import QuantityLike
 
 
 class Exit(IntEnum):
@@ -64,6 +66,20 @@ _EXITS: dict[type[AxonError], Exit] = {
     MissingExtraError: Exit.NO_PACKAGE,
     WriteError: Exit.CANNOT_WRITE,
     AxonError: Exit.BAD_INPUT,
+}
+
+
+# Kinds of pictures, and the options that have a meaning for each.
+_KINDS = {
+    "overview": ("positions",),
+    "space-time": (),
+    "traces": ("positions",),
+    "waterfall": ("positions",),
+    "snapshots": ("times",),
+    "spikes": (),
+    "velocity": ("window",),
+    "extracellular": ("electrode", "sigma"),
+    "animation": ("start", "stop"),
 }
 
 
@@ -159,22 +175,42 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("file", metavar="OUT")
     info.add_argument("--json", action="store_true", help="as JSON, for programs")
 
-    plot = command(_plot, "plot", "draw a run: the field as a picture, and traces")
+    plot = command(_plot, "plot", "draw a run: field and traces, or what --kind says")
+    plot.set_defaults(refuse=plot.error)
     plot.add_argument("file", metavar="OUT")
     plot.add_argument(
         "-o",
         "--output",
         metavar="PNG",
-        type=_picture,
-        help="by default OUT with the suffix .png; .pdf and .svg will do as well",
+        type=Path,
+        help="by default OUT, or OUT-KIND, with the suffix .png; .pdf and .svg will do as well. Of "
+        "an animation .gif, or .mp4",
     )
+    plot.add_argument("--kind", choices=_KINDS, default="overview", help="of picture")
     plot.add_argument(
         "--positions",
         metavar="X",
         nargs="+",
         type=_quantity,
-        help='of the traces: µm, or for instance "25 mm"',
+        help='of traces and the waterfall: µm, or for instance "25 mm"',
     )
+    plot.add_argument(
+        "--times", metavar="T", nargs="+", type=_quantity, help='of snapshots: ms, or "2 s"'
+    )
+    plot.add_argument(
+        "--window", metavar="LENGTH", type=_quantity, help="over which a velocity is fitted: µm"
+    )
+    plot.add_argument(
+        "--electrode",
+        metavar=("X", "Y", "Z"),
+        nargs=3,
+        action="append",
+        type=_quantity,
+        help="where one is that records the extracellular potential: µm; may be given again",
+    )
+    plot.add_argument("--sigma", type=_quantity, help="conductivity of the tissue there: S/m")
+    plot.add_argument("--start", metavar="T", type=_quantity, help="of an animation: ms")
+    plot.add_argument("--stop", metavar="T", type=_quantity, help="of an animation: ms")
 
     report = command(_report, "report", "tell the story of a run's impulse, with its numbers")
     report.add_argument("file", metavar="OUT")
@@ -214,13 +250,6 @@ def _parser() -> argparse.ArgumentParser:
 
     command(_models, "models", "list the membrane models")
     return parser
-
-
-def _picture(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise argparse.ArgumentTypeError(f"{text!r} must end in .png, .pdf or .svg")
-    return path
 
 
 def _quantity(text: str) -> float | str:
@@ -315,16 +344,34 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _plot(options: argparse.Namespace) -> None:
-    from axon.plots import overview
+    kind = options.kind
+    every = {name for names in _KINDS.values() for name in names}
+    given = {name: value for name in every if (value := getattr(options, name)) is not None}
+    if strange := given.keys() - set(_KINDS[kind]):
+        options.refuse(f"--{min(strange)} has no meaning for --kind {kind}")
+    if kind == "extracellular" and not options.electrode:
+        options.refuse("--kind extracellular needs an electrode, such as --electrode 0 0 1000")
+    suffixes = (".gif", ".mp4") if kind == "animation" else (".png", ".pdf", ".svg")
+    file = Path(options.file)
+    ending = "" if kind == "overview" else f"-{kind}"
+    picture = options.output or file.with_name(file.stem + ending + suffixes[0])
+    if picture.suffix.lower() not in suffixes:
+        options.refuse(f"{str(picture)!r} must end in {' or '.join(suffixes)}")
+
+    from axon import plots
     from axon.runs import open_run
 
-    picture = options.output or Path(options.file).with_suffix(".png")
     with open_run(options.file) as run:
-        figure = overview(run, options.positions)
-    try:
-        figure.savefig(picture, dpi=150)
-    except OSError as error:
-        raise WriteError(f"{picture}: cannot be written: {error}") from error
+        if kind == "animation":
+            plots.animation(run, picture, **given)
+        else:
+            if kind == "extracellular":
+                given = {"sources": _electrodes(**given)}
+            drawn = getattr(plots, kind.replace("-", "_"))(run, **given)
+            try:
+                drawn.figure.savefig(picture, dpi=150)
+            except OSError as error:
+                raise WriteError(f"{picture}: cannot be written: {error}") from error
     print(picture)
 
 
@@ -367,6 +414,13 @@ def _ask(options: argparse.Namespace) -> None:
     else:
         for line in answer if isinstance(answer, list) else [answer]:
             print(line)
+
+
+def _electrodes(electrode: list[list[QuantityLike]], **sigma: QuantityLike) -> list[Source]:
+    """Points in the tissue."""
+    from axon.sources import PointSource
+
+    return [PointSource(*place, **sigma) for place in electrode]
 
 
 def _studies(options: argparse.Namespace) -> None:

@@ -126,7 +126,19 @@ def test_errors_have_exit_codes_and_no_traceback(capsys, arguments, code, told):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["walk"], ["run"], ["info"], ["plot", "a.h5", "-o", "a.gif"], ["run", "a", "--sett", "b"]],
+    [
+        [],
+        ["walk"],
+        ["run"],
+        ["info"],
+        ["run", "a", "--sett", "b"],
+        ["plot", "a.h5", "-o", "a.gif"],
+        ["plot", "a.h5", "--kind", "animation", "-o", "a.png"],
+        ["plot", "a.h5", "--kind", "map"],
+        ["plot", "a.h5", "--kind", "extracellular"],
+        ["plot", "a.h5", "--kind", "spikes", "--positions", "1 mm"],
+        ["plot", "a.h5", "--electrode", "0", "0", "1000"],
+    ],
 )
 def test_arguments_that_make_no_sense(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
@@ -393,13 +405,86 @@ def test_plot_takes_positions_and_a_name(out, folder, monkeypatch):
     assert b"<svg" in (folder / "a.svg").read_bytes()
 
 
+ELECTRODES = ["--electrode", "1 mm", "0", "500", "--electrode", "0", "0", "1 mm"]
+
+
 @pytest.mark.parametrize(
-    ("arguments", "code"),
-    [(["--positions", "1 ms"], 2), (["--positions", "1 m"], 2), (["-o", "no/such/a.png"], 73)],
+    ("kind", "options", "labels"),
+    [
+        ("space-time", [], ("time (ms)", "position (mm)")),
+        ("traces", ["--positions", "1 mm", "250"], ("time (ms)", "membrane potential (mV)")),
+        ("waterfall", ["--positions", "1 mm", "250"], ("time (ms)", "position (mm)")),
+        ("snapshots", ["--times", "1", "1.5 ms"], ("position (mm)", "membrane potential (mV)")),
+        ("spikes", [], ("time (ms)", "position (mm)")),
+        ("velocity", ["--window", "1 mm"], ("position (mm)", "conduction velocity (m/s)")),
+        ("extracellular", ELECTRODES, ("time (ms)", "potential outside (µV)")),
+    ],
 )
-def test_plots_that_cannot_be(out, capsys, arguments, code):
+def test_plot_draws_every_kind(out, capsys, folder, monkeypatch, kind, options, labels):
+    drawn = []
+    name = kind.replace("-", "_")
+    draw = getattr(plots, name)
+    monkeypatch.setattr(plots, name, lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[0])
+    assert main(["plot", out, "--kind", kind, *options]) == 0
+    assert capsys.readouterr().out == f"out-{kind}.png\n"
+    assert (folder / f"out-{kind}.png").read_bytes().startswith(b"\x89PNG")
+    (ax,) = drawn
+    assert (ax.get_xlabel(), ax.get_ylabel()) == labels
+    if options and kind != "velocity":
+        assert len(ax.get_legend_handles_labels()[0] or ax.get_lines()[:-1]) == 2  # not by default
+
+
+def test_plot_knows_the_tissue_of_its_electrodes(out, monkeypatch):
+    asked = []
+    monkeypatch.setattr(plots, "extracellular", lambda _, sources: asked.extend(sources) or figure)
+    figure = plots.drawing.new_figure()
+    command = ["plot", out, "--kind", "extracellular", *ELECTRODES]
+    assert main([*command, "--sigma", "2"]) == main(command) == 0
+    assert [(s.x, s.y, s.z, s.sigma[0]) for s in asked] == [
+        (1e3, 0.0, 500.0, 2.0), (0.0, 0.0, 1e3, 2.0), (1e3, 0.0, 500.0, 0.3), (0.0, 0.0, 1e3, 0.3)
+    ]  # fmt: skip
+
+
+def test_plot_animates(out, capsys, folder):
+    assert main(["plot", out, "--kind", "animation", "--start", "1", "--stop", "1.2 ms"]) == 0
+    assert capsys.readouterr().out == "out-animation.gif\n"
+    assert (folder / "out-animation.gif").read_bytes().startswith(b"GIF89a")
+
+
+def test_every_kind_of_picture_is_documented():
+    page = os.path.join(os.path.dirname(__file__), "..", "docs", "pictures.md")
+    with open(page, encoding="utf-8") as file:
+        text = file.read()
+    for kind, options in cli._KINDS.items():
+        assert f"`{kind}`" in text
+        assert all(f"`--{option}" in text for option in options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--positions", "1 ms"], 2, "'1 ms' cannot be converted to um"),
+        (["--positions", "1 m"], 2, "position = 1000000.0 um is not on the axon"),
+        (["-o", "no/such/a.png"], 73, "no/such/a.png: cannot be written"),
+        (["--kind", "snapshots", "--times", "3"], 2, "times = 3 ms is not recorded"),
+        (["--kind", "velocity", "--window", "1 m"], 2, "window = 1e+06 µm"),
+        (["--kind", "extracellular", "--electrode", "a", "0", "0"], 2, "x = 'a'"),
+        (["--kind", "animation", "--start", "1", "--stop", "1"], 2, "start = 1 ms is not before"),
+        (["--kind", "animation", "-o", "no/such/a.gif"], 73, "no/such/a.gif: cannot be written"),
+    ],
+)
+def test_plots_that_cannot_be(out, capsys, arguments, code, told):
     assert main(["plot", out, *arguments]) == code
-    assert capsys.readouterr().err.startswith("axon plot: ")
+    err = capsys.readouterr().err
+    assert err.startswith("axon plot: ") and told in err
+
+
+def test_silent_runs_have_no_impulses_to_draw(capsys):
+    main(["run", "small.toml", "--set", "stimuli=[]"])
+    capsys.readouterr()
+    for kind, told in (("spikes", "no impulse to draw"), ("velocity", "of 0 sites")):
+        assert main(["plot", "small.h5", "--kind", kind]) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_plot_without_matplotlib(out, capsys, monkeypatch):

@@ -1,0 +1,37 @@
+"""Pictures: of runs, of what protocols find, and of membranes; each is one call.
+
+They need matplotlib (``pip install 'axon-cable[plot]'``) but not pyplot, so no window, backend or
+current figure is touched.
+"""
+
+from __future__ import annotations
+
+from axon.plots.fields import animation, overview, snapshots, space_time, traces, waterfall
+from axon.plots.impulses import extracellular, spikes, velocity
+from axon.plots.membranes import membrane, membrane_currents
+from axon.plots.thresholds import (
+    excitability,
+    recovery,
+    recruitment,
+    strength_duration,
+    threshold_against_distance,
+)
+
+__all__ = [
+    "animation",
+    "excitability",
+    "extracellular",
+    "membrane",
+    "membrane_currents",
+    "overview",
+    "recovery",
+    "recruitment",
+    "snapshots",
+    "space_time",
+    "spikes",
+    "strength_duration",
+    "threshold_against_distance",
+    "traces",
+    "velocity",
+    "waterfall",
+]

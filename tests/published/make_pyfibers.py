@@ -1,0 +1,106 @@
+"""Let PyFibers compute velocities, single-fibre potentials and a block threshold, for references.
+
+    python make_pyfibers.py [--out FILE]
+
+It needs `pip install neuron pyfibers` and then `pyfibers_compile`; the tests need neither of them,
+only pyfibers.json, which this leaves behind. PyFibers steps by backward Euler. Everything is given
+as it comes out at its usual step, and for velocity and potential also at halved steps, from which
+the limit is extrapolated by the order 1 of that method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyfibers import FiberModel, IntraStim, ScaledStim, build_fiber
+
+SECTIONS = 201  # of 8.333 µm, the first and last passive and cut off
+STEPS = (0.005, 0.0025, 0.00125, 0.000625)  # ms
+MODELS = {"sundt": (0.5, 8.0), "rattay_aberham": (0.6, 6.0)}  # nA, ms
+ELECTRODE = 100.0  # µm beside the middle
+EVERY = 0.05  # ms, of the potential
+
+
+def fiber_of(model: str, sections: int) -> Any:
+    name = {"rattay_aberham": "RATTAY"}.get(model, model.upper())
+    return build_fiber(FiberModel[name], diameter=1.0, n_sections=sections, temperature=37)
+
+
+def crossing(time: np.ndarray, v: np.ndarray) -> float:
+    """When v rises through -30 mV, between steps; PyFibers takes the step after it."""
+    k = int(np.argmax(v >= -30.0))
+    return float(time[k - 1] + (time[k] - time[k - 1]) * (-30.0 - v[k - 1]) / (v[k] - v[k - 1]))
+
+
+def passing(model: str, dt: float) -> dict[str, Any]:
+    """Velocity (m/s) and single-fibre potential (µV) of an impulse from a tenth of the length."""
+    amplitude, stop = MODELS[model]
+    fiber = fiber_of(model, SECTIONS)
+    fiber.record_vm()
+    fiber.record_im(allsec=True)
+    fiber.record_vext()
+    clamp = {"delay": 1.0, "pw": 0.5, "dur": stop, "freq": 1.0, "amp": 1.0}
+    stimulation = IntraStim(dt=dt, tstop=stop, istim_loc=0.1, clamp_kws=clamp)
+    stimulation.run_sim(amplitude, fiber)
+    lead = fiber.point_source_potentials(0, ELECTRODE, fiber.length / 2, 1, 0.3)
+    potential, time = fiber.record_sfap(lead, downsample=round(EVERY / dt))
+    ends = fiber.loc_index(0.25), fiber.loc_index(0.75)
+    arrivals = [crossing(np.array(fiber.time), np.array(fiber.vm[end])) for end in ends]
+    return {
+        "velocity": float(fiber.measure_cv(0.25, 0.75)),
+        "velocity_between_steps": 1e-3 * 8.333 * (ends[1] - ends[0]) / (arrivals[1] - arrivals[0]),
+        "time": np.asarray(time).tolist(),
+        "potential": np.asarray(potential).tolist(),
+    }
+
+
+def block() -> dict[str, Any]:
+    """The block threshold (mA) of benchmarks/threshold.py."""
+    fiber = fiber_of("sundt", 601)
+    fiber.potentials = fiber.point_source_potentials(0, 250, fiber.length / 2, 1, 0.3)
+    fiber.add_intrinsic_activity(loc=0.1, start_time=1, avg_interval=24, num_stims=2, noise=0)
+
+    def khz(t: float) -> float:
+        return math.sin(2 * math.pi * 10.0 * (t - 10.0)) if t >= 10.0 else 0.0
+
+    stimulation = ScaledStim(waveform=khz, dt=STEPS[0], tstop=45)
+    amplitude, _ = stimulation.find_threshold(
+        fiber, condition="block", stimamp_top=-32, stimamp_bottom=-16, block_delay=20,
+        exit_t_shift=None, fail_on_end_excitation=False,
+    )  # fmt: skip
+    return {"threshold": float(amplitude), "dt": STEPS[0]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("pyfibers.json"))
+    out = parser.parse_args().out
+    told: dict[str, Any] = {"pyfibers": version("pyfibers"), "neuron": version("neuron")}
+    for model in MODELS:
+        runs = [passing(model, dt) for dt in STEPS]
+        potentials = np.array([run["potential"] for run in runs])
+        velocities = np.array([run["velocity_between_steps"] for run in runs])
+        told[model] = {
+            "amplitude": MODELS[model][0],
+            "dt": STEPS[0],
+            "velocity": runs[0]["velocity"],
+            "time": runs[0]["time"],
+            "potential": runs[0]["potential"],
+            "velocity_limit": float(2 * velocities[-1] - velocities[-2]),
+            "potential_limit": (2 * potentials[-1] - potentials[-2]).tolist(),
+            "velocities": velocities.tolist(),
+        }
+        print(model, velocities)
+    told["block"] = block()
+    print(told["block"])
+    out.write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
