@@ -34,6 +34,7 @@ _HOMES = {
             "latencies",
             "velocity_profile",
         ),
+        "changes": ("Change",),
         "channels": ("Channel", "Gate", "Markov", "Pump"),
         "charges": ("SpikeCharge", "spike_charge"),
         "config": ("show_config",),
@@ -139,6 +140,7 @@ if TYPE_CHECKING:
     from axon.analysis import impulses as impulses
     from axon.analysis import latencies as latencies
     from axon.analysis import velocity_profile as velocity_profile
+    from axon.changes import Change as Change
     from axon.channels import Channel as Channel
     from axon.channels import Gate as Gate
     from axon.channels import Markov as Markov

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -157,12 +159,14 @@ class Equations:
     exchange : pair of arrays (n - 1,), or None
         What diffusion of 1 µm²/ms brings to a compartment and takes from the next one, 1/ms.
     program : Program
-        The membrane.
+        The membrane at time zero.
     waveforms : tuple of Waveform
         Of the sources, nA.
     entries : triple of arrays (k,)
         Where they go: source number w times weight into compartment c, as (c, w, weight).
     clamps : tuple of Clamp
+    later : tuple of (int, Program)
+        What the membrane is later, each from its step on, in their order. States are the same.
     """
 
     dt: float
@@ -177,11 +181,19 @@ class Equations:
     waveforms: tuple[Waveform, ...]
     entries: tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]
     clamps: tuple[Clamp, ...] = ()
+    later: tuple[tuple[int, Program], ...] = ()
 
     @property
     def n(self) -> int:
         """Compartments."""
         return self.area.size
+
+    def epoch(self, step: float) -> tuple[Program, int]:
+        """The membrane in the step of this number, and the number of the first that has another."""
+        begins = [begin for begin, _ in self.later]
+        passed = bisect_right(begins, step)
+        program = self.later[passed - 1][1] if passed else self.program
+        return program, begins[passed] if passed < len(begins) else MOST_STEPS
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All but the numbers, the waveforms and `x`, which a run file holds elsewhere."""
@@ -199,8 +211,13 @@ class Equations:
         if self.clamps:
             arrays["clamp_compartment"] = np.array([clamp.compartment for clamp in self.clamps])
             arrays["clamp_conductance"] = np.array([clamp.conductance for clamp in self.clamps])
-        program = self.program.to_arrays()
-        return arrays | {f"program_{name}": array for name, array in program.items()}
+        programs = [("program_", self.program)]
+        if self.later:
+            arrays["program_steps"] = np.array([begin for begin, _ in self.later], np.int64)
+            programs += [(f"program{k}_", program) for k, (_, program) in enumerate(self.later, 1)]
+        for start, program in programs:
+            arrays |= {start + name: array for name, array in program.to_arrays().items()}
+        return arrays
 
     @classmethod
     def from_arrays(
@@ -251,12 +268,24 @@ class Equations:
                 compartments.tolist(), conductances.tolist(), commands, strict=True
             ):
                 clamps.append(Clamp(where, conductance, *command))
-        start = "program_"
-        program = {
-            name.removeprefix(start): array
-            for name, array in arrays.items()
-            if name.startswith(start)
-        }
+
+        def take_program(start: str) -> Program:
+            own = {
+                name.removeprefix(start): array
+                for name, array in arrays.items()
+                if name.startswith(start) and name != "program_steps"
+            }
+            return Program.from_arrays(own)
+
+        program = take_program("program_")
+        later: list[tuple[int, Program]] = []
+        if "program_steps" in arrays:
+            begins = take("program_steps", np.int64).tolist()
+            if any(not a < b for a, b in pairwise([0, *begins, MOST_STEPS])):
+                raise SimulationError("saved equations: program_steps are not in their order")
+            later = [(begin, take_program(f"program{k}_")) for k, begin in enumerate(begins, 1)]
+            if any(changed.states != program.states for _, changed in later):
+                raise SimulationError("saved equations: a later program has other states")
         return cls(
             dt=dt,
             method=method,
@@ -266,7 +295,7 @@ class Equations:
             capacitance=take("capacitance", np.float64),
             axial=take("axial", np.float64),
             exchange=exchange,
-            program=Program.from_arrays(program),
+            program=program,
             waveforms=tuple(waveforms),
             entries=(
                 take("entry_compartment", np.int64),
@@ -274,10 +303,28 @@ class Equations:
                 take("entry_weight", np.float64),
             ),
             clamps=tuple(clamps),
+            later=tuple(later),
         )
 
-    def kernel(self, recording: Recording | None = None) -> Kernel:
-        """The kernel, its state not set yet; without a recording it is a solver only."""
+    def started(
+        self, state: Mapping[str, np.ndarray], recording: Recording | None = None
+    ) -> Kernel:
+        """The kernel that goes on from where `state` was taken.
+
+        Raises
+        ------
+        SimulationError
+            As `load` does.
+        """
+        kernel = self.kernel(recording, float(state["step"][0]))
+        load(kernel, state)
+        return kernel
+
+    def kernel(self, recording: Recording | None = None, step: float = 0) -> Kernel:
+        """The kernel for the membrane of a step, its state not set yet.
+
+        Without a recording it is a solver only.
+        """
         every = 0 if recording is None else recording.every_steps
         if recording is None:
             recording = Recording(np.zeros(0, np.int64), 1, "float32")
@@ -290,7 +337,7 @@ class Equations:
             capacitance=self.capacitance,
             axial=self.axial,
             exchange=self.exchange,
-            program=self.program,
+            program=self.epoch(step)[0],
             sources=(
                 n_sources + clamped.size,
                 np.concatenate([compartment, clamped]),
@@ -313,14 +360,16 @@ class Equations:
         Mean currents of all sources, nA, then those of all clamps, then their conductances, µS.
 
         An edge between two steps makes the mean current jump once, and the step after it is
-        damped; an edge within a step makes it jump before and after that step, and both are.
+        damped; an edge within a step makes it jump before and after that step, and both are. So is
+        the first step of all, and the first of another membrane.
         """
         times = np.arange(first, first + count + 1, dtype=np.float64) * self.dt
         n_sources, n_clamps = len(self.waveforms), len(self.clamps)
         current = np.zeros((count, n_sources + 2 * n_clamps))
         damped = np.zeros(count, np.uint8)
-        if first == 0:
-            damped[:1] = 1  # states that start out of balance are a discontinuity too
+        for begin in (0, *(begin for begin, _ in self.later)):
+            if first <= begin < first + count:
+                damped[begin - first] = 1  # states out of balance are a discontinuity too
         for driving in (self.waveforms, self.clamps):
             for each in driving:
                 for steps in self._around_edges(each, times, first):
@@ -401,7 +450,7 @@ def integrate(
     Parameters
     ----------
     kernel : Kernel
-        Its state set; on return it is that of the end.
+        That of `Equations.started`. Where the membrane changes, another one takes its place.
     sink
         Gets rows and spikes, in their order, and is offered the state after each block.
     first : int
@@ -445,13 +494,17 @@ def integrate(
     block = max(1, int(FIRST_BLOCK * min(1.0, block_seconds / FIRST_SECONDS) / work))
     driven = len(equations.waveforms) + 2 * len(equations.clamps)
     most = min(MAX_BLOCK_STEPS, MAX_BLOCK_CURRENTS // max(1, driven))
+    until = equations.epoch(done)[1]
     if progress is not None and done < steps:
         progress((done - first) / (steps - first), done * equations.dt)
     while done < steps:
         if stop is not None and (reason := stop()):
-            sink.commit(lambda: _state(equations, kernel))
+            sink.commit(partial(_state, equations, kernel))
             raise StoppedError(reason, done * equations.dt)
-        count = min(block, max(1, most), steps - done)
+        if done == until:
+            kernel = equations.started(_state(equations, kernel), recording)
+            until = equations.epoch(done)[1]
+        count = min(block, max(1, most), until - done, steps - done)
         current, damped = equations.stimulation(done, count)
         began = time.perf_counter()
         status, taken, n_rows, n_spikes = kernel.advance(
@@ -468,7 +521,7 @@ def integrate(
             where, v = kernel.divergence()
             sink.commit(partial(_advanced, equations, safe, done))
             raise DivergedError((done + 1) * equations.dt, float(equations.x[where]), where, v)
-        sink.state(lambda: _state(equations, kernel))
+        sink.state(partial(_state, equations, kernel))
         if progress is not None:
             progress((done - first) / (steps - first), done * equations.dt)
         if taken and status == "done":
@@ -496,14 +549,17 @@ def _state(equations: Equations, kernel: Kernel) -> Fields:
 
 def _advanced(equations: Equations, state: Fields, step: int) -> Fields:
     """The state at `step`, from one before it: the same to the bit, whichever that is."""
-    kernel = equations.kernel()
-    load(kernel, state)
+    kernel = equations.started(state)
     done = int(kernel.get("step")[0])
+    until = equations.epoch(done)[1]
     no_rows = np.empty((0, 0), np.float32)
     spike_room = 16 * equations.n + 1024
     spikes = np.empty(spike_room, np.int64), np.empty(spike_room)  # nobody wants them again
     while done < step:
-        current, damped = equations.stimulation(done, min(1024, step - done))
+        if done == until:
+            kernel = equations.started(kernel.state())
+            until = equations.epoch(done)[1]
+        current, damped = equations.stimulation(done, min(1024, until - done, step - done))
         _, taken, _, _ = kernel.advance(current, damped, no_rows, *spikes)
         done += taken
     return kernel.state()

@@ -6,13 +6,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from axon import runfile
-from axon.equations import Equations, Fields, Recording, integrate, load
+from axon.equations import Equations, Fields, Recording, integrate
 from axon.errors import StoppedError
 from axon.runfile import ROWS
 from axon.storage import COMMIT_BYTES, WAITING_BYTES
@@ -54,20 +53,22 @@ def estimate(
     equations: Equations, recording: Recording, begin: Fields, first: int, steps: int
 ) -> Estimate:
     """Run the first steps, in memory, and reckon from them to all."""
-    kernel = equations.kernel(recording)
-    load(kernel, begin)
+    kernel = equations.started(begin, recording)
     sample = _Sample()
-    with suppress(StoppedError):
+    taken = steps - first
+    try:
         integrate(
             equations, kernel, recording, steps, sample, first=first, new=True, stop=sample.enough
         )
-    taken = int(kernel.get("step")[0]) - first
+    except StoppedError as stopped:
+        taken = round(stopped.time / equations.dt) - first
     sites = recording.compartments.size
     rows = recording.rows_within(first, steps)
     field_bytes = rows * sites * np.dtype(recording.dtype).itemsize
     inputs = sum(array.nbytes for array in equations.to_arrays().values())
     state = sum(array.nbytes for array in begin.values())
     n_arrays = _PLANES + len(equations.program.states)
+    n_arrays *= 2 if equations.later else 1  # one kernel hands over to the next
     writing = min(2 * field_bytes, WAITING_BYTES + 2 * COMMIT_BYTES)
     return Estimate(
         compartments=equations.n,

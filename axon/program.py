@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from axon.changes import Epoch
 from axon.channels import Channel, Gate, Markov
 from axon.errors import MembraneError
 from axon.membranes import Membrane
@@ -283,6 +284,7 @@ def lower(
     celsius: np.ndarray,
     dt: float,
     per_current: Mapping[str, np.ndarray] | None = None,
+    since: Epoch | None = None,
 ) -> Program:
     """Turn a membrane into data.
 
@@ -296,11 +298,15 @@ def lower(
         Time step, ms.
     per_current : mapping, optional
         What each pool gains from 1 mA/cm², mM/ms, by the concentration's name.
+    since : Epoch, optional
+        What there was before, if the program is that of the first step after a change: states
+        are half a step older than the potential, so they move by what there was for half a step
+        yet. The currents are the new membrane's.
     """
     missing = [name for name in _concentrations(membrane) if name not in (per_current or {})]
     if missing:
         raise MembraneError(f"per_current says nothing of {', '.join(missing)}")
-    return _Lowering(membrane, x, celsius, dt, per_current or {}).program()
+    return _Lowering(membrane, x, celsius, dt, per_current or {}, since).program()
 
 
 def _concentrations(membrane: Membrane) -> list[str]:
@@ -318,6 +324,17 @@ def _pooled(membrane: Membrane) -> tuple[str, ...]:
     return tuple(dict.fromkeys(pool.ion for pool in membrane.pools))
 
 
+class _Part(NamedTuple):
+    """By what states move, in some part of a step."""
+
+    membrane: Membrane
+    celsius: np.ndarray
+    warmth: Any
+    """The temperature as functions see it: a number, or a symbol."""
+    share: float
+    """Of the step."""
+
+
 class _Lowering:
     """A membrane on its way to becoming a program.
 
@@ -333,6 +350,12 @@ class _Lowering:
 
     The two stretches of code are expressions in one recorder. Each reads a state as it is when
     the stretch begins, and writes it at its end.
+
+    In the first step after a change a gate moves by its old rates for half a step, and by its new
+    ones for the other half. Where one half is in the code, or in a table of narrower bins, it comes
+    last, which makes a difference of second order in dt, once. Concentrations move by their old
+    rates: those at t - dt/2 count for the whole of the last step, and what the new ones would have
+    added to this one is made up for by the next.
     """
 
     def __init__(
@@ -342,6 +365,7 @@ class _Lowering:
         celsius: np.ndarray,
         dt: float,
         per_current: Mapping[str, np.ndarray],
+        since: Epoch | None,
     ) -> None:
         self.membrane, self.x, self.celsius, self.dt = membrane, x, celsius, dt
         self.per_current = per_current
@@ -352,11 +376,16 @@ class _Lowering:
         self.params: dict[str, np.ndarray] = {}
         self.multiples: dict[str, float] = {}
         self.v = self.recorder.input("v")
-        self.warmth: Any = float(celsius[0])
-        if celsius.size > 1:
-            self.warmth = self.recorder.input("celsius")
+        self.parts = [self.part(membrane, celsius, "celsius", 1.0 if since is None else 0.5)]
+        if since is not None:
+            self.parts.insert(0, self.part(since.membrane, since.celsius, "celsius before", 0.5))
 
     # ---- what functions see ---------------------------------------------------------------
+
+    def part(self, membrane: Membrane, celsius: np.ndarray, name: str, share: float) -> _Part:
+        """A part of a step, its temperature a parameter of this name where it varies."""
+        warmth = self.recorder.input(name) if celsius.size > 1 else float(celsius[0])
+        return _Part(membrane, celsius, warmth, share)
 
     def parameter(self, name: str, value: np.ndarray) -> Symbol:
         """A parameter as a symbol."""
@@ -374,22 +403,22 @@ class _Lowering:
         self.multiples[name] = factor
         return rest * self.recorder.input(name)
 
-    def quantities(self, concentrations: Mapping[str, Any]) -> dict[str, Any]:
+    def quantities(self, part: _Part, concentrations: Mapping[str, Any]) -> dict[str, Any]:
         """What functions may ask for, with these concentrations."""
         plain = {name: value for name, value in concentrations.items() if "." not in name}
-        return self.membrane.quantities(self.v, self.warmth, plain)
+        return part.membrane.quantities(self.v, part.warmth, plain)
 
-    def moving(self) -> set[str]:
+    def moving(self, part: _Part) -> set[str]:
         """Names of quantities besides V that differ in time or along the axon."""
         found = {name for name in self.moved if "." not in name}
-        shown = self.quantities({name: self.state(name) for name in self.moved})
+        shown = self.quantities(part, {name: self.state(name) for name in self.moved})
         found |= {name for name, value in shown.items() if isinstance(value, Symbol)}
         return found - {"v"}
 
     # ---- the two stretches ----------------------------------------------------------------
 
-    def before(self, tabulated: set[int]) -> dict[str, Symbol]:
-        """New concentrations and gates, by state."""
+    def before(self, tabulated: Sequence[set[int]]) -> dict[str, Symbol]:
+        """New concentrations and gates, by state; not what tables move, in each part."""
         results: dict[str, Symbol] = {}
         old: dict[str, Any] = {name: self.state(name) for name in self.moved}
         mean = dict(old)
@@ -405,7 +434,7 @@ class _Lowering:
                 else self.parameter(f"{name}:per_current", value)
                 for name, value in self.per_current.items()
             }
-            rates = self.membrane.pool_rates(currents, old, gains)
+            rates = self.parts[0].membrane.pool_rates(currents, old, gains)
             for name in diffusing(self.membrane):
                 rates[name] = rates[name] + self.state(f"{name}:diffusion")
             for name, rate in rates.items():
@@ -413,28 +442,34 @@ class _Lowering:
                 results[name] = before + self.in_a_step(1.5 * rate)
                 results[f"{name}:rate"] = self.recorder.symbol(rate)
                 mean[name] = 0.5 * (old[name] + results[name])
-        seen = self.quantities(mean)
-        for channel, gate in self.membrane.gates:
-            name = f"{channel.name}.{gate.name}"
-            if isinstance(gate, Markov):
-                self.refuse_what_a_table_would(gate)
-                occupancies = [self.state(f"{name}.{state}") for state in gate.states]
-                moved = _moved_scheme(gate.matrix(seen), occupancies, self.in_a_step)
-                for state, value in zip(gate.states, moved, strict=True):
-                    results[f"{name}.{state}"] = self.recorder.symbol(value)
-            elif not gate.instantaneous and self.slot[name] - FIRST_STATE not in tabulated:
-                self.refuse_what_a_table_would(gate)
-                inf, rate = gate.kinetics(seen)
-                # The exact solution for frozen rates, x + (1 - exp(-dt/tau)) (inf - x).
-                x = self.state(name)
-                results[name] = x + np.expm1(self.in_a_step(-rate)) * (x - inf)
+        for part, in_tables in zip(self.parts, tabulated, strict=True):
+            seen = self.quantities(part, mean)
+            for channel, gate in part.membrane.gates:
+                name = f"{channel.name}.{gate.name}"
+                if isinstance(gate, Markov):
+                    self.refuse_what_a_table_would(gate, part)
+                    names = [f"{name}.{state}" for state in gate.states]
+                    occupancies = [results.get(state, self.state(state)) for state in names]
+                    moved = _moved_scheme(
+                        gate.matrix(seen),
+                        occupancies,
+                        lambda rate, share=part.share: self.in_a_step(share * rate),  # type: ignore[misc]
+                    )
+                    for state, value in zip(names, moved, strict=True):
+                        results[state] = self.recorder.symbol(value)
+                elif not gate.instantaneous and self.slot[name] - FIRST_STATE not in in_tables:
+                    self.refuse_what_a_table_would(gate, part)
+                    inf, rate = gate.kinetics(seen)
+                    # The exact solution for frozen rates, x + (1 - exp(-dt/tau)) (inf - x).
+                    x = results.get(name, self.state(name))
+                    results[name] = x + np.expm1(self.in_a_step(part.share * -rate)) * (x - inf)
         return results
 
-    def refuse_what_a_table_would(self, gate: Gate | Markov) -> None:
+    def refuse_what_a_table_would(self, gate: Gate | Markov, part: _Part) -> None:
         """Rates that aren't finite somewhere are refused, wherever they are computed."""
-        fixed = self.membrane.quantities(np.arange(V_MIN, V_MAX + 1.0), 0.0)
-        for warmth in {float(self.celsius.min()), float(self.celsius.max())}:
-            seen = self.membrane.quantities(fixed["v"], warmth)
+        fixed = part.membrane.quantities(np.arange(V_MIN, V_MAX + 1.0), 0.0)
+        for warmth in {float(part.celsius.min()), float(part.celsius.max())}:
+            seen = part.membrane.quantities(fixed["v"], warmth)
             if isinstance(gate, Gate):
                 gate.at(seen)
             else:
@@ -444,7 +479,7 @@ class _Lowering:
         self,
     ) -> tuple[dict[str, Symbol], list[tuple[Symbol, Symbol, Any, int]], list[Symbol]]:
         """Currents of pooled ions by state, ohmic terms, and the rest's slope and offset if any."""
-        seen = self.quantities({name: self.state(name) for name in self.moved})
+        seen = self.quantities(self.parts[-1], {name: self.state(name) for name in self.moved})
         pooled = list(_pooled(self.membrane))
         zero = self.recorder.symbol(0.0)
         slopes: dict[str | None, Symbol] = {}
@@ -518,18 +553,25 @@ class _Lowering:
 
     def program(self) -> Program:
         """The whole."""
-        moving = self.moving()
-        fixed = self.membrane.quantities(0.0, float(self.celsius[0]))
-        gates = []
-        for channel, gate in self.membrane.gates:
-            if isinstance(gate, Gate) and not gate.instantaneous and not gate.depends_on & moving:
-                fit = fit_gate(gate, fixed, self.dt)
+        gates: list[tuple[int, Any]] = []
+        tabulated: list[set[int]] = []
+        for part in self.parts:
+            moving = self.moving(part)
+            fixed = part.membrane.quantities(0.0, float(part.celsius[0]))
+            tabulated.append(set())
+            for channel, gate in part.membrane.gates:
+                if not isinstance(gate, Gate) or gate.instantaneous or gate.depends_on & moving:
+                    continue
+                fit = fit_gate(gate, fixed, part.share * self.dt)
                 if fit is not None:
-                    gates.append((self.slot[f"{channel.name}.{gate.name}"] - FIRST_STATE, fit))
+                    state = self.slot[f"{channel.name}.{gate.name}"] - FIRST_STATE
+                    gates.append((state, fit))
+                    tabulated[-1].add(state)
         after, terms, own = self.after()
-        before = self.before({state for state, _ in gates})
-        if self.celsius.size > 1:
-            self.params["celsius"] = self.celsius
+        before = self.before(tabulated)
+        for part in self.parts:
+            if isinstance(part.warmth, Symbol):
+                self.params[part.warmth.args[0]] = part.celsius
 
         first_param = FIRST_STATE + len(self.states)
         inputs = {"v": V_SLOT} | self.slot
@@ -592,7 +634,7 @@ class _Lowering:
                     self.slot[f"{name}:diffusion"] - FIRST_STATE,
                     coefficient,
                 )
-                for name, coefficient in diffusing(self.membrane).items()
+                for name, coefficient in diffusing(self.parts[0].membrane).items()
             ),
         )
 

@@ -386,11 +386,16 @@ def _rebuilt(
             recording = Recording(found.compartments, timing.every, str(found.dtype))
             kernel = equations.kernel(recording)
             load(kernel, state)
+            step = int(kernel.get("step")[0])
+            for first, _ in equations.later:  # all are looked at, before anything is computed
+                changed = equations.kernel(recording, first)
+                if first <= step:
+                    load(changed, state)
+                    kernel = changed
         except RunFileError:
             raise
         except AxonError as error:
             raise RunFileError(str(error)) from error
-        step = int(kernel.get("step")[0])
         new = rows == 0 and step == begin
         first = recording.rows_before(begin)
         if (

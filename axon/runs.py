@@ -254,7 +254,7 @@ class Run:
 
     @property
     def celsius(self) -> float:
-        """Temperature in °C."""
+        """Temperature in °C, at time zero."""
         return self._of_simulation("celsius")
 
     def _of_simulation(self, key: str) -> float:

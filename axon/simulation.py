@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from axon.changes import Change, Epoch
 from axon.config import fused
 from axon.equations import (
     BEGINNING,
@@ -25,7 +26,6 @@ from axon.equations import (
     Recording,
     Stop,
     integrate,
-    load,
     whole_steps,
 )
 from axon.errors import MembraneError, NoRestError, SimulationError, StimulusError
@@ -33,7 +33,7 @@ from axon.estimate import Estimate, estimate
 from axon.geometry import Axon
 from axon.interruption import Interruption
 from axon.membranes import Membrane
-from axon.program import Program, diffusing, initial_states, lower
+from axon.program import Program, diffusing, initial_states, lower, state_names
 from axon.rates import Profile, resolve
 from axon.rest import REST_RANGE, Rest
 from axon.restart import Expected, Underway, lasting, take_on, write
@@ -50,6 +50,9 @@ CAPACITANCE_FACTOR = 1e-5
 
 STIFF = 1e12
 """Conductance of an ideal voltage clamp, over those that pull the potential elsewhere."""
+
+
+_UNPICKLED = ("membrane", "changes", "_epochs")  # they hold functions
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +125,8 @@ class Simulation:
         Second order, or first order and strongly damped.
     spike_threshold : float or quantity, optional
         An upward crossing of it, in mV, is a spike.
+    changes : sequence of Change, optional
+        Other membranes and temperatures, each from its time on, in their order.
 
     Raises
     ------
@@ -161,6 +166,7 @@ class Simulation:
         v_init: Profile | str | None = None,
         method: str = "crank-nicolson",
         spike_threshold: QuantityLike = -20.0,
+        changes: Iterable[Change] = (),
     ) -> None:
         for name, value, kind in (("axon", axon, Axon), ("membrane", membrane, Membrane)):
             if not isinstance(value, kind):
@@ -180,17 +186,71 @@ class Simulation:
         self._v_init = None if v_init is None else _along(v_init, axon.x, "mV", "v_init")
         self._start: State | None = None  # where runs begin, if not at time zero
         self._stands: State | None = None  # where the last run ended
+        if isinstance(changes, Change):
+            raise SimulationError("changes is one change; write changes=[change]")
+        self.changes = tuple(changes)
+        self._epochs = list(self._through_changes())
         self._check_diffusion()
-        self._program  # noqa: B018  an unusable membrane is refused now, not at the first run
+        # An unusable membrane is refused now, not at the first run.
+        self._program  # noqa: B018
+        self._later  # noqa: B018
+
+    def _through_changes(self) -> Iterator[Epoch]:
+        """The epochs from time zero on."""
+        epoch = Epoch(0, self.membrane, self.celsius)
+        yield epoch
+        for k, change in enumerate(self.changes):
+            if not isinstance(change, Change):
+                raise SimulationError(f"changes has {change!r}, which is no Change")
+            what = f"changes[{k}]"
+            step = whole_steps(change.at, self.dt, f"{what}.at")
+            if step <= epoch.step:
+                raise SimulationError(
+                    f"{what}.at={change.at:g} ms is not after {epoch.step * self.dt:g} ms; give "
+                    "changes in their order, and what holds from time zero on to the simulation"
+                )
+            membrane = epoch.membrane if change.membrane is None else change.membrane
+            states, others = state_names(epoch.membrane), state_names(membrane)
+            if others != states:
+                raise SimulationError(
+                    f"{what}.membrane has {', '.join(others) or 'no states'}, and the one before "
+                    f"it {', '.join(states) or 'none'}; give one of the same gates and pools: what "
+                    "is to vanish can be scaled to 0"
+                )
+            celsius = epoch.celsius
+            if change.celsius is not None:
+                celsius = _along(change.celsius, self.axon.x, "degC", f"{what}.celsius")
+            epoch = Epoch(step, membrane, celsius)
+            yield epoch
 
     @cached_property
     def _program(self) -> Program:
-        return lower(self.membrane, self.axon.x, self.celsius, self.dt, self._per_current)
+        return self._lowered(self._epochs[0])
+
+    @cached_property
+    def _later(self) -> tuple[tuple[int, Program], ...]:
+        """Programs of the later epochs, and of a step on the way into each where it needs one."""
+        later: dict[int, Program] = {}
+        for old, new in pairwise(self._epochs):
+            begin = new.step
+            if not new.moves_as(old):
+                later[begin] = self._lowered(new, since=old)
+                begin += 1
+            later[begin] = self._lowered(new)
+        return tuple(later.items())
+
+    def _lowered(self, epoch: Epoch, since: Epoch | None = None) -> Program:
+        gains = self._gains((since or epoch).membrane)
+        return lower(epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since)
+
+    def _gains(self, membrane: Membrane) -> dict[str, npt.NDArray[np.float64]]:
+        """What each pool gains from 1 mA/cm², mM/ms."""
+        return membrane.per_current(self.axon.diameter, self.axon.area / self.axon.volume)
 
     @cached_property
     def _per_current(self) -> dict[str, npt.NDArray[np.float64]]:
-        """What each pool gains from 1 mA/cm², mM/ms."""
-        return self.membrane.per_current(self.axon.diameter, self.axon.area / self.axon.volume)
+        """The same at time zero."""
+        return self._gains(self.membrane)
 
     @property
     def _exchange(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -221,12 +281,14 @@ class Simulation:
 
     def _check_diffusion(self) -> None:
         """Concentrations take explicit steps, which must be shorter than what diffuses fastest."""
-        coefficients = diffusing(self.membrane)
+        coefficients = {
+            pair for epoch in self._epochs for pair in diffusing(epoch.membrane).items()
+        }
         if not coefficients:
             return
         gain, gain_below = self._exchange
         leaving = np.append(gain, 0.0) + np.append(0.0, gain_below)
-        for concentration, coefficient in coefficients.items():
+        for concentration, coefficient in sorted(coefficients):
             # Twice what leaves bounds the fastest rate (Gershgorin); to 1 the method is stable.
             rate = 2.0 * coefficient * leaving.max()
             if self.dt * rate > 1.0:
@@ -301,6 +363,7 @@ class Simulation:
             waveforms=tuple(stimulus.waveform for stimulus in self._sources),
             entries=self._entries,
             clamps=self._clamps,
+            later=self._later,
         )
 
     @cached_property
@@ -308,13 +371,25 @@ class Simulation:
         """The membrane in JSON's types."""
         return self.membrane.to_dict()
 
+    @cached_property
+    def _described_changes(self) -> list[dict[str, Any]]:
+        """Membrane and temperature of every later epoch, in JSON's types."""
+        return [
+            {
+                "at": change.at,
+                "membrane": epoch.membrane.to_dict(),
+                "celsius": _brief(epoch.celsius),
+            }
+            for change, epoch in zip(self.changes, self._epochs[1:], strict=True)
+        ]
+
     @property
     def begins_at_rest(self) -> bool:
         """Whether runs begin at a rest that is known to be stable."""
         return self._start is None and self._v_init is None and self._uniform
 
     def with_stimuli(self, stimuli: Iterable[Stimulus]) -> Simulation:
-        """The same axon and membrane with other stimuli; nothing else is built anew.
+        """The same axon, membrane and changes with other stimuli; nothing else is built anew.
 
         Parameters
         ----------
@@ -347,14 +422,14 @@ class Simulation:
 
     def __getstate__(self) -> dict[str, Any]:
         # As data: the functions of a membrane may be such as can't be pickled.
-        for name in ("_equations", "_description", "v_init", "_beginning"):
+        for name in ("_equations", "_description", "_described_changes", "v_init", "_beginning"):
             getattr(self, name)
-        return {name: value for name, value in self.__dict__.items() if name != "membrane"}
+        return {name: value for name, value in self.__dict__.items() if name not in _UNPICKLED}
 
     def __getattr__(self, name: str) -> Any:
-        if name == "membrane":
+        if name in _UNPICKLED:
             raise AttributeError(
-                "a simulation that was pickled has its membrane as data only: no membrane"
+                f"a simulation that was pickled has its membrane as data only: no {name}"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -382,7 +457,8 @@ class Simulation:
         ----------
         state : State
             Of this simulation, or of one with the same number of compartments, the same states
-            and the same time step. Stimuli may differ; their times count from time zero.
+            and the same time step. Stimuli and changes may differ; their times count from time
+            zero.
 
         Raises
         ------
@@ -402,7 +478,7 @@ class Simulation:
             )
         if any(np.shape(a) != (self.axon.n,) for a in (state.v, *state.states.values())):
             raise SimulationError(f"state is not of {self.axon.n} compartments")
-        load(self._equations.kernel(), state._fields())
+        self._equations.started(state._fields())  # refuses what is no state
         self._start = self._stands = state
 
     @property
@@ -619,8 +695,7 @@ class Simulation:
             )
         kept = recording.compartments
         first = recording.rows_before(begin.step)
-        kernel = equations.kernel(recording)
-        load(kernel, begin._fields())
+        kernel = equations.started(begin._fields(), recording)
         with Interruption(stop, stop_after) as stopping:
             try:
                 writer = RunWriter(
@@ -655,8 +730,7 @@ class Simulation:
     ) -> Run:
         first, inputs = recording.rows_before(begin.step), self._inputs()
         memory = _Memory(recording, recording.rows_within(begin.step, steps))
-        kernel = self._equations.kernel(recording)
-        load(kernel, begin._fields())
+        kernel = self._equations.started(begin._fields(), recording)
         try:
             memory.fields = integrate(
                 self._equations,
@@ -696,13 +770,16 @@ class Simulation:
         """All that a run file says of where its numbers come from, in JSON's types."""
         from axon import __version__
 
-        tables = self._program.tables
+        programs = [self._program, *(program for _, program in self._later)]
+        errors = [table.error for program in programs for table in program.tables]
         begin = self._beginning.step
+        changes = {"changes": self._described_changes} if self._later else {}
         return {
             "axon_version": __version__,
             "axon": self.axon.to_dict(),
             "membrane": self._description,
             "stimuli": [stimulus.to_dict() for stimulus in self.stimuli],
+            **changes,
             "simulation": {
                 "dt": self.dt,
                 "begin": begin,
@@ -712,8 +789,8 @@ class Simulation:
                 "v_init": _brief(self._beginning.v),
                 "method": self.method,
                 "spike_threshold": self.spike_threshold,
-                "table_steps": [table.v_step for table in tables],
-                "table_error": max((table.error for table in tables), default=0.0),
+                "table_steps": [table.v_step for table in self._program.tables],
+                "table_error": max(errors, default=0.0),
                 "results": RESULTS,
                 "fused": fused(),
             },
@@ -728,7 +805,9 @@ class Simulation:
     def __repr__(self) -> str:
         return (
             f"Simulation({self.axon!r}, {self._description['name'] or 'membrane'}, "
-            f"{len(self.stimuli)} stimuli, dt={self.dt:g} ms)"
+            f"{len(self.stimuli)} stimuli, "
+            + (f"{len(self._described_changes)} changes, " if self._later else "")
+            + f"dt={self.dt:g} ms)"
         )
 
 

@@ -30,6 +30,7 @@ import numpy as np
 
 from axon import models, sources, units, waveforms
 from axon.analysis import conduction_velocity
+from axon.changes import Change
 from axon.errors import AxonError, StudyError
 from axon.geometry import Axon
 from axon.simulation import Simulation
@@ -217,14 +218,14 @@ def _tables(source: str, changes: Mapping[str, object]) -> dict[str, Any]:
     except ValueError as error:  # names line and column
         raise _ProblemsError(str(error)) from None
     for key, value in changes.items():
-        _change(tables, key, value)
+        _put(tables, key, value)
     return tables
 
 
 _STEP = re.compile(r"(?:^|\.)([\w-]+)|\[(\d+)\]", re.ASCII)
 
 
-def _change(tables: dict[str, Any], key: str, value: Any) -> None:
+def _put(tables: dict[str, Any], key: str, value: Any) -> None:
     """Put `value` at a path such as ``stimuli[0].waveform.amplitude``."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
@@ -263,6 +264,7 @@ def _study(name: str, tables: dict[str, Any]) -> Study:
         values["axon"],
         values["membrane"],
         values.get("stimuli", ()),
+        changes=values.get("changes", ()),
         **options,
     )
     recording = values.get("record", {})
@@ -479,6 +481,12 @@ def _membrane(value: Any, path: str) -> Membrane:
     return result
 
 
+def _change(value: Any, path: str) -> Change:
+    """Another membrane or temperature, from a time on."""
+    change: Change = _attempt(path, Change, **_table(_keys(Change), _CHANGE)(value, path))
+    return change
+
+
 def _waveform(value: Any, path: str) -> Waveform:
     """One waveform, or a list of them that are added."""
     waveform: Waveform = (
@@ -598,6 +606,7 @@ _STIMULUS: dict[str, Kind] = {
     "start": _TIME,
     "stop": _TIME,
 }
+_CHANGE: dict[str, Kind] = {"at": _TIME, "membrane": _membrane, "celsius": _along("degC")}
 _SIMULATION: dict[str, Kind] = {
     "duration": _TIME,
     "celsius": _along("degC"),
@@ -614,8 +623,10 @@ _STUDY: dict[str, Kind] = {
     "axon": _axon,
     "membrane": _membrane,
     "stimuli": _each(_stimulus),
+    "changes": _each(_change),
     "simulation": _table(
-        {"duration": True} | _keys(Simulation, "axon", "membrane", "stimuli"), _SIMULATION
+        {"duration": True} | _keys(Simulation, "axon", "membrane", "stimuli", "changes"),
+        _SIMULATION,
     ),
     "record": _table(dict.fromkeys(_RECORD, False), _RECORD),
     "measure": _table(

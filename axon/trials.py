@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from axon.equations import Fields, Recording, integrate, load, whole_steps
+from axon.equations import Fields, Recording, integrate, whole_steps
 from axon.errors import DivergedError, SimulationError, StoppedError
 from axon.runs import Run
 from axon.simulation import Simulation, SpikeList, State
@@ -75,8 +75,11 @@ class Bench:
         lasts = quantity(duration, "ms", "duration", error=SimulationError, positive=True)
         self.steps = self.begin.step + whole_steps(lasts, simulation.dt, "duration")
         self.goal = simulation.axon.index(0.9 * simulation.axon.length if at is None else at)
-        self._returns = simulation.begins_at_rest and all(
-            self._comes_back(by) for by in (-FARTHER_MV, FARTHER_MV)
+        changes = any(step < self.steps for step, _ in simulation._equations.later)
+        self._returns = (
+            simulation.begins_at_rest
+            and not changes  # which may excite, and move the rest
+            and all(self._comes_back(by) for by in (-FARTHER_MV, FARTHER_MV))
         )
         self._recording = Recording(np.zeros(0, np.int64), max(1, self.steps), "float32")
 
@@ -96,13 +99,13 @@ class Bench:
         """Run until so many impulses have arrived after a time, or none more can come.
 
         None can once all stimuli are over and the axon is back near the rest at which it began, if
-        that is stable: so near that a patch of it, displaced three times as far, comes back.
+        that is stable and the axon the same all the while: so near that a patch of it, displaced
+        three times as far, comes back.
         """
         simulation = self.simulation.with_stimuli(stimuli)
         equations = simulation._equations
         start = self.begin if begin is None else begin
-        kernel = equations.kernel(self._recording)
-        load(kernel, start._fields())
+        kernel = equations.started(start._fields(), self._recording)
         over = max((_over(stimulus.waveform) for stimulus in simulation.stimuli), default=-math.inf)
         if any(isinstance(stimulus, VoltageClamp) for stimulus in simulation.stimuli):
             over = math.inf
@@ -130,13 +133,13 @@ class Bench:
         patch = replace(
             whole, x=whole.x[:1], area=whole.area[:1], capacitance=whole.capacitance[:1],
             axial=whole.axial[:0], exchange=None, program=program, waveforms=(), clamps=(),
-            entries=(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)),
+            entries=(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)), later=(),
         )  # fmt: skip
         fields = self.begin._fields()
         states = fields["state"].reshape(-1, whole.n)[:, 0]
         recording = Recording(np.zeros(0, np.int64), self.steps, "float32")
-        kernel = patch.kernel(recording)
-        load(kernel, fields | {"v": self.begin.v[:1] + by, "state": states})
+        fields |= {"v": self.begin.v[:1] + by, "state": states}
+        kernel = patch.started(fields, recording)
         watch = _Watch(0, 1, -math.inf, math.inf)
         end = integrate(patch, kernel, recording, self.steps, watch, first=self.begin.step)
         return not watch.arrivals.size and abs(end["v"][0] - self.begin.v[0]) < NEAR_MV

@@ -351,6 +351,12 @@ def test_a_temperature_may_vary_along_the_axon(capsys):
     assert told["simulated"].strip() == "2 ms at 6.3 to 18.5 °C"
 
 
+def test_changes_are_told(capsys):
+    changes = "changes=[{at = 0.5, celsius = 10.0}, {at = 1.0, celsius = 6.3}]"
+    assert main(["run", "small.toml", "--set", changes]) == 0
+    assert table(capsys.readouterr().out)["changed"].strip() == "at 0.5 ms, at 1 ms"
+
+
 def test_info_for_programs(out, capsys):
     assert main(["info", out, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -371,6 +377,7 @@ def test_info_for_programs(out, capsys):
         "steps": 200,
         "method": "crank-nicolson",
         "celsius": 6.3,
+        "changes": [],
         "rows": 21,
         "sites": 20,
         "dtype": "float32",

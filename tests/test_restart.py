@@ -117,6 +117,25 @@ STIMULI: dict[str, Callable[[], list[CurrentClamp]]] = {
         CurrentClamp(1000.0, axon.pulse(0.5, 0.2, 0.3)),
     ],
 }
+
+
+def blocked(membrane: axon.Membrane) -> axon.Membrane:
+    """Half of it."""
+    return membrane.scaled(**{membrane.channels[0].name: lambda x: np.where(x < 500.0, 0.1, 1.0)})
+
+
+CHANGED: dict[str, Callable[[axon.Membrane, float], list[axon.Change]]] = {
+    "never": lambda membrane, dt: [],
+    "blocked": lambda membrane, dt: [
+        axon.Change(80 * dt, blocked(membrane)),
+        axon.Change(260 * dt, membrane),
+    ],
+    "cooled": lambda membrane, dt: [
+        axon.Change(100 * dt, celsius=lambda x: 15.0 + x / 100),
+        axon.Change(101 * dt, blocked(membrane)),
+        axon.Change(250 * dt, celsius=22.0),
+    ],
+}
 RECORDED: dict[str, list[float] | None] = {"all": None, "some": [700.0, 100.0], "none": []}
 
 
@@ -133,9 +152,12 @@ class Study(NamedTuple):
     every: int = 1
     record: str = "all"
     dtype: str = "float32"
+    changed: str = "never"
 
     def simulation(self) -> Simulation:
-        return simulated(self.model, self.tapered, self.warmer, self.stimulus, self.method, self.dt)
+        return simulated(
+            self.model, self.tapered, self.warmer, self.stimulus, self.method, self.dt, self.changed
+        )
 
     def run(self, path: Path | None = None, **options: Any) -> axon.Run:
         return self.simulation().run(
@@ -150,21 +172,23 @@ class Study(NamedTuple):
 
 @lru_cache(maxsize=64)
 def simulated(
-    model: str, tapered: bool, warmer: bool, stimulus: str, method: str, dt: float
+    model: str, tapered: bool, warmer: bool, stimulus: str, method: str, dt: float, changed: str
 ) -> Simulation:
     n = N if model == "hodgkin_huxley" else 17
     fibre = axon.Axon.cylinder(1000.0, 1.0, compartments=n)
     if tapered:
         fibre = axon.Axon.tapered(1000.0, 1.5, 0.7, compartments=n)
     celsius = np.linspace(20.0, 30.0, n) if warmer else 25.0
+    membrane = MODELS[model]()
     return Simulation(
         fibre,
-        MODELS[model](),
+        membrane,
         STIMULI[stimulus](),
         celsius=celsius,
         dt=dt,
         v_init=-60.0,
         method=method,
+        changes=CHANGED[changed](membrane, dt),
     )
 
 
@@ -180,7 +204,17 @@ studies = st.builds(
     every=st.integers(1, 7),
     record=st.sampled_from(sorted(RECORDED)),
     dtype=st.sampled_from(["float32", "float64"]),
+    changed=st.sampled_from(sorted(CHANGED)),
 )
+
+
+@pytest.mark.parametrize("step", [99, 100, 101, 102, 249, 250, 251])
+def test_a_stop_at_a_change(tmp_path: Path, step: int) -> None:
+    study = Study("tigerholm", changed="cooled", dtype="float64")
+    study.run(tmp_path / "whole.h5")
+    stop_at(study, tmp_path / "run.h5", step)
+    axon.resume(tmp_path / "run.h5")
+    assert sha(tmp_path / "run.h5") == sha(tmp_path / "whole.h5")
 
 
 class Stretch(NamedTuple):
@@ -357,7 +391,7 @@ def in_a_new_process(path: Path, **environment: str) -> None:
 
 def test_a_new_process_knows_nothing_of_the_functions(tmp_path: Path) -> None:
     """Rates are functions of this file, which the other process never sees."""
-    study = Study(model="scheme", warmer=True, tapered=True)
+    study = Study(model="scheme", warmer=True, tapered=True, changed="cooled")
     study.run(tmp_path / "whole.h5")
     stop_at(study, tmp_path / "run.h5", 130)
     in_a_new_process(tmp_path / "run.h5")
@@ -617,7 +651,9 @@ def test_a_machine_that_rounds_otherwise(
 
 
 @needs_avx512
-@pytest.mark.parametrize("study", [Study(), Study("tigerholm", True, True), Study("scheme")])
+@pytest.mark.parametrize(
+    "study", [Study(), Study("tigerholm", True, True), Study("scheme", changed="cooled")]
+)
 def test_wide_and_narrow_vectors_give_the_same_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, study: Study
 ) -> None:
@@ -755,6 +791,7 @@ def test_simulations_side_by_side(tmp_path: Path) -> None:
     several = [
         *[Study(stimulus=stimulus, steps=900) for stimulus in STIMULI],
         *[Study(model=model, warmer=True) for model in MODELS],
+        *[Study(changed=changed) for changed in CHANGED],
     ]
     for k, study in enumerate(several):
         study.run(tmp_path / f"alone-{k}.h5")

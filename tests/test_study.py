@@ -13,6 +13,7 @@ from reference import rallpack
 
 import axon.study
 from axon import analysis, models, study, waveforms
+from axon.changes import Change
 from axon.errors import StudyError
 from axon.geometry import Axon
 from axon.runs import open_run
@@ -81,6 +82,28 @@ def test_a_study_becomes_what_the_library_would_build(small):
     pulse = waveforms.pulse("2 uA", start=0.1, duration=0.2)
     assert simulation.stimuli == (CurrentClamp(0.0, pulse),)
     assert simulation.dt == 0.01
+    assert simulation.changes == ()
+
+
+def test_changes(small):
+    tables = [
+        {"at": "0.5 ms", "membrane": {"model": "hodgkin_huxley", "scaled": {"na": 0.0}}},
+        {"at": 1.0, "celsius": "18.5 degC"},
+    ]
+    blocked, warmed = study.load(small, {"changes": tables}).simulation.changes
+    assert blocked.at == 0.5 and blocked.celsius is None
+    assert blocked.membrane.channels[0].scales == (0.0,)
+    assert (warmed.at, warmed.membrane, warmed.celsius) == (1.0, None, 18.5)
+    run = study.load(small, {"changes": tables}).run()
+    assert [change["at"] for change in run.header["changes"]] == [0.5, 1.0]
+    tables += [{"membrane": {"model": "hodgkin_huxly"}}, {"at": 1.5}, 3]
+    found = problems(small, {"changes": tables})
+    assert any("changes[2].membrane.model" in line for line in found)
+    assert any("changes[2].at is missing" in line for line in found)
+    assert any(line.startswith("changes[3]: at=1.5 ms nothing changes") for line in found)
+    assert any("changes[4] = 3 is no table" in line for line in found)
+    (late,) = problems(small, {"changes": [{"at": 0.123, "celsius": 5.0}]})
+    assert late.startswith("simulation: changes[0].at=0.123 ms is no whole number of steps")
 
 
 @pytest.mark.parametrize(
@@ -446,10 +469,11 @@ def test_every_key_has_a_kind():
         "_AXON": [Axon.cylinder, Axon.from_profile, Axon.tapered, Axon.stepped, Axon.varicose],
         "_WAVEFORM": waveforms.SHAPES.values(),
         "_STIMULUS": [CurrentClamp],
+        "_CHANGE": [Change],
         "_SIMULATION": [Simulation],
         "_VELOCITY": [analysis.conduction_velocity],
     }
-    built = {"axon", "membrane", "stimuli", "run"}
+    built = {"axon", "membrane", "stimuli", "changes", "run"}
     for kinds, functions in parameters.items():
         for function in functions:
             keys = set(inspect.signature(function).parameters) - built

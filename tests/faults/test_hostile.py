@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -41,7 +42,7 @@ from axon.segments import FIRST, chain, parts_of
 SECONDS = 8.0  # for one input
 ROOM = 1 << 30  # bytes, beyond what the process takes before it begins
 BATCH = 500  # inputs of one process
-BASES = ("finished", "stopped", "pools", "longer", "both")
+BASES = ("finished", "stopped", "pools", "changed", "longer", "both")
 """What inputs are made of at random."""
 
 # Runs to begin from
@@ -57,7 +58,7 @@ def squid(**options: Any) -> axon.Simulation:
     return axon.Simulation(fibre, membrane, stimuli, celsius=18.5, dt=0.01, **options)
 
 
-def pools() -> axon.Simulation:
+def pools(changes: Sequence[axon.Change] = ()) -> axon.Simulation:
     """Concentrations that diffuse, a scheme, and a temperature that varies."""
     scheme = axon.Markov(
         "s",
@@ -75,7 +76,14 @@ def pools() -> axon.Simulation:
     fibre = axon.Axon.tapered(100.0, 2.0, 1.0, compartments=5)
     clamp = axon.CurrentClamp(0.0, axon.pulse(0.05, 0.1, 1.0))
     celsius = np.linspace(20.0, 30.0, 5)
-    return axon.Simulation(fibre, membrane, [clamp], celsius=celsius, dt=0.01, v_init=-65.0)
+    return axon.Simulation(
+        fibre, membrane, [clamp], celsius=celsius, dt=0.01, v_init=-65.0, changes=changes
+    )
+
+
+def changed() -> axon.Simulation:
+    """The same, cooled at a time that is past and at another that is to come."""
+    return pools([axon.Change(1.0, celsius=20.0), axon.Change(5.0, celsius=15.0)])
 
 
 class After:
@@ -104,7 +112,7 @@ def make_bases(folder: Path) -> None:
     for name in (*BASES, "unbegun"):
         (folder / name).mkdir(parents=True)
         path = folder / name / "run.h5"
-        sim = pools() if name == "pools" else squid()
+        sim = {"pools": pools, "changed": changed}.get(name, squid)()
         with blocks_of(150, sim.axon.n):
             if name in ("finished", "longer", "both"):
                 sim.run(3.0, output=path, every=0.01)
@@ -419,9 +427,11 @@ def of_shapes(rng: Random, file: h5py.File) -> None:
 
 def of_names(rng: Random, file: h5py.File) -> None:
     """What names states and operations says something else."""
-    if "inputs/program_names" not in file:
+    saved = [name for name in datasets(file) if re.fullmatch(r"inputs/program\d*_names", name)]
+    if not saved:
         return
-    names = json.loads(file["inputs/program_names"][:].tobytes())
+    program = rng.choice(saved)
+    names = json.loads(file[program][:].tobytes())
     way = rng.choice(list(places(names)))
     if len(way) == 1:
         key = rng.choice(list(names))
@@ -439,7 +449,7 @@ def of_names(rng: Random, file: h5py.File) -> None:
     else:
         names[way[0]][way[1]] = rng.choice(["", "copy", "add", "exp", "no", "v", 3, None, "\ud800"])
     text = np.frombuffer(dumped(names).encode("utf-8", "surrogatepass"), np.uint8)
-    put(file, "inputs/program_names", text)
+    put(file, program, text)
 
 
 def of_links(rng: Random, file: h5py.File) -> None:
@@ -840,6 +850,12 @@ def very_many_names(folder: Path) -> None:
     with editing(folder, 0) as file:
         text = json.dumps({"states": ["m"] * 5_000_000, "params": [], "operations": []})
         put(file, "inputs/program_names", np.frombuffer(text.encode(), np.uint8))
+
+
+@named("changed")
+def very_many_changes(folder: Path) -> None:
+    with editing(folder, 0) as file:
+        put(file, "inputs/program_steps", np.arange(1, 3_000_001))
 
 
 @named("stopped")
