@@ -346,6 +346,7 @@ def _facts(run: Run) -> dict[str, Any]:
             "celsius": header["simulation"]["celsius"],
             "rows": len(run.time),
             "sites": len(run.x),
+            "electrodes": run.electrodes.shape[1],
             "dtype": str(run.v.dtype),
             "spikes": len(run.spikes),
             "velocity": measure and _velocity(run, measure),
@@ -381,6 +382,7 @@ def _worded(facts: dict[str, Any]) -> dict[str, str]:
         "steps": f"{facts['steps']} of {facts['dt']:g} ms, {facts['method']}",
         "simulated": f"{facts['duration']:g} ms at {celsius} °C",
         "recorded": f"{facts['rows']} rows of {facts['sites']} sites, {facts['dtype']}",
+        "electrodes": facts["electrodes"] and str(facts["electrodes"]),
         "spikes": str(facts["spikes"]),
         "conduction velocity": facts["velocity"] and str(facts["velocity"]),
     }

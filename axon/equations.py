@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -61,7 +61,8 @@ Stop = Callable[[], str]
 class Sink(Protocol):
     """Where rows of the field and spikes go while a run goes on."""
 
-    def rows(self, block: np.ndarray) -> None: ...
+    def rows(self, block: np.ndarray, potentials: np.ndarray | None) -> None:
+        """The next rows, and what electrodes outside record in them, if there are any."""
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None: ...
 
@@ -106,6 +107,11 @@ class Clamp:
     """ms."""
     stop: float
     """ms; may be infinite."""
+
+    def current(self, times: FloatArray, v: FloatArray) -> FloatArray:
+        """What passes into the axon, nA, when the compartment has the potentials `v`."""
+        on = (times >= self.start) & (times < self.stop)
+        return np.where(on, self.conductance * (self.command(times) - v), 0.0)
 
     def edges(self, start: float, stop: float) -> FloatArray:
         """Times at which it changes abruptly, with ``start <= t < stop``."""
@@ -160,6 +166,9 @@ class Equations:
     entries : triple of arrays (k,)
         Where they go: source number w times weight into compartment c, as (c, w, weight).
     clamps : tuple of Clamp
+    electrodes : pair of arrays (e, n) and (e, sources + clamps), or None
+        What each electrode outside adds up, mV: for each mV in a compartment, and for each unit of
+        a source's waveform and nA of a clamp.
     """
 
     dt: float
@@ -174,11 +183,17 @@ class Equations:
     waveforms: tuple[Waveform, ...]
     entries: tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]
     clamps: tuple[Clamp, ...] = ()
+    electrodes: tuple[FloatArray, FloatArray] | None = None
 
     @property
     def n(self) -> int:
         """Compartments."""
         return self.area.size
+
+    @property
+    def n_electrodes(self) -> int:
+        """Electrodes outside that record."""
+        return 0 if self.electrodes is None else len(self.electrodes[0])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All but the numbers, the waveforms and `x`, which a run file holds elsewhere."""
@@ -196,6 +211,8 @@ class Equations:
         if self.clamps:
             arrays["clamp_compartment"] = np.array([clamp.compartment for clamp in self.clamps])
             arrays["clamp_conductance"] = np.array([clamp.conductance for clamp in self.clamps])
+        if self.electrodes is not None:
+            arrays["electrode_weight"], arrays["electrode_share"] = self.electrodes
         program = self.program.to_arrays()
         return arrays | {f"program_{name}": array for name, array in program.items()}
 
@@ -208,7 +225,7 @@ class Equations:
         method: str,
         spike_threshold: float,
         x: npt.NDArray[np.float64],
-        waveforms: Iterable[Waveform],
+        waveforms: Sequence[Waveform],
         commands: Sequence[tuple[Waveform, float, float]],
     ) -> Equations:
         """The equations that `to_arrays` took apart, to the bit.
@@ -248,6 +265,15 @@ class Equations:
                 compartments.tolist(), conductances.tolist(), commands, strict=True
             ):
                 clamps.append(Clamp(where, conductance, *command))
+        electrodes = None
+        if "electrode_weight" in arrays:
+            weight = take("electrode_weight", np.float64, 2)
+            share = take("electrode_share", np.float64, 2)
+            shapes = weight.shape[1], share.shape
+            expected = take("area", np.float64).size, (len(weight), len(waveforms) + len(clamps))
+            if shapes != expected or not np.isfinite(share).all():
+                raise SimulationError("saved equations: electrodes are not as they should be")
+            electrodes = weight, share
         start = "program_"
         program = {
             name.removeprefix(start): array
@@ -271,6 +297,7 @@ class Equations:
                 take("entry_weight", np.float64),
             ),
             clamps=tuple(clamps),
+            electrodes=electrodes,
         )
 
     def kernel(self, recording: Recording | None = None) -> Kernel:
@@ -281,6 +308,10 @@ class Equations:
         compartment, source, weight = self.entries
         n_sources = len(self.waveforms)
         clamped = np.array([clamp.compartment for clamp in self.clamps], np.int64)
+        seen = np.zeros((0, self.n))
+        if self.electrodes is not None and every:
+            # Beside the electrodes' weights, what tells the potential at each clamp.
+            seen = np.concatenate([self.electrodes[0], np.arange(self.n) == clamped[:, np.newaxis]])
         driven = np.arange(n_sources, n_sources + clamped.size, dtype=np.int32)
         return Kernel(
             area=self.area,
@@ -302,7 +333,25 @@ class Equations:
             recorded=recording.compartments,
             record_every=every,
             record_float=recording.dtype == "float32",
+            electrodes=seen,
         )
+
+    def recorded_by_electrodes(self, seen: FloatArray, times: FloatArray) -> FloatArray | None:
+        """Potentials at the electrodes in rows at `times`, mV, (rows, e), or None without any.
+
+        What the kernel has `seen`, of the field and at clamps, and currents just after each time.
+        """
+        if self.electrodes is None:
+            return None
+        weight, shares = self.electrodes
+        after = times + EDGE_SLACK * self.dt
+        potentials = seen[:, : len(weight)].copy()
+        currents = [waveform(after) for waveform in self.waveforms]
+        for clamp, v in zip(self.clamps, seen[:, len(weight) :].T, strict=True):
+            currents.append(clamp.current(after, v))
+        for current, share in zip(currents, shares.T, strict=True):
+            potentials += np.multiply.outer(current, share)
+        return potentials
 
     def stimulation(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """What drives each of the coming steps, and the damped ones.
@@ -425,18 +474,24 @@ def integrate(
     """
     m = recording.compartments.size
     row_type = np.dtype(recording.dtype)
+    row_bytes = m * row_type.itemsize + 8 * kernel.n_electrodes
     done = int(kernel.get("step")[0])
     capacity = min(
-        max(1, recording.rows_within(done, steps)),
-        max(1, ROW_BYTES // max(1, m * row_type.itemsize)),
+        max(1, recording.rows_within(done, steps)), max(1, ROW_BYTES // max(1, row_bytes))
     )
-    buffer = np.empty((capacity, m), row_type)
+    buffer, seen = np.empty((capacity, m), row_type), np.empty((capacity, kernel.n_electrodes))
     spike_room = 16 * equations.n + 1024
     spike_compartment = np.empty(spike_room, np.int64)
     spike_time = np.empty(spike_room)
 
+    def hand_over(rows: np.ndarray, seen: FloatArray, first_row: int) -> None:
+        numbers = np.arange(first_row, first_row + len(rows), dtype=np.float64)
+        times = numbers * (recording.every_steps * equations.dt)
+        sink.rows(rows, equations.recorded_by_electrodes(seen, times))
+
     if new and done % recording.every_steps == 0:
-        sink.rows(kernel.get("v")[recording.compartments].astype(row_type)[np.newaxis])
+        row = kernel.get("v")[recording.compartments].astype(row_type)
+        hand_over(row[np.newaxis], kernel.see()[np.newaxis], recording.rows_before(done))
     safe, safe_since = _state(equations, kernel), time.perf_counter()
     work = equations.n * (1 + len(equations.program.code)) + len(equations.entries[0])
     block = max(1, int(FIRST_BLOCK * min(1.0, block_seconds / FIRST_SECONDS) / work))
@@ -452,12 +507,12 @@ def integrate(
         current, damped = equations.stimulation(done, count)
         began = time.perf_counter()
         status, taken, n_rows, n_spikes = kernel.advance(
-            current, damped, buffer, spike_compartment, spike_time
+            current, damped, buffer, spike_compartment, spike_time, seen
         )
         ended = time.perf_counter()
-        done += taken
         if n_rows:
-            sink.rows(buffer[:n_rows])
+            hand_over(buffer[:n_rows], seen[:n_rows], recording.rows_until(done))
+        done += taken
         if n_spikes:
             order = np.lexsort((spike_compartment[:n_spikes], spike_time[:n_spikes]))
             sink.spikes(spike_compartment[order], spike_time[order])

@@ -361,6 +361,7 @@ def test_info_for_programs(out, capsys):
         "celsius": 6.3,
         "rows": 21,
         "sites": 20,
+        "electrodes": 0,
         "dtype": "float32",
         "spikes": 20,
     }
