@@ -819,6 +819,15 @@ def very_many_places(folder: Path) -> None:
         put(file, "meta/compartments", np.zeros(m, "<i8"))
 
 
+@named("outside")
+def electrodes_without_rows(folder: Path) -> None:
+    for which in range(len(chain(parts_of(folder / "run.h5")))):
+        with editing(folder, which) as file:
+            for name in ("electrodes", "carry/electrodes"):
+                del file[name]
+                runfile.dataset(file, name, (0, 2), np.dtype("<f8"), True)
+
+
 @named("unbegun")
 def an_axon_of_many_compartments(folder: Path) -> None:
     with editing(folder, 0) as file:
