@@ -22,6 +22,7 @@ class Kernel:
     n_sources: int
     n_shunts: int
     n_recorded: int
+    n_electrodes: int
     isa: str
     row_dtype: np.dtype[Any]
 
@@ -42,6 +43,7 @@ class Kernel:
         record_float: bool,
         exchange: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         shunts: npt.ArrayLike = (),
+        electrodes: Sequence[Doubles] | Doubles = (),
     ) -> None: ...
     @property
     def fields(self) -> dict[str, int]: ...
@@ -55,6 +57,8 @@ class Kernel:
         rows: npt.NDArray[Any],
         spike_compartment: npt.NDArray[np.int64],
         spike_time: Doubles,
+        seen: Doubles | None = None,
     ) -> tuple[str, int, int, int]: ...
+    def see(self) -> Doubles: ...
     def divergence(self) -> tuple[int, float]: ...
     def solve(self, diagonal: npt.ArrayLike, right: npt.ArrayLike) -> Doubles: ...

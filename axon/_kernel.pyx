@@ -95,6 +95,8 @@ cdef extern from "axon.h" nogil:
         const int64_t *recorded
         int64_t record_every
         int record_float
+        int64_t n_electrodes
+        const double *electrode_weight
 
     ctypedef struct ax_sim:
         pass
@@ -103,6 +105,7 @@ cdef extern from "axon.h" nogil:
         const double *current
         const uint8_t *damped
         void *rows
+        double *seen
         int64_t row_capacity, row_count
         int64_t *spike_compartment
         double *spike_time
@@ -117,6 +120,7 @@ cdef extern from "axon.h" nogil:
     int ax_sim_get_field(const ax_sim *, int, double *)
     int ax_sim_set_field(ax_sim *, int, const double *)
     int ax_sim_advance(ax_sim *, ax_drive *, int64_t, int64_t *)
+    void ax_sim_see(const ax_sim *, double *)
     void ax_sim_divergence(const ax_sim *, int64_t *, double *)
     int ax_sim_solve(ax_sim *, const double *, const double *, double *)
     int ax_apply(int, int, const double *, const double *, const double *, int64_t, double *)
@@ -228,15 +232,18 @@ cdef class Kernel:
         Compartments from which conductances lead off.
     recorded : array of int64
         Compartments whose potential is recorded.
+    electrodes : array (e, n), optional
+        Weights of all potentials in what electrodes outside see of them, in each row.
     """
 
     cdef ax_sim *sim
-    cdef readonly int64_t n, n_sources, n_shunts, n_recorded
+    cdef readonly int64_t n, n_sources, n_shunts, n_recorded, n_electrodes
     cdef readonly object isa, row_dtype
 
     def __cinit__(self, *, area, capacitance, axial, program, sources, double dt,
                   bint backward_euler, double spike_threshold, isa, recorded,
-                  int64_t record_every, bint record_float, exchange=None, shunts=()):
+                  int64_t record_every, bint record_float, exchange=None, shunts=(),
+                  electrodes=()):
         cdef ax_cable cable
         cdef ax_membrane membrane
         cdef ax_sources source
@@ -329,6 +336,9 @@ cdef class Kernel:
         options.n_recorded = self.n_recorded = recorded.size
         options.recorded = int64s(recorded)
         options.record_every, options.record_float = record_every, record_float
+        options.n_electrodes = self.n_electrodes = len(electrodes)
+        weights = flat(electrodes, np.float64, self.n_electrodes * self.n, "electrodes")
+        options.electrode_weight = doubles(weights)
         self.row_dtype = np.dtype(np.float32 if record_float else np.float64)
         raise_status(ax_sim_create(&cable, &membrane, &source, &options, &self.sim))
 
@@ -366,11 +376,13 @@ cdef class Kernel:
             raise_status(ax_sim_set_field(self.sim, field, doubles(array)))
 
     def advance(self, const double[:, ::1] current, const uint8_t[::1] damped, rows,
-                int64_t[::1] spike_compartment, double[::1] spike_time):
+                int64_t[::1] spike_compartment, double[::1] spike_time,
+                double[:, ::1] seen=None):
         """Up to ``len(damped)`` steps, without the GIL.
 
         Returns ``(status, taken, rows filled, spikes)``, status one of "done",
-        "full", "diverged". `rows` is (capacity, n_recorded) of ``row_dtype``.
+        "full", "diverged". `rows` is (capacity, n_recorded) of ``row_dtype``,
+        `seen` (capacity, n_electrodes) if there are electrodes.
         """
         cdef ax_drive drive
         cdef int64_t taken = 0, steps = damped.shape[0]
@@ -399,6 +411,13 @@ cdef class Kernel:
                 raise SimulationError("rows must be (capacity, n_recorded)")
             if rows64.size:
                 drive.rows = &rows64[0, 0]
+        drive.seen = NULL
+        if self.n_electrodes:
+            if (seen is None or seen.shape[0] != drive.row_capacity
+                    or seen.shape[1] != self.n_electrodes):
+                raise SimulationError("seen must be (capacity, n_electrodes)")
+            if seen.size:
+                drive.seen = &seen[0, 0]
         drive.spike_compartment, drive.spike_time = &spike_compartment[0], &spike_time[0]
         drive.spike_capacity, drive.spike_count = spike_time.shape[0], 0
         with nogil:
@@ -408,6 +427,14 @@ cdef class Kernel:
         raise_status(status)
         word = "full" if status == AX_STOP_FULL else "done"
         return word, taken, drive.row_count, drive.spike_count
+
+    def see(self):
+        """What the electrodes see now, mV, (n_electrodes,)."""
+        out = np.empty(self.n_electrodes)
+        cdef double[::1] view = out
+        if out.size:
+            ax_sim_see(self.sim, &view[0])
+        return out
 
     def divergence(self):
         """Compartment and potential (mV) at which the run blew up."""

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from axon import units
+from axon.electrodes import seen_by
 from axon.equations import EDGE_SLACK
 from axon.errors import GeometryError, NoSpikeError, SimulationError, StimulusError
-from axon.sources import Source
-from axon.stimuli import CurrentClamp, VoltageClamp
+from axon.stimuli import VoltageClamp
 from axon.units import FloatArray, QuantitiesLike, QuantityLike
 
 if TYPE_CHECKING:
     from axon.runs import Run
+    from axon.sources import Source
     from axon.timecourses import Waveform
 
 _VALUES_AT_ONCE = 2**22  # of the field are read into memory
-_MILLIAMPERE = 1e-6  # is a nA
 
 Fate = Literal["arrived", "collided", "failed", "on its way"]
 
@@ -645,6 +645,7 @@ def extracellular_potential(run: Run, source: Source) -> FloatArray:
     -------
     array (rows,)
         mV, at the times ``run.time``; if a stimulus jumps just then, with its current afterwards.
+        `Simulation.run` records the same on the way if it is given ``electrodes``.
 
     Raises
     ------
@@ -666,34 +667,25 @@ def extracellular_potential(run: Run, source: Source) -> FloatArray:
     >>> float(phi.min())  # mV
     -0.22...
     """
-    if not isinstance(source, Source):
-        raise StimulusError(
-            f"source = {source!r} is no source; write for instance axon.PointSource(0, 0, 100)"
-        )
-    axon = run.axon
+    axon, stimuli = run.axon, run.stimuli
+    weight, shares = seen_by(source, axon, stimuli)
     if len(run.x) < axon.n:
         raise SimulationError(
             f"{len(run.x)} of {axon.n} compartments are recorded, and the potential outside needs "
             "all of them; run without record"
         )
-    # The axial currents are a symmetric matrix times V, so they may as well be taken of E.
-    lead = source.on_axon(axon.places, axon.x)
-    weight = axon.axial_inflow(lead)[run.compartments]
+    weight = weight[run.compartments]
     potential = np.empty(len(run.v))
     rows = max(1, _VALUES_AT_ONCE // axon.n)
     for first in range(0, len(potential), rows):
         potential[first : first + rows] = np.float64(run.v[first : first + rows]) @ weight
     just_after = run.time + EDGE_SLACK * run.dt
-    for stimulus in run.stimuli:
+    for stimulus, share in zip(stimuli, shares, strict=True):
         if isinstance(stimulus, VoltageClamp):
-            potential += lead[axon.index(stimulus.at)] * _through(run, stimulus)
-            continue
-        if isinstance(stimulus, CurrentClamp):
-            share = lead[axon.index(stimulus.at)]
+            potential += share * _through(run, stimulus)
         else:
-            share = lead @ axon.axial_inflow(stimulus.source.on_axon(axon.places, axon.x))
-        potential += share * stimulus.waveform(just_after)
-    return _MILLIAMPERE * potential
+            potential += share * stimulus.waveform(just_after)
+    return potential
 
 
 def clamp_current(run: Run, number: int = 0) -> FloatArray:

@@ -465,6 +465,7 @@ def _facts(run: Run) -> dict[str, Any]:
             "changes": [change["at"] for change in header.get("changes", ())],
             "rows": len(run.time),
             "sites": len(run.x),
+            "electrodes": run.electrodes.shape[1],
             "dtype": str(run.v.dtype),
             "spikes": len(run.spikes),
             "velocity": measure and _velocity(run, measure),
@@ -501,6 +502,7 @@ def _worded(facts: dict[str, Any]) -> dict[str, str]:
         "simulated": f"{facts['duration']:g} ms at {celsius} °C",
         "changed": ", ".join(f"at {at:g} ms" for at in facts["changes"]),
         "recorded": f"{facts['rows']} rows of {facts['sites']} sites, {facts['dtype']}",
+        "electrodes": facts["electrodes"] and str(facts["electrodes"]),
         "spikes": str(facts["spikes"]),
         "conduction velocity": facts["velocity"] and str(facts["velocity"]),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -66,7 +66,8 @@ Stop = Callable[[], str]
 class Sink(Protocol):
     """Where rows of the field and spikes go while a run goes on."""
 
-    def rows(self, block: np.ndarray) -> None: ...
+    def rows(self, block: np.ndarray, potentials: np.ndarray | None) -> None:
+        """The next rows, and what electrodes outside record in them, if there are any."""
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None: ...
 
@@ -111,6 +112,11 @@ class Clamp:
     """ms."""
     stop: float
     """ms; may be infinite."""
+
+    def current(self, times: FloatArray, v: FloatArray) -> FloatArray:
+        """What passes into the axon, nA, when the compartment has the potentials `v`."""
+        on = (times >= self.start) & (times < self.stop)
+        return np.where(on, self.conductance * (self.command(times) - v), 0.0)
 
     def edges(self, start: float, stop: float) -> FloatArray:
         """Times at which it changes abruptly, with ``start <= t < stop``."""
@@ -167,6 +173,9 @@ class Equations:
     clamps : tuple of Clamp
     later : tuple of (int, Program)
         What the membrane is later, each from its step on, in their order. States are the same.
+    electrodes : pair of arrays (e, n) and (e, sources + clamps), or None
+        What each electrode outside adds up, mV: for each mV in a compartment, and for each unit of
+        a source's waveform and nA of a clamp.
     """
 
     dt: float
@@ -182,6 +191,7 @@ class Equations:
     entries: tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]
     clamps: tuple[Clamp, ...] = ()
     later: tuple[tuple[int, Program], ...] = ()
+    electrodes: tuple[FloatArray, FloatArray] | None = None
 
     @property
     def n(self) -> int:
@@ -194,6 +204,11 @@ class Equations:
         passed = bisect_right(begins, step)
         program = self.later[passed - 1][1] if passed else self.program
         return program, begins[passed] if passed < len(begins) else MOST_STEPS
+
+    @property
+    def n_electrodes(self) -> int:
+        """Electrodes outside that record."""
+        return 0 if self.electrodes is None else len(self.electrodes[0])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All but the numbers, the waveforms and `x`, which a run file holds elsewhere."""
@@ -217,6 +232,8 @@ class Equations:
             programs += [(f"program{k}_", program) for k, (_, program) in enumerate(self.later, 1)]
         for start, program in programs:
             arrays |= {start + name: array for name, array in program.to_arrays().items()}
+        if self.electrodes is not None:
+            arrays["electrode_weight"], arrays["electrode_share"] = self.electrodes
         return arrays
 
     @classmethod
@@ -228,7 +245,7 @@ class Equations:
         method: str,
         spike_threshold: float,
         x: npt.NDArray[np.float64],
-        waveforms: Iterable[Waveform],
+        waveforms: Sequence[Waveform],
         commands: Sequence[tuple[Waveform, float, float]] = (),
     ) -> Equations:
         """The equations that `to_arrays` took apart, to the bit.
@@ -286,6 +303,15 @@ class Equations:
             later = [(begin, take_program(f"program{k}_")) for k, begin in enumerate(begins, 1)]
             if any(changed.states != program.states for _, changed in later):
                 raise SimulationError("saved equations: a later program has other states")
+        electrodes = None
+        if "electrode_weight" in arrays:
+            weight = take("electrode_weight", np.float64, 2)
+            share = take("electrode_share", np.float64, 2)
+            shapes = weight.shape[1], share.shape
+            expected = take("area", np.float64).size, (len(weight), len(waveforms) + len(clamps))
+            if shapes != expected or not np.isfinite(share).all():
+                raise SimulationError("saved equations: electrodes are not as they should be")
+            electrodes = weight, share
         return cls(
             dt=dt,
             method=method,
@@ -304,6 +330,7 @@ class Equations:
             ),
             clamps=tuple(clamps),
             later=tuple(later),
+            electrodes=electrodes,
         )
 
     def started(
@@ -331,6 +358,10 @@ class Equations:
         compartment, source, weight = self.entries
         n_sources = len(self.waveforms)
         clamped = np.array([clamp.compartment for clamp in self.clamps], np.int64)
+        seen = np.zeros((0, self.n))
+        if self.electrodes is not None and every:
+            # Beside the electrodes' weights, what tells the potential at each clamp.
+            seen = np.concatenate([self.electrodes[0], np.arange(self.n) == clamped[:, np.newaxis]])
         driven = np.arange(n_sources, n_sources + clamped.size, dtype=np.int32)
         return Kernel(
             area=self.area,
@@ -352,7 +383,25 @@ class Equations:
             recorded=recording.compartments,
             record_every=every,
             record_float=recording.dtype == "float32",
+            electrodes=seen,
         )
+
+    def recorded_by_electrodes(self, seen: FloatArray, times: FloatArray) -> FloatArray | None:
+        """Potentials at the electrodes in rows at `times`, mV, (rows, e), or None without any.
+
+        What the kernel has `seen`, of the field and at clamps, and currents just after each time.
+        """
+        if self.electrodes is None:
+            return None
+        weight, shares = self.electrodes
+        after = times + EDGE_SLACK * self.dt
+        potentials = seen[:, : len(weight)].copy()
+        currents = [waveform(after) for waveform in self.waveforms]
+        for clamp, v in zip(self.clamps, seen[:, len(weight) :].T, strict=True):
+            currents.append(clamp.current(after, v))
+        for current, share in zip(currents, shares.T, strict=True):
+            potentials += np.multiply.outer(current, share)
+        return potentials
 
     def stimulation(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """What drives each of the coming steps, and the damped ones.
@@ -477,18 +526,24 @@ def integrate(
     """
     m = recording.compartments.size
     row_type = np.dtype(recording.dtype)
+    row_bytes = m * row_type.itemsize + 8 * kernel.n_electrodes
     done = int(kernel.get("step")[0])
     capacity = min(
-        max(1, recording.rows_within(done, steps)),
-        max(1, ROW_BYTES // max(1, m * row_type.itemsize)),
+        max(1, recording.rows_within(done, steps)), max(1, ROW_BYTES // max(1, row_bytes))
     )
-    buffer = np.empty((capacity, m), row_type)
+    buffer, seen = np.empty((capacity, m), row_type), np.empty((capacity, kernel.n_electrodes))
     spike_room = 16 * equations.n + 1024
     spike_compartment = np.empty(spike_room, np.int64)
     spike_time = np.empty(spike_room)
 
+    def hand_over(rows: np.ndarray, seen: FloatArray, first_row: int) -> None:
+        numbers = np.arange(first_row, first_row + len(rows), dtype=np.float64)
+        times = numbers * (recording.every_steps * equations.dt)
+        sink.rows(rows, equations.recorded_by_electrodes(seen, times))
+
     if new and done % recording.every_steps == 0:
-        sink.rows(kernel.get("v")[recording.compartments].astype(row_type)[np.newaxis])
+        row = kernel.get("v")[recording.compartments].astype(row_type)
+        hand_over(row[np.newaxis], kernel.see()[np.newaxis], recording.rows_before(done))
     safe, safe_since = _state(equations, kernel), time.perf_counter()
     work = equations.n * (1 + len(equations.program.code)) + len(equations.entries[0])
     block = max(1, int(FIRST_BLOCK * min(1.0, block_seconds / FIRST_SECONDS) / work))
@@ -508,12 +563,12 @@ def integrate(
         current, damped = equations.stimulation(done, count)
         began = time.perf_counter()
         status, taken, n_rows, n_spikes = kernel.advance(
-            current, damped, buffer, spike_compartment, spike_time
+            current, damped, buffer, spike_compartment, spike_time, seen
         )
         ended = time.perf_counter()
-        done += taken
         if n_rows:
-            sink.rows(buffer[:n_rows])
+            hand_over(buffer[:n_rows], seen[:n_rows], recording.rows_until(done))
+        done += taken
         if n_spikes:
             order = np.lexsort((spike_compartment[:n_spikes], spike_time[:n_spikes]))
             sink.spikes(spike_compartment[order], spike_time[order])

@@ -67,16 +67,17 @@ def estimate(
     field_bytes = rows * sites * np.dtype(recording.dtype).itemsize
     inputs = sum(array.nbytes for array in equations.to_arrays().values())
     state = sum(array.nbytes for array in begin.values())
+    seen_bytes = 8 * rows * equations.n_electrodes
     n_arrays = _PLANES + len(equations.program.states)
     n_arrays *= 2 if equations.later else 1  # one kernel hands over to the next
-    writing = min(2 * field_bytes, WAITING_BYTES + 2 * COMMIT_BYTES)
+    writing = min(2 * (field_bytes + seen_bytes), WAITING_BYTES + 2 * COMMIT_BYTES)
     return Estimate(
         compartments=equations.n,
         steps=steps - first,
         rows=rows,
         sites=sites,
         field_bytes=field_bytes,
-        file_bytes=int(field_bytes * sample.ratio()) + 8 * rows // 10 + inputs + state,
+        file_bytes=int(field_bytes * sample.ratio()) + seen_bytes + 8 * rows // 10 + inputs + state,
         memory_bytes=_resident() + 8 * n_arrays * equations.n + 4 * state + 2 * inputs + writing,
         seconds=sample.seconds() * (steps - first) / max(1, taken),
     )
@@ -90,7 +91,7 @@ class _Sample:
         self._bytes = 0
         self._begin = self._end = time.perf_counter()
 
-    def rows(self, block: np.ndarray) -> None:
+    def rows(self, block: np.ndarray, potentials: np.ndarray | None) -> None:
         if self._bytes < _KEPT_BYTES:
             self._rows.append(block.copy())
             self._bytes += block.nbytes

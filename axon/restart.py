@@ -133,7 +133,7 @@ def take_on(
         try:
             begun = _found(folder, until, expected)
             if begun is not None:
-                rows = begun.links[-1].stop + len(begun.carry)
+                rows = begun.links[-1].stop + len(begun.carry[0])
                 run = _rebuilt(folder.path, begun.recording, begun.inputs, begun.state, rows)
                 run.longer = begun.longer
                 folder.tidy(begun.damaged)
@@ -400,6 +400,7 @@ def _rebuilt(
         first = recording.rows_before(begin)
         if (
             equations.n != len(found.axon_x)
+            or equations.n_electrodes != found.electrodes
             or found.interval != recording.every_steps * equations.dt
             or (found.first, found.n_rows) != (first, recording.rows_within(begin, steps))
             or not (begin <= step <= steps)

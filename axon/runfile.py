@@ -17,9 +17,10 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
@@ -29,7 +30,8 @@ from axon import _kernel
 from axon.errors import RunFileError
 
 FORMAT = "axon-run"
-LAYOUT = 2
+LAYOUT = 3
+"""Of files with electrodes; without, a file is as in layout 2, and says so."""
 ROWS = 256
 """Rows of the field in a chunk."""
 COLUMNS = 1000
@@ -100,6 +102,27 @@ def expand(stream: bytes, count: int, dtype: np.dtype[Any], shuffled: bool) -> A
 # What the files of a run have in common
 
 
+class Layer(NamedTuple):
+    """A dataset with a row for each time that is recorded."""
+
+    name: str
+    columns: int
+    places: str
+    """What they are."""
+    dtype: np.dtype[Any]
+    long_name: str
+
+    @property
+    def width(self) -> int:
+        """Columns in a chunk."""
+        return max(1, min(self.columns, COLUMNS))
+
+    @property
+    def n_across(self) -> int:
+        """Chunks that a row runs through."""
+        return -(-self.columns // self.width)
+
+
 @dataclass(frozen=True)
 class Recording:
     """What is recorded: which run, at what places and times."""
@@ -122,6 +145,8 @@ class Recording:
     """Of the field."""
     compressed: bool
     """Or stored as it is."""
+    electrodes: int = 0
+    """Outside the axon, that record."""
 
     def __post_init__(self) -> None:
         m, n = len(self.x), len(self.axon_x)
@@ -139,15 +164,21 @@ class Recording:
         if self.dtype not in (np.dtype("<f4"), np.dtype("<f8")):
             raise ValueError(f"dtype = {self.dtype} is neither float32 nor float64")
 
-    @property
-    def width(self) -> int:
-        """Compartments in a chunk of the field."""
-        return max(1, min(len(self.x), COLUMNS))
+    @cached_property
+    def field(self) -> Layer:
+        """The membrane potential."""
+        return Layer("v", len(self.x), "compartments", self.dtype, "membrane potential")
+
+    @cached_property
+    def outside(self) -> Layer:
+        """What electrodes record."""
+        name = "potential at electrodes outside the axon"
+        return Layer("electrodes", self.electrodes, "electrodes", np.dtype("<f8"), name)
 
     @property
-    def n_across(self) -> int:
-        """Chunks that a row of the field runs through."""
-        return -(-len(self.x) // self.width)
+    def layers(self) -> tuple[Layer, ...]:
+        """Those that a file has."""
+        return (self.field, self.outside) if self.electrodes else (self.field,)
 
     def times(self, start: int, stop: int) -> npt.NDArray[np.float64]:
         """When the rows from `start` to `stop` are, in ms."""
@@ -155,7 +186,8 @@ class Recording:
 
     def fits(self, rows: int, size: int) -> bool:
         """Whether a file of `size` bytes could hold so many rows and their times."""
-        return rows * (len(self.x) * self.dtype.itemsize + 8) <= _DEFLATE_LIMIT * size
+        row_bytes = 8 + sum(layer.columns * layer.dtype.itemsize for layer in self.layers)
+        return rows * row_bytes <= _DEFLATE_LIMIT * size
 
     @property
     def encode(self) -> Encoder:
@@ -166,13 +198,15 @@ class Recording:
 # Writing
 
 
-def create(file: h5py.File, recording: Recording, first: int, stop: int) -> h5py.Dataset:
-    """Write all of a file but its spikes, the data of its field, its state and inputs.
+def create(
+    file: h5py.File, recording: Recording, first: int, stop: int
+) -> dict[Layer, h5py.Dataset]:
+    """Write all of a file but its spikes, the data of its layers, its state and inputs.
 
-    Returns the field, of rows `first` to `stop`, for its chunks to be written directly.
+    Returns the layers, of rows `first` to `stop`, for their chunks to be written directly.
     """
     file.attrs["format"] = text(FORMAT)
-    file.attrs["layout"] = np.array(LAYOUT, "<i8")
+    file.attrs["layout"] = np.array(LAYOUT if recording.electrodes else 2, "<i8")
     file.attrs["interval"] = np.array(recording.interval, "<f8")
     file.attrs["first"] = np.array(recording.first, "<i8")
     file.attrs["rows"] = np.array(recording.n_rows, "<i8")
@@ -195,19 +229,28 @@ def create(file: h5py.File, recording: Recording, first: int, stop: int) -> h5py
     write_vector(meta, "compartments", recording.compartments, recording)
     write_vector(meta, "axon_x", recording.axon_x, recording).attrs["units"] = text("um")
 
-    v = create_field(file, "v", recording, stop - first)
-    v.dims[0].attach_scale(time)
-    v.dims[1].attach_scale(x)
-    return v
+    scales = [x]
+    if recording.electrodes:
+        numbers = np.arange(recording.electrodes, dtype="<i8")
+        scales.append(write_vector(file, "electrode", numbers, recording))
+        scales[-1].make_scale("electrode")
+    layers = create_layers(file, recording, stop - first)
+    for layer, scale in zip(layers.values(), scales, strict=True):
+        layer.dims[0].attach_scale(time)
+        layer.dims[1].attach_scale(scale)
+    return layers
 
 
-def create_field(group: h5py.Group, name: str, recording: Recording, rows: int) -> h5py.Dataset:
-    """An empty dataset for `rows` rows of the field."""
-    shape = (rows, len(recording.x))
-    v = dataset(group, name, shape, recording.dtype, recording.compressed)
-    v.attrs["units"] = text("mV")
-    v.attrs["long_name"] = text("membrane potential")
-    return v
+def create_layers(group: h5py.Group, recording: Recording, rows: int) -> dict[Layer, h5py.Dataset]:
+    """Empty datasets for `rows` rows of each layer."""
+    layers = {}
+    for layer in recording.layers:
+        shape = (rows, layer.columns)
+        made = dataset(group, layer.name, shape, layer.dtype, recording.compressed)
+        made.attrs["units"] = text("mV")
+        made.attrs["long_name"] = text(layer.long_name)
+        layers[layer] = made
+    return layers
 
 
 def write_vector(group: h5py.Group, name: str, values: Array, recording: Recording) -> h5py.Dataset:
@@ -411,6 +454,7 @@ class Reader:
             n_rows=self.integer("rows"),
             dtype=field.dtype,
             compressed=field.shuffle,
+            electrodes=len(self.vector("electrode", np.dtype("<i8"))) if self.layout > 2 else 0,
         )
 
     def header(self) -> dict[str, Any]:
@@ -463,16 +507,17 @@ class Reader:
         return shape
 
     def check_data(self) -> None:
-        """Look at every chunk of the field and the spikes: each has a checksum.
+        """Look at every chunk of the layers and the spikes: each has a checksum.
 
         Raises
         ------
         RunFileError
             If one is damaged.
         """
-        chunks = self.chunks("v", self._find("v").dtype, 2)
-        for across in np.ndindex(chunks.spans.shape[:-1]):
-            chunks.decode(self.bytes_at(*chunks.span(*across)), *across)
+        for layer in self.recording().layers:
+            chunks = self.chunks(layer.name, layer.dtype, 2)
+            for at in np.ndindex(chunks.spans.shape[:-1]):
+                chunks.decode(self.bytes_at(*chunks.span(*at)), *at)
         for _ in self.spike_batches():
             pass
 

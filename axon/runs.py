@@ -24,7 +24,7 @@ from axon import runfile
 from axon.errors import MissingExtraError, RunFileError
 from axon.geometry import Axon
 from axon.program import saved_state_names
-from axon.runfile import ROWS, Chunks, Recording, opened, readable, reading
+from axon.runfile import ROWS, Chunks, Layer, Recording, opened, readable, reading
 from axon.segments import chain, is_written, output_of, parts_of
 from axon.stimuli import Stimulus, stimulus_from
 from axon.storage import rows_per_second
@@ -91,6 +91,8 @@ class Run:
         Time between rows, in ms.
     v : Field
         Membrane potential in mV, ``(rows, m)``.
+    electrodes : Field
+        What electrodes outside the axon recorded in mV, ``(rows, e)``.
     complete : bool
         Whether these are all rows that there will be.
     """
@@ -106,7 +108,8 @@ class Run:
         self.compartments = source.recording.compartments
         self.axon_x = source.recording.axon_x
         self.interval = source.recording.interval
-        self.v = Field(source)
+        self.v = Field(source, source.recording.field)
+        self.electrodes = Field(source, source.recording.outside)
         self.complete = source.rows == source.recording.n_rows
 
     @classmethod
@@ -121,6 +124,7 @@ class Run:
         spike_time: npt.ArrayLike,
         *,
         axon_x: npt.ArrayLike,
+        electrodes: Array | None = None,
         first: int = 0,
         final: Mapping[str, Array] | None = None,
         inputs: Mapping[str, Array] | None = None,
@@ -145,6 +149,8 @@ class Run:
             When they did, in ms, ``(k,)``.
         axon_x : array_like
             Positions of all compartments in µm, ``(n,)``.
+        electrodes : array, optional
+            What electrodes outside recorded in mV, ``(rows, e)``, float64. It is not copied.
         first : int, optional
             Number of the first row, that of time zero being 0.
         final : mapping, optional
@@ -152,6 +158,7 @@ class Run:
         inputs : mapping, optional
             What the kernel ran, as arrays.
         """
+        potentials = np.empty((len(v), 0)) if electrodes is None else electrodes
         recording = Recording(
             header=header,
             x=np.array(x, float),
@@ -162,11 +169,12 @@ class Run:
             n_rows=len(v),
             dtype=v.dtype,
             compressed=False,
+            electrodes=potentials.shape[1],
         )
         spikes = np.empty(len(np.atleast_1d(spike_time)), runfile.SPIKE)
         spikes["time"] = spike_time
         spikes["compartment"] = spike_compartment
-        return cls(_Memory(recording, v, spikes, dict(final or {}), dict(inputs or {})))
+        return cls(_Memory(recording, v, potentials, spikes, dict(final or {}), dict(inputs or {})))
 
     @property
     def time(self) -> npt.NDArray[np.float64]:
@@ -282,7 +290,9 @@ class Run:
     def __repr__(self) -> str:
         rows, m = self.v.shape
         state = "complete" if self.complete else f"{self.progress:.0%} done"
-        return f"<Run {self._source.name}: {rows} rows of {m} compartments, {state}>"
+        electrodes = self._source.recording.electrodes
+        beside = f" and {electrodes} electrodes" if electrodes else ""
+        return f"<Run {self._source.name}: {rows} rows of {m} compartments{beside}, {state}>"
 
     def to_xarray(self) -> xarray.Dataset:
         """The field with its labels and units, read into memory.
@@ -290,7 +300,8 @@ class Run:
         Returns
         -------
         xarray.Dataset
-            ``v`` in mV over ``time`` in ms and ``x`` in µm, with ``compartment`` along x.
+            ``v`` in mV over ``time`` in ms and ``x`` in µm, with ``compartment`` along x; and, if
+            there are some, ``electrodes`` in mV over ``time`` and the number of the ``electrode``.
 
         Raises
         ------
@@ -305,7 +316,7 @@ class Run:
             ) from error
         v = {"units": "mV", "long_name": "membrane potential"}
         x = {"units": "um", "long_name": "distance from the axon's origin"}
-        return xarray.Dataset(
+        data = xarray.Dataset(
             {"v": (("time", "x"), np.asarray(self.v), v)},
             {
                 "time": ("time", self.time, {"units": "ms"}),
@@ -313,6 +324,12 @@ class Run:
                 "compartment": ("x", self.compartments),
             },
         )
+        outside = self._source.recording.outside
+        if outside.columns:
+            about = {"units": "mV", "long_name": outside.long_name}
+            data["electrodes"] = ("time", "electrode"), np.asarray(self.electrodes), about
+            data["electrode"] = np.arange(outside.columns)
+        return data
 
     def report(self, at: QuantityLike | None = None) -> Report:
         """The story of the run's first impulse, with its numbers: `axon.report.report`.
@@ -334,7 +351,7 @@ class Run:
 
 
 class Field:
-    """A recorded field, ``(rows, m)``, of which only what is asked for is read.
+    """A recorded field, of rows and columns, of which only what is asked for is read.
 
     It is indexed as an array is, by numbers, slices, and one list or array of numbers or of
     booleans; ``numpy.asarray`` reads all of it.
@@ -342,10 +359,11 @@ class Field:
 
     ndim = 2
 
-    def __init__(self, source: _Source) -> None:
+    def __init__(self, source: _Source, layer: Layer) -> None:
         self._source = source
-        self.shape = (source.rows, len(source.recording.x))
-        self.dtype = source.recording.dtype
+        self._layer = layer
+        self.shape = (source.rows, layer.columns)
+        self.dtype = layer.dtype
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -360,7 +378,7 @@ class Field:
         (rows, shown_rows), (columns, shown_columns) = map(_picks, keys, self.shape)
         if not isinstance(rows, range) and not isinstance(columns, range):
             raise IndexError("one array of indices at a time: v[rows][:, columns]")
-        return self._source.read(rows, columns)[shown_rows, shown_columns]
+        return self._source.read(self._layer, rows, columns)[shown_rows, shown_columns]
 
     def __iter__(self) -> Iterator[Array]:
         return (self[k] for k in range(len(self)))
@@ -369,7 +387,8 @@ class Field:
         return np.array(self[:], dtype, copy=copy)
 
     def __repr__(self) -> str:
-        return f"<Field: {self.shape[0]} rows of {self.shape[1]} compartments, {self.dtype}>"
+        rows, columns = self.shape
+        return f"<Field: {rows} rows of {columns} {self._layer.places}, {self.dtype}>"
 
 
 def _picks(key: Any, n: int) -> tuple[Picks, int | slice]:
@@ -420,7 +439,7 @@ class _Source(Protocol):
     recording: Recording
     rows: int
 
-    def read(self, rows: Picks, columns: Picks) -> Array: ...
+    def read(self, layer: Layer, rows: Picks, columns: Picks) -> Array: ...
 
     def spikes(self) -> Array: ...
 
@@ -443,25 +462,27 @@ class _Memory:
         self,
         recording: Recording,
         v: Array,
+        electrodes: Array,
         spikes: Array,
         final: dict[str, Array],
         inputs: dict[str, Array],
     ) -> None:
         self.recording = recording
         self.rows = len(v)
-        self._v = v.view()
-        self._v.flags.writeable = False
+        self._layers = {recording.field: v.view(), recording.outside: electrodes.view()}
+        for layer in self._layers.values():
+            layer.flags.writeable = False
         self._spikes = spikes
         self._final = final
         self._inputs = inputs
 
-    def read(self, rows: Picks, columns: Picks) -> Array:
+    def read(self, layer: Layer, rows: Picks, columns: Picks) -> Array:
         def key(picks: Picks) -> Any:
             if isinstance(picks, range):
                 return slice(picks.start, picks.stop, picks.step)
             return picks
 
-        values: Array = self._v[key(rows)][:, key(columns)]
+        values: Array = self._layers[layer][key(rows)][:, key(columns)]
         return values
 
     def spikes(self) -> Array:
@@ -481,39 +502,39 @@ class _Memory:
 
 
 class _Piece:
-    """Rows of the field from `first` to `stop`: one dataset of one file."""
+    """Rows from `first` to `stop`: of each layer one dataset of one file."""
 
     def __init__(
         self,
         path: Path,
-        dataset: str,
+        group: str,
         first: int,
         stop: int,
-        recording: Recording,
         file: BinaryIO | None = None,
     ) -> None:
         self.first = first
         self.stop = stop
         self._path = path
-        self._dataset = dataset
-        self._recording = recording
+        self._group = group
         self._file = file
-        self._known: Chunks | None = None
+        self._known: dict[Layer, Chunks] = {}
 
-    def chunks(self) -> Chunks:
-        """Where they lie in the file."""
-        if self._known is None:
-            shape = self.stop - self.first, len(self._recording.x)
+    def chunks(self, layer: Layer) -> Chunks:
+        """Where those of a layer lie in the file."""
+        if layer not in self._known:
+            shape = self.stop - self.first, layer.columns
             with reading(self._path, self._file) as part:
-                chunks = part.chunks(self._dataset, self._recording.dtype, 2)
+                chunks = part.chunks(self._group + layer.name, layer.dtype, 2)
                 if chunks.shape != shape:
-                    raise RunFileError(f"its field has the shape {chunks.shape} and not {shape}")
-            self._known = chunks
-        return self._known
+                    raise RunFileError(
+                        f"its {layer.name} has the shape {chunks.shape} and not {shape}"
+                    )
+            self._known[layer] = chunks
+        return self._known[layer]
 
-    def chunk(self, down: int, across: int) -> Array:
+    def chunk(self, layer: Layer, down: int, across: int) -> Array:
         """The values of a chunk; `down` counts from the beginning of the run."""
-        chunks = self.chunks()
+        chunks = self.chunks(layer)
         here = down - self.first // ROWS, across
         offset, size = chunks.span(*here)
         with readable(self._path), ExitStack() as stack:
@@ -540,7 +561,7 @@ class _Disk:
         self.rows = pieces[-1].stop
         self._path = path
         self._lock = threading.Lock()
-        self._cache: OrderedDict[tuple[int, int], Array] = OrderedDict()
+        self._cache: OrderedDict[tuple[Layer, int, int], Array] = OrderedDict()
         self._use(pieces, files, file)
 
     def _use(self, pieces: list[_Piece], files: list[Path], file: BinaryIO | None) -> None:
@@ -549,23 +570,23 @@ class _Disk:
         self._files = files
         self._file = file
 
-    def read(self, rows: Picks, columns: Picks) -> Array:
-        values = np.empty((len(rows), len(columns)), self.recording.dtype)
+    def read(self, layer: Layer, rows: Picks, columns: Picks) -> Array:
+        values = np.empty((len(rows), len(columns)), layer.dtype)
         for down, to, some_rows in _by_chunk(rows, ROWS):
             band = np.empty((len(values[to]), len(columns)), values.dtype)
-            for across, place, some_columns in _by_chunk(columns, self.recording.width):
-                band[:, place] = self._chunk(down, across)[some_rows][:, some_columns]
+            for across, place, some_columns in _by_chunk(columns, layer.width):
+                band[:, place] = self._chunk(layer, down, across)[some_rows][:, some_columns]
             values[to] = band
         return values
 
-    def _chunk(self, down: int, across: int) -> Array:
+    def _chunk(self, layer: Layer, down: int, across: int) -> Array:
         with self._lock:
-            chunk = self._cache.pop((down, across), None)
+            chunk = self._cache.pop((layer, down, across), None)
             if chunk is None:
-                chunk = self._steadily(lambda: self._piece(down).chunk(down, across))
+                chunk = self._steadily(lambda: self._piece(down).chunk(layer, down, across))
                 while self._cache and (len(self._cache) + 1) * chunk.nbytes > _CACHE_BYTES:
                     self._cache.popitem(last=False)
-            self._cache[down, across] = chunk
+            self._cache[layer, down, across] = chunk
             return chunk
 
     def _piece(self, down: int) -> _Piece:
@@ -650,8 +671,9 @@ def _finished(path: Path, output: Path) -> _Disk:
             recording = part.recording()
             if not recording.fits(recording.n_rows, part.size):
                 raise RunFileError(f"it is too small for {recording.n_rows} rows")
-        piece = _Piece(output, "v", 0, recording.n_rows, recording, file)
-        piece.chunks()
+        piece = _Piece(output, "", 0, recording.n_rows, file)
+        for layer in recording.layers:
+            piece.chunks(layer)
         stack.pop_all()
     run = _Disk(path, recording, [piece], [output], file)
     weakref.finalize(run, file.close)
@@ -670,7 +692,7 @@ def _growing(path: Path, folder: Path) -> _Disk:
             rows = part.recording().n_rows
             if first.stop != rows - rows % ROWS:
                 raise RunFileError(f"its name says that it has about {first.stop} rows")
-            pieces.append(_Piece(first.path, "v", 0, rows, part.recording()))
+            pieces.append(_Piece(first.path, "", 0, rows))
     with reading(last.path) as part:
         recording = part.recording()
         carried = part.chunks("carry/v", recording.dtype, 2).shape[0] if part.is_segment else 0
@@ -681,7 +703,7 @@ def _growing(path: Path, folder: Path) -> _Disk:
         if not recording.fits(segment.stop - segment.first, segment.path.stat().st_size):
             raise RunFileError(f"{segment.path} is too small for the rows in its name")
         if segment.first < segment.stop:
-            pieces.append(_Piece(segment.path, "v", segment.first, segment.stop, recording))
+            pieces.append(_Piece(segment.path, "", segment.first, segment.stop))
     if len(links) > 1 or not pieces:
-        pieces.append(_Piece(last.path, "carry/v", last.stop, last.stop + carried, recording))
+        pieces.append(_Piece(last.path, "carry/", last.stop, last.stop + carried))
     return _Disk(path, recording, pieces, [segment.path for segment in links])

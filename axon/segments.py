@@ -19,7 +19,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from axon import runfile
 from axon.errors import AxonError, RunFileError, WriteError
-from axon.runfile import ROWS, Arrays, Recording
+from axon.runfile import ROWS, Arrays, Layer, Recording
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -139,8 +139,8 @@ class Begun(NamedTuple):
     """What the run is made from."""
     state: Arrays
     """To go on from."""
-    carry: Array
-    """Rows that belong to no whole chunk yet, ``(k, m)``."""
+    carry: list[Array]
+    """Of each layer the rows that belong to no whole chunk yet, ``(k, columns)``."""
     damaged: list[Path]
     """Segments that are not as they were written."""
     longer: bool = False
@@ -488,21 +488,26 @@ def _is_sound(segment: Segment) -> bool:
         return False
 
 
-def _carry_of(part: runfile.Reader, recording: Recording) -> Array:
+def _carry_of(part: runfile.Reader, recording: Recording) -> list[Array]:
     # The rows that fill no chunk: of a segment its carry, of a finished file its last ones.
-    if part.is_segment:
-        chunks, down = part.chunks("carry/v", recording.dtype, 2), 0
-        held = chunks.shape[0]
-    else:
-        chunks = part.chunks("v", recording.dtype, 2)
-        down, held = divmod(chunks.shape[0], ROWS)
-    if held >= ROWS or chunks.shape[1] != len(recording.x):
-        raise RunFileError(f"its last rows have the shape {chunks.shape}")
-    carry = np.empty((held, chunks.shape[1]), recording.dtype)
-    for across in range(chunks.spans.shape[1]) if held else ():
-        stream = part.bytes_at(*chunks.span(down, across))
-        columns = slice(across * recording.width, (across + 1) * recording.width)
-        carry[:, columns] = chunks.decode(stream, down, across)
+    carry: list[Array] = []
+    for layer in recording.layers:
+        if part.is_segment:
+            chunks, down = part.chunks(f"carry/{layer.name}", layer.dtype, 2), 0
+            held = chunks.shape[0]
+        else:
+            chunks = part.chunks(layer.name, layer.dtype, 2)
+            down, held = divmod(chunks.shape[0], ROWS)
+        if held >= ROWS or chunks.shape[1] != layer.columns:
+            raise RunFileError(f"its last rows have the shape {chunks.shape}")
+        rows = np.empty((held, layer.columns), layer.dtype)
+        for across in range(layer.n_across) if held else ():
+            stream = part.bytes_at(*chunks.span(down, across))
+            columns = slice(across * layer.width, (across + 1) * layer.width)
+            rows[:, columns] = chunks.decode(stream, down, across)
+        carry.append(rows)
+    if len({len(rows) for rows in carry}) > 1:
+        raise RunFileError("its last rows are not as many everywhere")
     return carry
 
 
@@ -520,8 +525,9 @@ def _is_root(path: Path) -> bool:
 
 
 class Chunk(NamedTuple):
-    """A chunk of the field."""
+    """A chunk of a layer."""
 
+    layer: Layer
     down: int
     """Row of chunks, counted from the beginning of the run."""
     across: int
@@ -539,7 +545,7 @@ class Commit(NamedTuple):
     """All chunks up to there that no segment holds yet, in their order."""
     spikes: Array
     """Those since the segment before, ``(k,)`` of `runfile.SPIKE`."""
-    carry: list[bytes]
+    carry: list[Chunk]
     """A row of chunks with the rows that come after `stop`, or nothing if there are none."""
     carried: int
     """How many rows these are."""
@@ -554,13 +560,13 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver=runfile.HDF5_VERSION) as file:
         file.attrs["previous"] = runfile.text(previous)
-        v = runfile.create(file, recording, first, commit.stop)
+        layers = runfile.create(file, recording, first, commit.stop)
         for chunk in commit.chunks:
-            _write_chunk(v, recording, first, chunk)
+            _write_chunk(layers, first, chunk)
 
-        carry = runfile.create_field(file.create_group("carry"), "v", recording, commit.carried)
-        for j, stream in enumerate(commit.carry):
-            carry.id.write_direct_chunk((0, j * recording.width), stream)
+        layers = runfile.create_layers(file.create_group("carry"), recording, commit.carried)
+        for chunk in commit.carry:
+            _write_chunk(layers, commit.stop, chunk)
 
         spikes = runfile.Spikes(file, recording, len(commit.spikes))
         spikes.add(_sorted(commit.spikes))
@@ -575,17 +581,16 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
 def _fill(
     file: h5py.File, recording: Recording, links: list[Segment], rest: Commit, sink: _Sink
 ) -> None:
-    # All of the field, and only then the spikes: so the order in which HDF5 is given things, and
+    # All of the layers, and only then the spikes: so the order in which HDF5 is given things, and
     # with it every byte of the file, doesn't depend on where segments end.
-    v = runfile.create(file, recording, 0, recording.n_rows)
+    layers = runfile.create(file, recording, 0, recording.n_rows)
     n_spikes = len(rest.spikes)
     for segment, part in _parts(links):
         with runfile.readable(segment.path):
-            _copy(v, recording, segment, part, sink)
+            _copy(layers, segment, part, sink)
             n_spikes += part.n_spikes()
-    carry = (Chunk(rest.stop // ROWS, j, stream) for j, stream in enumerate(rest.carry))
-    for chunk in itertools.chain(rest.chunks, carry):
-        _write_chunk(v, recording, 0, chunk)
+    for chunk in itertools.chain(rest.chunks, rest.carry):
+        _write_chunk(layers, 0, chunk)
 
     spikes = runfile.Spikes(file, recording, n_spikes)
     for batch in _in_order(itertools.chain(_spikes_of(links), [rest.spikes])):
@@ -596,17 +601,22 @@ def _fill(
 
 
 def _copy(
-    v: h5py.Dataset, recording: Recording, segment: Segment, part: runfile.Reader, sink: _Sink
+    layers: Mapping[Layer, h5py.Dataset], segment: Segment, part: runfile.Reader, sink: _Sink
 ) -> None:
-    # The whole chunks of a segment, or of a finished run that goes on.
-    chunks = part.chunks("v", recording.dtype, 2)
-    held = chunks.shape[0] if part.is_segment else chunks.shape[0] - chunks.shape[0] % ROWS
-    if held != segment.stop - segment.first or chunks.shape[1] != len(recording.x):
-        raise RunFileError(f"its field has the shape {chunks.shape}")
-    for down, across in np.ndindex(held // ROWS, chunks.spans.shape[1]):
-        stream = part.bytes_at(*chunks.span(down, across))
-        _write_chunk(v, recording, 0, Chunk(segment.first // ROWS + down, across, stream))
-        sink.check()
+    # The whole chunks of a segment, or of a finished run that goes on; in the order in which
+    # they were written first.
+    lying = {layer: part.chunks(layer.name, layer.dtype, 2) for layer in layers}
+    for layer, chunks in lying.items():
+        rows, columns = chunks.shape
+        held = rows if part.is_segment else rows - rows % ROWS
+        if held != segment.stop - segment.first or columns != layer.columns:
+            raise RunFileError(f"its {layer.name} has the shape {chunks.shape}")
+    for down in range((segment.stop - segment.first) // ROWS):
+        for layer, chunks in lying.items():
+            for across in range(layer.n_across):
+                stream = part.bytes_at(*chunks.span(down, across))
+                _write_chunk(layers, 0, Chunk(layer, segment.first // ROWS + down, across, stream))
+                sink.check()
 
 
 def _parts(links: list[Segment]) -> Iterator[tuple[Segment, runfile.Reader]]:
@@ -638,9 +648,9 @@ def _checked(segment: Segment) -> io.BufferedReader:
     return file
 
 
-def _write_chunk(v: h5py.Dataset, recording: Recording, first: int, chunk: Chunk) -> None:
-    at = chunk.down * ROWS - first, chunk.across * recording.width
-    v.id.write_direct_chunk(at, chunk.stream)
+def _write_chunk(layers: Mapping[Layer, h5py.Dataset], first: int, chunk: Chunk) -> None:
+    at = chunk.down * ROWS - first, chunk.across * chunk.layer.width
+    layers[chunk.layer].id.write_direct_chunk(at, chunk.stream)
 
 
 def _spikes_of(links: list[Segment]) -> Iterator[Array]:

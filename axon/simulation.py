@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from axon.changes import Change, Epoch
 from axon.config import fused
+from axon.electrodes import seen_by
 from axon.equations import (
     BEGINNING,
     METHODS,
@@ -42,6 +44,9 @@ from axon.segments import FinishedElsewhereError, is_begun
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
 from axon.storage import RunWriter
 from axon.units import QuantityLike, quantity
+
+if TYPE_CHECKING:
+    from axon.sources import Source
 
 # 1 µm² is 1e-8 cm². mA/cm² times this factor times µm² is nA, S/cm² becomes µS; and
 # µF/cm² times 1e-5 times µm² is nF.
@@ -577,6 +582,31 @@ class Simulation:
                 )
         return steps, Recording(compartments, every_steps, dtype)
 
+    def observed(self, electrodes: Sequence[Source]) -> Equations:
+        """What a run solves, with what these electrodes add up of it; argument as that of `run`."""
+        if not isinstance(electrodes, list | tuple):
+            raise SimulationError(
+                f"electrodes={reprlib.repr(electrodes)} is no list; write electrodes=[source]"
+            )
+        if not electrodes:
+            return self._equations
+        clamps = [stimulus for stimulus in self.stimuli if isinstance(stimulus, VoltageClamp)]
+        for clamp in clamps:
+            if clamp.resistance is None:
+                raise SimulationError(
+                    f"electrodes can't record beside the voltage clamp at {clamp.at:g} um, which "
+                    "is ideal: its potential does not tell its current; give it a small resistance"
+                )
+        weights, shares = [], []
+        for number, source in enumerate(electrodes):
+            try:
+                weight, share = seen_by(source, self.axon, [*self._sources, *clamps])
+            except StimulusError as error:
+                raise StimulusError(f"electrodes[{number}]: {error}") from None
+            weights.append(weight)
+            shares.append(share)
+        return replace(self._equations, electrodes=(np.array(weights), np.array(shares)))
+
     def estimate(
         self,
         duration: QuantityLike,
@@ -584,6 +614,7 @@ class Simulation:
         every: QuantityLike | None = None,
         record: Iterable[QuantityLike] | None = None,
         dtype: str = "float32",
+        electrodes: Sequence[Source] = (),
     ) -> Estimate:
         """What a run will take, measured on its first steps: about half a second of stepping.
 
@@ -597,7 +628,8 @@ class Simulation:
         """
         steps, recording = self.recording(duration, every, record, dtype)
         begin = self._beginning
-        return estimate(self._equations, recording, begin._fields(), begin.step, begin.step + steps)
+        equations = self.observed(electrodes)
+        return estimate(equations, recording, begin._fields(), begin.step, begin.step + steps)
 
     def run(
         self,
@@ -607,6 +639,7 @@ class Simulation:
         every: QuantityLike | None = None,
         record: Iterable[QuantityLike] | None = None,
         dtype: str = "float32",
+        electrodes: Sequence[Source] = (),
         overwrite: bool = False,
         resume: bool = False,
         commit_every: QuantityLike = "5 min",
@@ -632,6 +665,9 @@ class Simulation:
             nowhere if empty. Spikes are detected at every compartment in any case.
         dtype : {"float32", "float64"}, optional
             Of the recorded field.
+        electrodes : sequence of Source, optional
+            Electrodes outside the axon, or differences of two, that record in every row what
+            `axon.extracellular_potential` would find from the whole field: `Run.electrodes`.
         overwrite : bool, optional
             Replace an existing `output` when the run is complete.
         resume : bool, optional
@@ -659,7 +695,8 @@ class Simulation:
             If the potential leaves all bounds; it says where and when.
         StoppedError
             If the run was told to stop; `axon.resume` takes it on.
-        SimulationError, WriteError, RunFileError
+        SimulationError, StimulusError, WriteError, RunFileError
+            Among other things if an electrode lies on the axon, or beside an ideal voltage clamp.
         KeyboardInterrupt
             On Ctrl-C, with all that was computed safe in `output`.
 
@@ -669,9 +706,12 @@ class Simulation:
         `axon.resume` makes of it, to the last byte, the file that would have come of it.
         """
         steps, recording = self.recording(duration, every, record, dtype)
+        equations = self.observed(electrodes)
         begin = self._beginning
         steps += begin.step
         header = self.header(steps, recording)
+        if electrodes:
+            header["recording"]["electrodes"] = [source.to_dict() for source in electrodes]
         if study is not None:
             header["study"] = dict(study)
             header = lasting(header, steps)
@@ -680,9 +720,10 @@ class Simulation:
             if resume:
                 raise SimulationError("resume=True: there is no output to go on with")
             with Interruption(stop, stop_after) as stopping:
-                return self._in_memory(begin, steps, recording, header, progress, stopping)
-        equations = self._equations
-        inputs = self._inputs()
+                return self._in_memory(
+                    equations, begin, steps, recording, header, progress, stopping
+                )
+        inputs = self._inputs(equations)
         output = Path(output)
         if resume and (output.exists() or is_begun(output)):
             return take_on(
@@ -708,6 +749,7 @@ class Simulation:
                     n_rows=recording.rows_within(begin.step, steps),
                     interval=recording.every_steps * self.dt,
                     dtype=dtype,
+                    electrodes=len(electrodes),
                     inputs=inputs,
                     state=begin._fields(),
                     commit_seconds=patience / 1000,
@@ -721,6 +763,7 @@ class Simulation:
 
     def _in_memory(
         self,
+        equations: Equations,
         begin: State,
         steps: int,
         recording: Recording,
@@ -728,12 +771,12 @@ class Simulation:
         progress: Progress | None,
         stop: Stop,
     ) -> Run:
-        first, inputs = recording.rows_before(begin.step), self._inputs()
-        memory = _Memory(recording, recording.rows_within(begin.step, steps))
-        kernel = self._equations.started(begin._fields(), recording)
+        first, inputs = recording.rows_before(begin.step), self._inputs(equations)
+        memory = _Memory(equations, recording, recording.rows_within(begin.step, steps))
+        kernel = equations.started(begin._fields(), recording)
         try:
             memory.fields = integrate(
-                self._equations,
+                equations,
                 kernel,
                 recording,
                 steps,
@@ -756,15 +799,16 @@ class Simulation:
             compartment,
             when,
             axon_x=self.axon.x,
+            electrodes=memory.potentials,
             first=first,
             final=self.state().states,
             inputs=inputs,
         )
 
-    def _inputs(self) -> dict[str, np.ndarray]:
+    def _inputs(self, equations: Equations) -> dict[str, np.ndarray]:
         """What the kernel runs, and where it begins, as arrays."""
         states = self._beginning._fields()["state"]
-        return self._equations.to_arrays() | {BEGINNING: states.reshape(-1, self.axon.n)}
+        return equations.to_arrays() | {BEGINNING: states.reshape(-1, self.axon.n)}
 
     def header(self, steps: int, recording: Recording) -> dict[str, Any]:
         """All that a run file says of where its numbers come from, in JSON's types."""
@@ -857,14 +901,18 @@ class SpikeList:
 class _Memory:
     """The sink of a run without a file."""
 
-    def __init__(self, recording: Recording, n_rows: int) -> None:
+    def __init__(self, equations: Equations, recording: Recording, n_rows: int) -> None:
         self.v = np.empty((n_rows, recording.compartments.size), recording.dtype)
+        self.potentials = np.empty((n_rows, equations.n_electrodes))
         self.fields: Fields = {}
         self._filled = 0
         self.spiked = SpikeList()
 
-    def rows(self, block: np.ndarray) -> None:
-        self.v[self._filled : self._filled + len(block)] = block
+    def rows(self, block: np.ndarray, potentials: np.ndarray | None) -> None:
+        now = slice(self._filled, self._filled + len(block))
+        self.v[now] = block
+        if potentials is not None:
+            self.potentials[now] = potentials
         self._filled += len(block)
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:

@@ -13,7 +13,7 @@ import platform
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,6 +86,8 @@ class RunWriter:
         None stores the rows as they are.
     first : int
         Number of the first row, that of time zero being 0.
+    electrodes : int
+        Outside the axon, whose potentials come with the rows.
     inputs, state : dict of arrays
         What the run is made from, and where it begins: what `axon.resume` must have.
     commit_bytes : int
@@ -118,6 +120,7 @@ class RunWriter:
         dtype: npt.DTypeLike = "float32",
         compression: str | None = "gzip",
         first: int = 0,
+        electrodes: int = 0,
         inputs: Arrays | None = None,
         state: Arrays | None = None,
         commit_bytes: int = COMMIT_BYTES,
@@ -139,6 +142,7 @@ class RunWriter:
             n_rows=n_rows,
             dtype=np.dtype(dtype).newbyteorder("<"),
             compressed=compression is not None,
+            electrodes=electrodes,
         )
         folder = Folder.new(Path(path), overwrite)
         self._set_up(folder, recording, inputs or {}, commit_bytes, commit_seconds, stop)
@@ -177,7 +181,7 @@ class RunWriter:
         self._set_up(folder, begun.recording, begun.inputs, commit_bytes, commit_seconds, stop)
         self._committer.resume(begun.links)
         self._rows = begun.links[-1].stop
-        self.rows(begun.carry)
+        self.rows(*begun.carry)
         self._committer.rows = self._rows
         self._uncommitted = begun.longer
         self._keep = True
@@ -212,20 +216,20 @@ class RunWriter:
         self._keep = False  # the folder, even if there is but a first segment in it
 
         # Buffers that the thread is done with, and how many more there may be.
-        self._free: queue.SimpleQueue[Array] = queue.SimpleQueue()
-        self._may_make = max(1, WAITING_BYTES // max(1, self._filling.nbytes))
+        self._free: queue.SimpleQueue[list[Array]] = queue.SimpleQueue()
+        self._may_make = max(1, WAITING_BYTES // max(1, sum(each.nbytes for each in self._filling)))
 
         self._committer = _Committer(folder, recording, inputs, self.log)
         self._last_commit = self._begin = time.monotonic()
         self._error: Exception | None = None
         self._committing = threading.Event()
         self._closed = False
-        self._jobs: queue.SimpleQueue[Array | _Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[Array] | _Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="axon-writer", daemon=True)
 
     # The caller's side
 
-    def rows(self, block: Array) -> None:
+    def rows(self, block: Array, potentials: Array | None = None) -> None:
         """Take the next rows.
 
         Parameters
@@ -233,14 +237,17 @@ class RunWriter:
         block : array
             Of the field's dtype, in mV, ``(k, m)``. It is copied, so the caller may use it again.
             The call waits only if the thread is far behind.
+        potentials : array, optional
+            What electrodes record in these rows, float64, in mV, ``(k, electrodes)``; it is copied
+            too. Not given where there are none.
         """
         self._check()
-        shape = (len(block), len(self._recording.x))
-        if block.shape != shape or block.dtype != self._recording.dtype:
-            raise ValueError(
-                f"rows of shape {block.shape} and dtype {block.dtype}: they should have "
-                f"{shape} and {self._recording.dtype}"
-            )
+        layers = self._recording.layers
+        blocks = [block] if potentials is None else [block, potentials]
+        given = [(each.shape, each.dtype) for each in blocks]
+        wanted = [((len(block), layer.columns), layer.dtype) for layer in layers]
+        if given != wanted:
+            raise ValueError(f"rows of shape and dtype {given}: they should have {wanted}")
         if self._rows + len(block) > self._recording.n_rows:
             raise ValueError(
                 f"{self._rows} rows and {len(block)} more, but there will be "
@@ -248,15 +255,17 @@ class RunWriter:
             )
         self._latest = len(block)
         self._uncommitted |= bool(len(block))
-        while len(block):
+        taken = 0
+        while taken < len(block):
             held = self._rows % ROWS
-            taken, block = block[: ROWS - held], block[ROWS - held :]
+            stop = min(len(block), taken + ROWS - held)
             # Chunk by chunk, so that the thread finds the bytes of each together.
-            width = self._recording.width
-            for j, chunk in enumerate(self._filling):
-                part = taken[:, j * width : (j + 1) * width]
-                chunk[held : held + len(part), : part.shape[1]] = part
-            self._rows += len(taken)
+            for layer, each, filling in zip(layers, blocks, self._filling, strict=True):
+                for j, chunk in enumerate(filling):
+                    part = each[taken:stop, j * layer.width : (j + 1) * layer.width]
+                    chunk[held : held + len(part), : part.shape[1]] = part
+            self._rows += stop - taken
+            taken = stop
             if self._rows % ROWS == 0:
                 self._jobs.put(self._filling)
                 self._filling = self._next_buffer()
@@ -315,7 +324,7 @@ class RunWriter:
 
     def _put(self, state: Arrays) -> _Job:
         job = self._job(state)
-        job = job._replace(carry=job.carry.copy())
+        job = job._replace(carry=[each.copy() for each in job.carry])
         self._committing.set()
         self._last_commit = time.monotonic()
         self._jobs.put(job)
@@ -425,12 +434,14 @@ class RunWriter:
             hdf5=h5py.version.hdf5_version,
         )
 
-    def _new_buffer(self) -> Array:
-        # Zeros also stand where a chunk reaches beyond the last compartment.
-        shape = (self._recording.n_across, ROWS, self._recording.width)
-        return np.zeros(shape, self._recording.dtype)
+    def _new_buffer(self) -> list[Array]:
+        # An array for each layer. Zeros also stand where a chunk reaches beyond the last column.
+        return [
+            np.zeros((layer.n_across, ROWS, layer.width), layer.dtype)
+            for layer in self._recording.layers
+        ]
 
-    def _next_buffer(self) -> Array:
+    def _next_buffer(self) -> list[Array]:
         with suppress(queue.Empty):
             return self._free.get_nowait()
         if self._may_make:
@@ -467,7 +478,8 @@ class RunWriter:
         self._spike_bytes = 0
         self._uncommitted = False
         held = self._rows % ROWS
-        return _Job(self._rows - held, spikes, self._filling[:, :held], state, threading.Event())
+        carry = [each[:, :held] for each in self._filling]
+        return _Job(self._rows - held, spikes, held, carry, state, threading.Event())
 
     def _close(self) -> None:
         self._closed = True
@@ -538,8 +550,10 @@ class _Job(NamedTuple):
     """The row after the last of those in whole chunks."""
     spikes: Array
     """Since the last segment, ``(k,)`` of `SPIKE`."""
-    carry: Array
-    """The rows after `stop`, cut as chunks are: ``(n_across, k, width)``."""
+    carried: int
+    """How many rows there are after `stop`."""
+    carry: list[Array]
+    """Of each layer these rows, cut as chunks are: ``(n_across, carried, width)``."""
     state: Arrays
     """To go on from."""
     done: threading.Event
@@ -574,13 +588,19 @@ class _Committer:
         self.links = links
         self._down = links[-1].stop // ROWS
 
-    def encode(self, rows: Array) -> None:
-        """Take the next rows that fill chunks, ``(n_across, ROWS, width)``."""
-        for across, block in enumerate(rows):
-            stream = self._recording.encode(block)
-            self._chunks.append(Chunk(self._down, across, stream))
-            self.nbytes += len(stream)
+    def encode(self, rows: Sequence[Array]) -> None:
+        """Take of each layer the next rows that fill chunks, ``(n_across, ROWS, width)``."""
+        chunks = self._encoded(rows, self._down)
+        self._chunks += chunks
+        self.nbytes += sum(len(chunk.stream) for chunk in chunks)
         self._down += 1
+
+    def _encoded(self, rows: Sequence[Array], down: int) -> list[Chunk]:
+        return [
+            Chunk(layer, down, across, self._recording.encode(block))
+            for layer, blocks in zip(self._recording.layers, rows, strict=True)
+            for across, block in enumerate(blocks)
+        ]
 
     def commit(self, job: _Job) -> None:
         """Write a segment."""
@@ -590,7 +610,7 @@ class _Committer:
         self._chunks = []
         self.nbytes = 0
         self.links.append(segment)
-        self.rows = job.stop + job.carry.shape[1]
+        self.rows = job.stop + job.carried
         seconds = round(time.monotonic() - begin, 6)
         self._log("commit", rows=self.rows, segment=segment.path.name, seconds=seconds)
 
@@ -599,7 +619,7 @@ class _Committer:
         rest = self._all(job)._replace(inputs=self._inputs)
         try:
             self._folder.merge(self._recording, self.links, rest, check)
-            self.rows = job.stop + job.carry.shape[1]
+            self.rows = job.stop + job.carried
         except FinishedElsewhereError:
             raise
         except BaseException as error:
@@ -612,10 +632,7 @@ class _Committer:
             raise
 
     def _all(self, job: _Job) -> Commit:
-        carried = job.carry.shape[1]
-        chunk = np.zeros((ROWS, self._recording.width), self._recording.dtype)
-        carry = []
-        for block in job.carry if carried else ():
-            chunk[:carried] = block
-            carry.append(self._recording.encode(chunk))
-        return Commit(job.stop, self._chunks, job.spikes, carry, carried, job.state)
+        short = [(0, 0), (0, ROWS - job.carried), (0, 0)]  # of a chunk's rows
+        rows = [np.pad(each, short) for each in job.carry]
+        carry = self._encoded(rows, job.stop // ROWS) if job.carried else []
+        return Commit(job.stop, self._chunks, job.spikes, carry, job.carried, job.state)

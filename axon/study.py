@@ -268,9 +268,13 @@ def _study(name: str, tables: dict[str, Any]) -> Study:
         **options,
     )
     recording = values.get("record", {})
+    electrodes = recording.pop("electrodes", [])
+    _attempt("record", simulation.observed, electrodes)
     if "positions" in recording:
         recording["record"] = recording.pop("positions")
     _attempt("record", simulation.recording, duration, **recording)
+    if electrodes:
+        recording["electrodes"] = electrodes
     return Study(name, values.get("title", name), tables, simulation, duration, recording)
 
 
@@ -615,7 +619,12 @@ _SIMULATION: dict[str, Kind] = {
     "method": _string,
     "spike_threshold": _POTENTIAL,
 }
-_RECORD: dict[str, Kind] = {"every": _TIME, "positions": _each(_LENGTH), "dtype": _string}
+_RECORD: dict[str, Kind] = {
+    "every": _TIME,
+    "positions": _each(_LENGTH),
+    "dtype": _string,
+    "electrodes": _each(_electrode),
+}
 _VELOCITY: dict[str, Kind] = {"start": _LENGTH, "stop": _LENGTH, "threshold": _POTENTIAL}
 
 _STUDY: dict[str, Kind] = {

@@ -209,7 +209,7 @@ class _Watch:
         self.spiked = SpikeList()
         self.arrivals = np.zeros(0)
 
-    def rows(self, block: np.ndarray) -> None:
+    def rows(self, block: np.ndarray, potentials: np.ndarray | None) -> None:
         """There are none that matter."""
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:

@@ -176,6 +176,9 @@ typedef struct {
     const int64_t *recorded; /* [n_recorded] */
     int64_t record_every;    /* steps between rows, 0 for none */
     int record_float;        /* rows of float rather than double */
+    /* What electrodes outside see of V in each row: its sum, weighted. */
+    int64_t n_electrodes;
+    const double *electrode_weight; /* [n_electrodes][n] */
 } ax_options;
 
 typedef struct ax_sim ax_sim;
@@ -206,6 +209,7 @@ typedef struct {
     const uint8_t *damped;  /* [steps] nonzero: a discontinuity falls into this step */
     /* Rows of V, filled on the way. */
     void *rows;
+    double *seen; /* [row_capacity][n_electrodes] mV, a row beside each of these */
     int64_t row_capacity, row_count;
     /* Upward crossings of the threshold, by time step. */
     int64_t *spike_compartment;
@@ -232,6 +236,9 @@ typedef struct {
  * Source: M. Hines, Int. J. Bio-Med. Comput. 15, 69-76 (1984).
  */
 int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken);
+
+/* What the electrodes see now, mV: n_electrodes numbers, the same bits on every machine. */
+void ax_sim_see(const ax_sim *self, double *out);
 
 void ax_sim_divergence(const ax_sim *self, int64_t *compartment, double *v);
 

@@ -170,6 +170,9 @@ struct ax_sim {
     int64_t n_recorded, record_every;
     int64_t *recorded_slot;
     int record_float;
+    int64_t n_electrodes;
+    double *electrode_weight; /* [n_electrodes][n_rows * 8], zeros after the n-th */
+    double *ordered; /* [n_rows * 8] V in the order of compartments, zeros after the n-th */
 
     int64_t step, saturated_steps;
     int64_t diverged_compartment;

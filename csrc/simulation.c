@@ -30,6 +30,11 @@ static int check(const ax_cable *cable, const ax_sources *sources, const ax_opti
     for (int64_t i = 0; i < options->n_recorded; i++)
         if (options->recorded[i] < 0 || options->recorded[i] >= n)
             return AX_ERR_ARGUMENT;
+    if (options->n_electrodes < 0)
+        return AX_ERR_ARGUMENT;
+    for (int64_t i = 0; i < options->n_electrodes * n; i++)
+        if (!isfinite(options->electrode_weight[i]))
+            return AX_ERR_ARGUMENT;
     return AX_OK;
 }
 
@@ -280,6 +285,19 @@ static int lay_out_sources(ax_sim *self, const ax_sources *sources) {
     return AX_OK;
 }
 
+static int lay_out_electrodes(ax_sim *self, const ax_options *options) {
+    const int64_t n = self->topology.n, padded = self->topology.n_rows * AX_LANES;
+    self->n_electrodes = options->n_electrodes;
+    self->electrode_weight = ax_alloc(self->n_electrodes * padded, sizeof(double));
+    self->ordered = ax_alloc(padded, sizeof(double));
+    if (!self->electrode_weight || !self->ordered)
+        return AX_ERR_MEMORY;
+    for (int64_t e = 0; e < self->n_electrodes; e++)
+        memcpy(self->electrode_weight + e * padded, options->electrode_weight + e * n,
+               (size_t)n * sizeof(double));
+    return AX_OK;
+}
+
 /*
  * Doubles from one per-compartment array to the next. One row of all arrays is at work at a time:
  * at a distance of whole pages these would all fall into one set of the first-level cache, and a
@@ -375,6 +393,8 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
         status = lay_out_shunts(self, cable, sources);
     if (status == AX_OK)
         status = lay_out_diffusion(self, cable);
+    if (status == AX_OK)
+        status = lay_out_electrodes(self, options);
     if (status != AX_OK) {
         ax_sim_free(self);
         return status;
@@ -397,7 +417,8 @@ void ax_sim_free(ax_sim *self) {
                            self->sum_diagonal, self->sum_right, self->source_begin, self->gain, self->gain_below,
                            self->source_weight, self->source_slot, self->spread,
                            self->spreads, self->shunt_slot,
-                           self->shunt_factor, self->shunt, self->recorded_slot};
+                           self->shunt_factor, self->shunt, self->recorded_slot,
+                           self->electrode_weight, self->ordered};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         ax_release(owned[i]);
     ax_program_free(&self->program);
@@ -500,6 +521,23 @@ static void inject(ax_sim *self, const double *current) {
     self->injecting = wanted;
 }
 
+/* Eight sums side by side, of every eighth compartment each, and then theirs: an order that no
+ * instruction set changes, nor does any fuse these multiply-adds. */
+void ax_sim_see(const ax_sim *self, double *out) {
+    const int64_t padded = self->topology.n_rows * AX_LANES;
+    gather(self, self->v, self->ordered);
+    for (int64_t e = 0; e < self->n_electrodes; e++) {
+        const double *v = self->ordered, *weight = self->electrode_weight + e * padded;
+        double sum[AX_LANES] = {0.0};
+        for (int64_t i = 0; i < padded; i += AX_LANES)
+            for (int lane = 0; lane < AX_LANES; lane++)
+                sum[lane] += weight[i + lane] * v[i + lane];
+        out[e] = sum[0];
+        for (int lane = 1; lane < AX_LANES; lane++)
+            out[e] += sum[lane];
+    }
+}
+
 static void record(const ax_sim *self, ax_drive *drive) {
     const int64_t n = self->n_recorded, *slot = self->recorded_slot;
     if (self->record_float) {
@@ -511,6 +549,8 @@ static void record(const ax_sim *self, ax_drive *drive) {
         for (int64_t i = 0; i < n; i++)
             row[i] = self->v[slot[i]];
     }
+    if (self->n_electrodes > 0)
+        ax_sim_see(self, drive->seen + drive->row_count * self->n_electrodes);
     drive->row_count++;
 }
 

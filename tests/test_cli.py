@@ -380,6 +380,7 @@ def test_info_for_programs(out, capsys):
         "changes": [],
         "rows": 21,
         "sites": 20,
+        "electrodes": 0,
         "dtype": "float32",
         "spikes": 20,
     }

@@ -980,6 +980,8 @@ def test_kernels_in_threads_give_the_bits_that_they_give_alone() -> None:
         {"recorded": [9]},
         {"recorded": [-1]},
         {"record_every": -1},
+        {"electrodes": np.ones((2, 8))},
+        {"electrodes": [[1.0] * 8 + [np.nan]]},
         {"isa": "sse9"},
         {"program": squid(8, celsius=np.linspace(6, 7, 8))},
     ],
@@ -990,16 +992,44 @@ def test_arguments_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
         kernel(9, options.pop("program", leak()), **options)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("n", [1, 5, 8, 9, 23, 100, 257])
+def test_what_electrodes_see_is_a_sum_in_one_order(n: int, isa: str) -> None:
+    """Eight sums, of every eighth compartment each, then theirs: to the bit."""
+    weight = np.random.default_rng(n).normal(size=(3, n))
+    every = {"recorded": np.arange(n), "record_every": 1, "isa": isa}
+    self = kernel(n, squid(n), electrodes=weight, **every)
+    current, damped = stimulation(60)
+    rows, seen = np.empty((60, n)), np.empty((60, 3))
+    spikes = np.empty(50 * n, np.int64), np.empty(50 * n)
+    at_first = self.get("v"), self.see()
+    assert self.advance(current, damped, rows, *spikes, seen)[:3] == ("done", 60, 60)
+    np.testing.assert_array_equal(self.see(), seen[-1])
+    for v, found in [at_first, *zip(rows, seen, strict=True)]:
+        for w, value in zip(weight, found, strict=True):
+            sums = np.zeros(8)
+            for i in range(n):
+                sums[i % 8] += w[i] * v[i]
+            total = sums[0]
+            for one in sums[1:]:
+                total += one
+            assert total == value
+
+
 def test_buffers_of_the_wrong_shape_are_refused() -> None:
-    self = kernel(9, leak())
+    self = kernel(9, leak(), electrodes=np.ones((2, 9)))
     good: dict[str, Any] = {
         "current": np.zeros((4, 2)),
         "damped": np.zeros(4, np.uint8),
         "rows": np.zeros((4, self.n_recorded)),
         "spike_compartment": np.zeros(9, np.int64),
         "spike_time": np.zeros(9),
+        "seen": np.zeros((4, 2)),
     }
     for bad in (
+        {"seen": None},
+        {"seen": np.zeros((3, 2))},
+        {"seen": np.zeros((4, 1))},
         {"current": np.zeros((3, 2))},
         {"current": np.zeros((4, 1))},
         {"rows": np.zeros((4, self.n_recorded + 1))},

@@ -28,6 +28,7 @@ from axon import (
     Simulation,
     SimulationError,
     StoppedError,
+    VoltageClamp,
     equations,
     restart,
     simulation,
@@ -101,7 +102,7 @@ MODELS: dict[str, Callable[[], axon.Membrane]] = {
     "tigerholm": axon.models.tigerholm,
     "scheme": scheme,
 }
-STIMULI: dict[str, Callable[[], list[CurrentClamp]]] = {
+STIMULI: dict[str, Callable[[], list[CurrentClamp | VoltageClamp]]] = {
     "none": list,
     "pulse": lambda: [CurrentClamp(0.0, axon.pulse(0.5, 0.1, 0.5))],
     "train": lambda: [CurrentClamp(0.0, axon.train(0.5, 0.1003, 0.2, interval=0.7, count=9))],
@@ -116,7 +117,15 @@ STIMULI: dict[str, Callable[[], list[CurrentClamp]]] = {
         CurrentClamp(0.0, axon.samples([0.0, 0.5, 0.5, 2.0], [0.0, 0.8, -0.2, 0.1])),
         CurrentClamp(1000.0, axon.pulse(0.5, 0.2, 0.3)),
     ],
+    "clamp": lambda: [
+        CurrentClamp(0.0, axon.pulse(0.5, 0.1, 0.5)),
+        VoltageClamp(500.0, axon.sine(20.0, 900.0), resistance=50.0, start=0.3, stop=2.0),
+    ],
 }
+ELECTRODES = [
+    axon.PointSource(400.0, 90.0, 0.0),
+    axon.PointSource(300.0, 0.0, 50.0) - axon.PointSource(800.0, 0.0, 50.0),
+]
 
 
 def blocked(membrane: axon.Membrane) -> axon.Membrane:
@@ -153,6 +162,7 @@ class Study(NamedTuple):
     record: str = "all"
     dtype: str = "float32"
     changed: str = "never"
+    electrodes: bool = False
 
     def simulation(self) -> Simulation:
         return simulated(
@@ -166,6 +176,7 @@ class Study(NamedTuple):
             every=self.every * self.dt,
             record=RECORDED[self.record],
             dtype=self.dtype,
+            electrodes=ELECTRODES if self.electrodes else (),
             **options,
         )
 
@@ -205,6 +216,7 @@ studies = st.builds(
     record=st.sampled_from(sorted(RECORDED)),
     dtype=st.sampled_from(["float32", "float64"]),
     changed=st.sampled_from(sorted(CHANGED)),
+    electrodes=st.booleans(),
 )
 
 
@@ -331,6 +343,7 @@ def test_a_restored_simulation_goes_on_to_the_bit(study: Study, at: int) -> None
     first = -(-at // study.every)
     np.testing.assert_array_equal(rest.time, whole.time[first:])
     np.testing.assert_array_equal(rest.v, whole.v[first:])
+    np.testing.assert_array_equal(rest.electrodes, whole.electrodes[first:])
     # A crossing at the very beginning of a step may be rounded to either side of it.
     late = whole.spikes[whole.spikes["time"] > at * study.dt * (1 - 1e-12)]
     np.testing.assert_array_equal(rest.spikes, late)
@@ -521,6 +534,7 @@ CHANGES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "membrane": ({"model": "passive"}, ("membrane", "program_names")),
     "stimuli": ({"stimulus": "none"}, ("stimuli: [", "there, [] now")),
     "stimulus": ({"stimulus": "sine"}, ("stimuli[0].waveform", "'pulse' there, 'sine' now")),
+    "electrodes": ({"electrodes": True}, ("recording.electrodes", "electrode_weight")),
     "shorter": ({"steps": 299}, ("the duration: 3 ms there, 2.99 ms now",)),
 }
 
@@ -652,7 +666,14 @@ def test_a_machine_that_rounds_otherwise(
 
 @needs_avx512
 @pytest.mark.parametrize(
-    "study", [Study(), Study("tigerholm", True, True), Study("scheme", changed="cooled")]
+    "study",
+    [
+        Study(),
+        Study("tigerholm", True, True),
+        Study("scheme", changed="cooled"),
+        Study(stimulus="clamp", record="none", electrodes=True),
+        Study(stimulus="waves", electrodes=True),
+    ],
 )
 def test_wide_and_narrow_vectors_give_the_same_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, study: Study

@@ -545,6 +545,6 @@ def test_chunks_that_are_bombs(small, tmp_path):
 
 
 def test_a_newer_layout_is_refused_with_advice(small, tmp_path):
-    path = edited(small, tmp_path, attribute("layout", 3))
-    with pytest.raises(RunFileError, match=r"layout 3.*newer.*upgrade"):
+    path = edited(small, tmp_path, attribute("layout", 4))
+    with pytest.raises(RunFileError, match=r"layout 4.*newer.*upgrade"):
         open_run(path)

@@ -50,13 +50,15 @@ def writer(path, v, **options):
     )
 
 
-def write(path, v, cuts=(), spikes=None, **options):
+def write(path, v, cuts=(), spikes=None, potentials=None, **options):
     """Record a field in blocks that end at these rows; spikes come with their blocks."""
+    if potentials is not None:
+        options["electrodes"] = potentials.shape[1]
     compartment, when = spikes or (np.empty(0, int), np.empty(0))
     ends = [*np.searchsorted(when, np.array(cuts) * INTERVAL), len(when)]
     with writer(path, v, **options) as run:
         for start, stop, a, b in zip((0, *cuts), (*cuts, len(v)), [0, *ends], ends, strict=False):
-            run.rows(v[start:stop])
+            run.rows(v[start:stop], None if potentials is None else potentials[start:stop])
             run.spikes(compartment[a:b][::-1], when[a:b][::-1])
             run.state(lambda: {"v": np.arange(3.0), "step": np.array([7.0])})
         run.finish()
@@ -106,6 +108,27 @@ def test_xarray_sees_labels_and_units(tmp_path):
         np.testing.assert_array_equal(data["v"].sel(x=20.0), v[:, 2])
 
 
+def test_xarray_sees_electrodes(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    seen = wave(300, 2, "float64")
+    path = write(tmp_path / "run.h5", wave(300, 0), (100,), potentials=seen)
+    with xarray.open_dataset(path, engine="h5netcdf") as data:
+        assert data["electrodes"].dims == ("time", "electrode")
+        assert set(data.variables) == {"v", "time", "x", "electrodes", "electrode"}
+        assert data["electrodes"].attrs["units"] == "mV"
+        np.testing.assert_array_equal(data["electrodes"].sel(electrode=1), seen[:, 1])
+
+
+def test_only_files_with_electrodes_are_of_another_layout(tmp_path):
+    v = wave(30, 2)
+    for electrodes, layout in ((None, 2), (1, 3)):
+        seen = electrodes and wave(30, electrodes, "float64")
+        with h5py.File(write(tmp_path / f"{layout}.h5", v, potentials=seen)) as file:
+            assert file.attrs["layout"] == layout
+            assert ("electrodes" in file) == ("electrode" in file) == (layout == 3)
+
+
 def test_xarray_reads_segments(tmp_path):
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5netcdf")
@@ -143,19 +166,26 @@ SHAPES = st.tuples(
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data(), shape=SHAPES, n_spikes=st.integers(0, 40))
-def test_the_bytes_depend_on_the_run_alone(tmp_path_factory, data, shape, n_spikes):
+@given(
+    data=st.data(),
+    shape=SHAPES,
+    n_spikes=st.integers(0, 40),
+    electrodes=st.sampled_from([None, 1, 3, 1001]),
+)
+def test_the_bytes_depend_on_the_run_alone(tmp_path_factory, data, shape, n_spikes, electrodes):
     rows, m = shape
+    seen = None if electrodes is None else wave(rows, electrodes, "float64") / 7
     v, spikes = wave(rows, m), some_spikes(rows, m, n_spikes)
     cuts = sorted(data.draw(st.lists(st.integers(0, rows), max_size=12)))
     often = {"commit_seconds": 0.0} | data.draw(
         st.sampled_from([{}, {"commit_seconds": 300.0, "commit_bytes": 1}])
     )
     folder = tmp_path_factory.mktemp("run")
-    whole = write(folder / "whole.h5", v, (), spikes).read_bytes()
-    assert write(folder / "cut.h5", v, cuts, spikes, **often).read_bytes() == whole
+    whole = write(folder / "whole.h5", v, (), spikes, seen).read_bytes()
+    assert write(folder / "cut.h5", v, cuts, spikes, seen, **often).read_bytes() == whole
     with open_run(folder / "cut.h5") as run:
         np.testing.assert_array_equal(run.v, v)
+        np.testing.assert_array_equal(run.electrodes, np.empty((rows, 0)) if seen is None else seen)
         np.testing.assert_array_equal(run.spikes["time"], spikes[1])
 
 

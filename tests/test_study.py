@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reference import rallpack
 
 import axon.study
-from axon import analysis, models, study, waveforms
+from axon import analysis, models, sources, study, waveforms
 from axon.changes import Change
 from axon.errors import StudyError
 from axon.geometry import Axon
@@ -192,6 +192,28 @@ def test_positions_are_recorded(small):
     run = study.run(small, {"record.positions": ["1.05 mm", 50.0], "record.dtype": "float64"})
     assert run.x.tolist() == [1050.0, 50.0]
     assert run.v.dtype == np.float64
+
+
+def test_electrodes_record(small):
+    place = {"shape": "point", "x": "1 mm", "y": 500.0, "z": 0.0}
+    pair = [place, place | {"x": "1.5 mm", "part": -1.0}]
+    changes = {"record.positions": [], "record.electrodes": [place, pair]}
+    read = study.load(small, changes)
+    one = sources.PointSource("1 mm", 500.0, 0.0)
+    two = 1.0 * one + -1.0 * sources.PointSource("1.5 mm", 500.0, 0.0)
+    expected = read.simulation.run(2.0, every=0.1, record=[], electrodes=[one, two])
+    np.testing.assert_array_equal(read.run().electrodes, expected.electrodes)
+    assert (
+        read.estimate().file_bytes
+        > study.load(small, {"record.positions": []}).estimate().file_bytes
+    )
+    bad = {"record.electrodes": [place | {"y": "3 ms"}, {"shape": "ring"}]}
+    assert [line.split(" ")[0] for line in problems(small, bad)] == [
+        "record.electrodes[0].y",
+        "record.electrodes[1].shape",
+    ]
+    (line,) = problems(small, {"record.electrodes": [place | {"x": 50.0, "y": 0.0}]})
+    assert line.startswith("record: electrodes[0]: the source lies on the axon itself")
 
 
 def test_changes_take_the_place_of_what_is_written(small):
@@ -500,7 +522,7 @@ KEYS = [
     *(f"stimuli[0].{key}" for key in ("type", "at", "waveform")),
     *(f"stimuli[0].waveform.{key}" for key in ("shape", "amplitude", "start", "duration")),
     *(f"simulation.{key}" for key in ("duration", "dt", "celsius", "v_init", "method")),
-    *(f"record.{key}" for key in ("every", "positions", "dtype")),
+    *(f"record.{key}" for key in ("every", "positions", "dtype", "electrodes")),
     *(f"measure.velocity{key}" for key in ("", ".start", ".stop", ".threshold")),
 ]
 

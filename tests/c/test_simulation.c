@@ -279,6 +279,11 @@ static input make_input(int32_t n, membrane_maker maker, int even, int isa) {
     in.options = (ax_options){.dt = 0.02, .spike_threshold = -20.0, .isa = isa, .n_recorded = 2,
                               .record_every = 3};
     OWNED(&in.options, recorded, (const int64_t[]){n - 1, n / 3});
+    in.options.n_electrodes = 3;
+    double *weight = block(3 * (int64_t)n, sizeof *weight);
+    for (int64_t i = 0; i < 3 * (int64_t)n; i++)
+        weight[i] = uniform(-1.0, 1.0);
+    in.options.electrode_weight = weight;
     return in;
 }
 
@@ -293,6 +298,7 @@ static void free_input(input *in) {
     free((void *)in->sources.source);
     free((void *)in->sources.weight);
     free((void *)in->options.recorded);
+    free((void *)in->options.electrode_weight);
 }
 
 static int create(const input *in, ax_sim **sim) {
@@ -336,7 +342,7 @@ static void start(ax_sim *sim) {
 
 typedef struct {
     int64_t rows, spikes, stops;
-    double last; /* value recorded last */
+    double last, seen; /* values recorded last */
     int status;
 } tally;
 
@@ -358,6 +364,7 @@ static tally advance(ax_sim *sim, const input *in, int64_t from, int64_t steps, 
         }
         ax_drive drive = {.current = current, .damped = damped,
                           .rows = block(rows * n_recorded, value), .row_capacity = rows,
+                          .seen = block(rows * in->options.n_electrodes, sizeof(double)),
                           .spike_compartment = block(room, sizeof(int64_t)),
                           .spike_time = block(room, sizeof(double)), .spike_capacity = room};
         int64_t taken = -1;
@@ -374,6 +381,8 @@ static tally advance(ax_sim *sim, const input *in, int64_t from, int64_t steps, 
             sum.last = in->options.record_float ? (double)((float *)drive.rows)[last]
                                                 : ((double *)drive.rows)[last];
         }
+        if (drive.row_count > 0)
+            sum.seen = drive.seen[drive.row_count * in->options.n_electrodes - 1];
         sum.rows += drive.row_count;
         sum.spikes += drive.spike_count;
         sum.stops += sum.status == AX_STOP_FULL;
@@ -381,6 +390,7 @@ static tally advance(ax_sim *sim, const input *in, int64_t from, int64_t steps, 
         free(current);
         free(damped);
         free(drive.rows);
+        free(drive.seen);
         free(drive.spike_compartment);
         free(drive.spike_time);
         if (sum.status < 0)
@@ -423,6 +433,10 @@ static void check_runs(int isa) {
                 CHECK(before.spikes + after.spikes == at_once.spikes);
                 CHECK(before.stops > 0 && after.stops > 0);
                 CHECK(after.last == at_once.last);
+                double *seen = block(shape.options.n_electrodes, sizeof *seen);
+                ax_sim_see(whole, seen);
+                CHECK(after.seen == at_once.seen && isfinite(seen[2]));
+                free(seen);
                 if (makers[k] == squid)
                     CHECK(at_once.spikes > 0);
 
@@ -441,7 +455,7 @@ static void check_runs(int isa) {
 /* Nothing recorded, no electrodes, nothing to do. */
 static void check_bare(int isa) {
     input in = make_input(9, passive, 0, isa);
-    in.options.n_recorded = in.options.record_every = 0;
+    in.options.n_recorded = in.options.record_every = in.options.n_electrodes = 0;
     in.sources.n_sources = 0;
     in.sources.n_entries = 0;
     ax_sim *sim;
@@ -559,9 +573,10 @@ static void check_tables_elsewhere(int isa) {
         ax_sim *sim;
         CHECK(create(&in, &sim) == AX_OK);
         int64_t taken, spike[40];
-        double time[40], states[5 * 40];
-        ax_drive drive = {.damped = (const uint8_t[]){1, 0, 0}, .rows = time, .row_capacity = 1,
-                          .spike_compartment = spike, .spike_time = time, .spike_capacity = 40};
+        double time[40], states[5 * 40], seen[3];
+        ax_drive drive = {.damped = (const uint8_t[]){1, 0, 0}, .rows = time, .seen = seen,
+                          .row_capacity = 1, .spike_compartment = spike, .spike_time = time,
+                          .spike_capacity = 40};
         CHECK(ax_sim_advance(sim, &drive, 3, &taken) == AX_OK && taken == 3);
         CHECK(ax_sim_get_field(sim, 1, states) == AX_OK);
         for (size_t k = 0; k < COUNT(states); k++)
@@ -653,6 +668,8 @@ static void check_malformed(void) {
     REFUSED(in.options.spike_threshold, INFINITY, AX_ERR_ARGUMENT);
     REFUSED(in.options.n_recorded, -1, AX_ERR_ARGUMENT);
     REFUSED(in.options.record_every, -1, AX_ERR_ARGUMENT);
+    REFUSED(in.options.n_electrodes, -1, AX_ERR_ARGUMENT);
+    REFUSED(AT(in.options.electrode_weight, 2), NAN, AX_ERR_ARGUMENT);
     REFUSED(AT(in.options.recorded, 1), 20, AX_ERR_ARGUMENT);
     REFUSED(AT(in.options.recorded, 1), -1, AX_ERR_ARGUMENT);
     REFUSED(in.cable.n, 0, AX_ERR_ARGUMENT);

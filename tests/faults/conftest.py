@@ -81,7 +81,7 @@ class Disk:
         self.base = base
         self.seen = seen
         self._names = itertools.count()
-        environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": str(HERE)}
+        environment = os.environ | {"LD_PRELOAD": str(library)}
         threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._harness = subprocess.Popen(
             [sys.executable, HERE / "harness.py", library],
@@ -201,6 +201,7 @@ def rows_of(path: Path) -> int:
     with opened as found:
         rows = len(found.v)
         np.testing.assert_array_equal(found.v[:], v[:rows])
+        assert len(found.electrodes[:]) == rows
         time = found.spikes["time"]
         np.testing.assert_array_equal(time, spikes["time"][: len(time)])
         upto = rows * harness.DT

@@ -78,6 +78,8 @@ def act(sim: axon.Simulation, job: Job) -> None:
         if next(blocks) == job.get("remove_at"):
             shutil.rmtree(job["remove"])
 
+    if "electrodes" in options:
+        options["electrodes"] = [axon.PointSource(*at) for at in options["electrodes"]]
     options["progress"] = between
     if job["do"] == "run":
         options = {"commit_every": 0.0, "every": DT} | options

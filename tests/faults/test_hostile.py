@@ -42,10 +42,12 @@ from axon.segments import FIRST, chain, parts_of
 SECONDS = 8.0  # for one input
 ROOM = 1 << 30  # bytes, beyond what the process takes before it begins
 BATCH = 500  # inputs of one process
-BASES = ("finished", "stopped", "pools", "changed", "longer", "both")
+BASES = ("finished", "stopped", "pools", "changed", "longer", "both", "outside")
 """What inputs are made of at random."""
 
 # Runs to begin from
+
+ELECTRODE = axon.PointSource(500.0, 200.0, 0.0)
 
 
 def squid(**options: Any) -> axon.Simulation:
@@ -113,6 +115,8 @@ def make_bases(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         path = folder / name / "run.h5"
         sim = {"pools": pools, "changed": changed}.get(name, squid)()
+        seen: dict[str, Any] = {"record": [500.0], "electrodes": [ELECTRODE, 2.0 * ELECTRODE]}
+        options = seen if name == "outside" else {}
         with blocks_of(150, sim.axon.n):
             if name in ("finished", "longer", "both"):
                 sim.run(3.0, output=path, every=0.01)
@@ -123,7 +127,7 @@ def make_bases(folder: Path) -> None:
                 other = path.with_name("other.h5") if name == "both" else path
                 with contextlib.suppress(axon.StoppedError):
                     stop = After(0 if name == "unbegun" else 3)
-                    sim.run(6.0, output=other, every=0.01, commit_every=0.0, stop=stop)
+                    sim.run(6.0, output=other, every=0.01, commit_every=0.0, stop=stop, **options)
                 if name == "both":
                     parts_of(other).rename(parts_of(path))
                     other.with_name("other.h5.log").unlink()
@@ -825,6 +829,15 @@ def very_many_places(folder: Path) -> None:
         put(file, "meta/compartments", np.zeros(m, "<i8"))
 
 
+@named("outside")
+def electrodes_without_rows(folder: Path) -> None:
+    for which in range(len(chain(parts_of(folder / "run.h5")))):
+        with editing(folder, which) as file:
+            for name in ("electrodes", "carry/electrodes"):
+                del file[name]
+                runfile.dataset(file, name, (0, 2), np.dtype("<f8"), True)
+
+
 @named("unbegun")
 def an_axon_of_many_compartments(folder: Path) -> None:
     with editing(folder, 0) as file:
@@ -1003,6 +1016,7 @@ def exercise(path: Path, rng: Random, all_of_it: bool) -> str:
             attempt("rows", lambda: [run.v[k] for k in range(0, len(run.v), 1 + len(run.v) // 5)])
             attempt("field", lambda: run.v[::-1, :2])
             attempt("all", lambda: np.asarray(run.v))
+            attempt("electrodes", lambda: np.asarray(run.electrodes))
             attempt("spikes", lambda: run.spikes)
             attempt("final", lambda: run.final)
             for name in ("dt", "celsius", "duration", "progress"):

@@ -249,9 +249,14 @@ def test_a_hundred_kills_at_random(disk):
         {"duration": 255 * 0.02},  # one whole chunk
         {"duration": 511 * 0.02},
         {"duration": DURATION, "record": [100.0], "dtype": "float64"},
+        {"electrodes": [[500.0, 90.0, 0.0], [900.0, 0.0, 60.0]]},
+        {"record": [], "electrodes": [[500.0, 90.0, 0.0]]},
     ],
-    ids=["no columns", "one row", "one row, no columns", "a chunk", "two chunks", "one column"],
-)
+    ids=[
+        "no columns", "one row", "one row, no columns", "a chunk", "two chunks", "one column",
+        "electrodes", "an electrode alone",
+    ],
+)  # fmt: skip
 def test_runs_of_odd_shapes(disk, options):
     expected, whole = disk.reference(**options)
     for k in places(whole.trace, False)[:: 6 if len(whole.trace) < 100 else 16]:

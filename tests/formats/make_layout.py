@@ -26,12 +26,14 @@ def simulation() -> axon.Simulation:
 def main() -> None:
     folder = HERE / f"layout-{runfile.LAYOUT}"
     folder.mkdir()
-    options = {"every": 0.1, "dtype": "float64"}
+    electrodes = [axon.PointSource(300.0, 50.0, 0.0), axon.PointSource(700.0, 0.0, 90.0)]
+    options = {"every": 0.1, "dtype": "float64", "electrodes": electrodes}
     sim = simulation()
     run = sim.run(29.9, output=folder / "finished.h5", **options)
     np.savez(
         folder / "expected.npz",
         v=np.asarray(run.v),
+        electrodes=np.asarray(run.electrodes),
         time=run.time,
         spike_time=run.spikes["time"],
         spike_compartment=run.spikes["compartment"],
@@ -42,7 +44,7 @@ def main() -> None:
     asked = iter(["", "", "", "", "enough"])
     path = folder / "stopped.h5"
     try:
-        sim.run(29.9, output=path, commit_every=0.0, stop=lambda: next(asked), **options)
+        sim.run(29.9, output=path, commit_every=0.0, stop=lambda: next(asked, "enough"), **options)
     except axon.StoppedError as error:
         print(error)
     for side in (*folder.glob("*.log"), *folder.rglob("lock")):

@@ -17,9 +17,10 @@ from axon.segments import FIRST, chain, parts_of
 
 HERE = Path(__file__).parent
 LAYOUTS = range(1, runfile.LAYOUT + 1)
-ROWS = {1: (301, 280), 2: (300, 281)}
+ROWS = {1: (301, 280), 2: (300, 281), 3: (300, 281)}
 """Of the finished run, and of the one that is not."""
-GROWING = {1: "growing.h5", 2: "stopped.h5"}
+GOES_ON = LAYOUTS[1:]
+GROWING = {1: "growing.h5", 2: "stopped.h5", 3: "stopped.h5"}
 
 
 def example(layout: int) -> Path:
@@ -101,8 +102,22 @@ def test_a_growing_run_is_read(layout: int) -> None:
         assert run.spikes["compartment"].tolist() == list(range(12))
 
 
-def test_the_example_has_segments_of_every_kind() -> None:
-    links = chain(example(2) / "stopped.h5.parts")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_electrodes_recorded(layout: int) -> None:
+    """There were none before layout 3."""
+    rows, held = ROWS[layout]
+    known = expected(layout).get("electrodes", np.empty((rows, 0)))
+    assert known.shape == (rows, 0 if layout < 3 else 2)
+    with axon.open_run(example(layout) / "finished.h5") as run:
+        np.testing.assert_array_equal(run.electrodes, known)
+        assert len(run.header["recording"].get("electrodes", ())) == known.shape[1]
+    run = axon.open_run(example(layout) / GROWING[layout])
+    np.testing.assert_array_equal(run.electrodes, known[:held])
+
+
+@pytest.mark.parametrize("layout", GOES_ON)
+def test_the_example_has_segments_of_every_kind(layout: int) -> None:
+    links = chain(example(layout) / "stopped.h5.parts")
     assert links[0].previous == FIRST and links[-1].stop == 256
     assert any(link.first == link.stop for link in links[1:])
 
@@ -170,7 +185,7 @@ def test_layout_1_is_another_run_than_one_of_today(copied: Callable[[int], Path]
     assert on_disk(folder) == before
 
 
-# Layout 2 does
+# Later ones do
 
 fused = pytest.mark.skipif(
     not config.fused(), reason="this machine rounds otherwise than that of the example"
@@ -178,28 +193,32 @@ fused = pytest.mark.skipif(
 
 
 @fused
-def test_layout_2_goes_on(copied: Callable[[int], Path]) -> None:
-    path = copied(2) / "stopped.h5"
+@pytest.mark.parametrize("layout", GOES_ON)
+def test_a_stopped_run_goes_on(copied: Callable[[int], Path], layout: int) -> None:
+    path = copied(layout) / "stopped.h5"
     if axon.open_run(path).header["simulation"]["results"] != restart.RESULTS:
         with pytest.raises(RunFileError, match="results differ"):
             axon.resume(path)
         return
-    run, known = axon.resume(path), expected(2)
+    run, known = axon.resume(path), expected(layout)
     assert run.complete and not parts_of(path).exists()
     # To the bit on one machine; on another, NumPy may compute a rate otherwise.
     np.testing.assert_allclose(run.v, known["v"], rtol=1e-12)
     np.testing.assert_allclose(run.spikes["time"], known["spike_time"], rtol=1e-12)
+    if layout > 2:
+        np.testing.assert_allclose(run.electrodes, known["electrodes"], rtol=1e-9, atol=1e-12)
     for name, values in run.final.items():
         np.testing.assert_allclose(values, known[f"final_{name}"], rtol=1e-12)
 
 
 @fused
-def test_layout_2_is_made_longer(copied: Callable[[int], Path]) -> None:
-    path = copied(2) / "finished.h5"
+@pytest.mark.parametrize("layout", GOES_ON)
+def test_a_finished_run_is_made_longer(copied: Callable[[int], Path], layout: int) -> None:
+    path = copied(layout) / "finished.h5"
     if axon.open_run(path).header["simulation"]["results"] == restart.RESULTS:
         run = axon.resume(path, until=32.0)
         assert run.complete and run.time[-1] == pytest.approx(32.0)
-        np.testing.assert_array_equal(run.v[:300], expected(2)["v"])
+        np.testing.assert_array_equal(run.v[:300], expected(layout)["v"])
 
 
 # Layouts that are still to come
