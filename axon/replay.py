@@ -185,14 +185,16 @@ class Replay:
             or not len(self.time)
         ):
             raise RunFileError("what it says of its rows does not fit together")
+        patch = {name: a for name, a in inputs.items() if not name.startswith("electrode_")}
         equations = Equations.from_arrays(
-            inputs,
+            patch,
             dt=self.dt,
             method=self._method,
             spike_threshold=V_LIMIT,
             x=run.axon_x,
             waveforms=(),
         )
+        self._changes = [step for step, _ in equations.later]
         program, n, begin = equations.program, equations.n, inputs[BEGINNING]
         shape = len(program.states), len(run.axon_x)
         if n != shape[1] or begin.shape != shape or begin.dtype != np.float64:
@@ -226,6 +228,11 @@ class Replay:
             raise SimulationError(
                 "an ion diffuses along the axon: what the membrane does at one place doesn't "
                 "follow from the potential there"
+            )
+        if self._changes and round(self.time[-1] / self.dt) > self._changes[0]:
+            raise SimulationError(
+                f"the membrane changes at {self._changes[0] * self.dt:g} ms, and only what was "
+                "before is found again: give an earlier until"
             )
         if run.interval > LONGEST_INTERVAL and self._every > 1:
             raise SimulationError(

@@ -268,6 +268,26 @@ def test_until():
 # What can't be
 
 
+def test_a_membrane_that_changes():
+    """It is known up to then."""
+    blocked = axon.models.hodgkin_huxley().scaled(na=0.0)
+    run = simulation(changes=[axon.Change("2 ms", blocked)]).run(4.0)
+    with pytest.raises(SimulationError, match="the membrane changes at 2 ms"):
+        membrane_at(run, 500.0)
+    before = membrane_at(run, 500.0, until=2.0)
+    unchanged = membrane_at(simulation().run(2.0), 500.0)
+    np.testing.assert_array_equal(before.states["na.m"], unchanged.states["na.m"])
+
+
+def test_electrodes_outside_make_no_difference(tmp_path):
+    electrode = axon.PointSource(1000.0, 0.0, 100.0)
+    run = simulation().run(2.0, electrodes=[electrode], output=tmp_path / "run.h5")
+    plain = membrane_at(simulation().run(2.0), 500.0)
+    with run:
+        found = membrane_at(run, 500.0)
+    np.testing.assert_array_equal(found.currents["na"], plain.currents["na"])
+
+
 def test_an_ion_that_diffuses():
     membrane = axon.Membrane(
         [axon.Channel("leak", 1e-4, -65.0), axon.Channel("na", 1e-5, ion="na")],
