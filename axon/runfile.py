@@ -20,14 +20,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from axon import _kernel
 from axon.errors import RunFileError
+
+if TYPE_CHECKING:
+    import h5py
 
 FORMAT = "axon-run"
 LAYOUT = 3
@@ -277,6 +279,8 @@ def dataset(
     group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], compressed: bool
 ) -> h5py.Dataset:
     """An empty dataset in the chunks of the layout."""
+    import h5py
+
     # Made below h5py's own face, which would take most of a short run's time to write.
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_obj_track_times(False)
@@ -291,6 +295,8 @@ def dataset(
 
 
 def _write_attribute(where: h5py.Dataset, name: str, value: Array) -> None:
+    import h5py
+
     space = h5py.h5s.create_simple(value.shape)
     h5py.h5a.create(where.id, name.encode(), h5py.h5t.py_create(value.dtype), space).write(value)
 
@@ -362,6 +368,8 @@ def encode_header(header: dict[str, Any]) -> str:
 
 def text(value: str) -> Array:
     """A string of fixed length: HDF5 puts no checksum on those of variable length."""
+    import h5py
+
     data = value.encode()
     return np.array(data, h5py.string_dtype("utf-8", len(data)))
 
@@ -459,6 +467,8 @@ class Reader:
 
     def header(self) -> dict[str, Any]:
         """The run's inputs and the version of the program."""
+        import h5py
+
         kind = self._find("meta/header").id.get_type()
         if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str():
             raise RunFileError("its header is not what it should be")
@@ -552,6 +562,8 @@ class Reader:
 
     def chunks(self, name: str, dtype: np.dtype[Any], ndim: int) -> Chunks:
         """Where a dataset lies, when all about it is as the layout says."""
+        import h5py
+
         found = self._find(name)
         properties = found.id.get_create_plist()
         filters = [properties.get_filter(k)[0] for k in range(properties.get_nfilters())]
@@ -593,6 +605,8 @@ class Reader:
         return Chunks(shape, chunk, dtype, shuffled, spans)
 
     def _follow(self, name: str) -> h5py.Group | h5py.Dataset:
+        import h5py
+
         here = self._file
         for part in name.split("/"):
             # A soft or external link could lead anywhere.
@@ -604,12 +618,16 @@ class Reader:
         return here
 
     def _group(self, name: str) -> h5py.Group:
+        import h5py
+
         here = self._follow(name)
         if not isinstance(here, h5py.Group):
             raise RunFileError(f"it has no group {name!r}")
         return here
 
     def _find(self, name: str) -> h5py.Dataset:
+        import h5py
+
         here = self._follow(name)
         if not isinstance(here, h5py.Dataset):
             raise RunFileError(f"it has no dataset {name!r}")
@@ -635,6 +653,8 @@ def reading(path: Path, handle: BinaryIO | None = None) -> Iterator[Reader]:
     Only a missing file stays FileNotFoundError: while a run goes on, segments may vanish.
     The file is read from `handle` if that is given, which then stays open.
     """
+    import h5py
+
     with readable(path), opened(path) if handle is None else nullcontext(handle) as data:
         size = data.seek(0, os.SEEK_END)
         data.seek(0)

@@ -26,7 +26,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -35,6 +34,7 @@ from axon.errors import AxonError, RunFileError, WriteError
 from axon.runfile import ROWS, Arrays, Layer, Recording
 
 if TYPE_CHECKING:
+    import h5py
     from typing_extensions import Buffer
 
 Array = npt.NDArray[Any]
@@ -336,6 +336,8 @@ class Folder:
         """
 
         def attempt() -> None:
+            import h5py
+
             check()
             sizes = [segment.path.stat().st_size for segment in links]
             needed = sum(sizes) + sum(len(chunk.stream) for chunk in rest.chunks)
@@ -557,6 +559,8 @@ class Commit(NamedTuple):
 
 def _image(recording: Recording, commit: Commit, first: int, previous: str) -> memoryview:
     # A segment's bytes.
+    import h5py
+
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver=runfile.HDF5_VERSION) as file:
         file.attrs["previous"] = runfile.text(previous)

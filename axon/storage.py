@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -420,6 +419,8 @@ class RunWriter:
         self.abort()
 
     def _log_machine(self, event: str, **details: object) -> None:
+        import h5py
+
         self.log(
             event,
             **details,

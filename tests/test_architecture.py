@@ -36,7 +36,7 @@ FOREIGN = {
     "pint": {"units"},
     "xarray": {"runs"},
 }
-ONLY_IN_FUNCTIONS = {"matplotlib", "pint", "xarray"}
+ONLY_IN_FUNCTIONS = {"h5py", "matplotlib", "pint", "xarray"}
 WITHOUT_NUMPY = {"__main__", "cli", "errors"}  # `axon --help` answers at once
 
 

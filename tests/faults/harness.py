@@ -20,6 +20,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import h5py  # noqa: F401  forked children would each load it
+
 import axon
 from axon import equations, restart, runfile, segments, storage
 
