@@ -19,6 +19,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from io import BufferedReader
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -48,6 +49,7 @@ MOST_ROWS = 10**12
 HDF5_VERSION = ("v110", "v110")
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MOST_OF_HEADER = 1 << 20  # bytes of a block of messages
 _SMALLEST_STREAM = 8  # bytes of a zlib stream
 _ARRAY_TYPES = tuple(map(np.dtype, ("<f8", "<i8", "<i4", "u1")))
 _MOST_DIMENSIONS = 4  # of an array
@@ -614,6 +616,9 @@ class Reader:
                 here.get(part, getlink=True), h5py.HardLink
             ):
                 raise RunFileError(f"it has no {name!r}")
+            address = here.id.links.get_info(part.encode()).u
+            if not _can_be_opened(self.handle, address, self.size):
+                raise RunFileError(f"its {name!r} is not as HDF5 would write it")
             here = here[part]
         return here
 
@@ -635,6 +640,59 @@ class Reader:
         if here.id.get_create_plist().get_layout() != h5py.h5d.CHUNKED:
             raise RunFileError(f"its dataset {name!r} is not what it should be")
         return here
+
+
+def _can_be_opened(handle: BinaryIO, address: int, size: int) -> bool:
+    """Whether HDF5 can open an object without dividing by zero.
+
+    It trusts the number of dimensions of a chunk and their lengths, which must be those of the
+    dataset and one more, and positive. An object is a list of messages, in its header and in blocks
+    that go on with it; only what axon writes is understood.
+
+    Source: HDF5 File Format Specification, version 3.0, sections IV.A.1.b and IV.A.2.
+    """
+    handle.seek(address)
+    start = handle.read(64)
+    if start[:5] != b"OHDR\x02":
+        return False
+    flags = start[5]
+    at = 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
+    width = 1 << (flags & 3)
+    blocks = [(address + at + width, int.from_bytes(start[at : at + width], "little"))]
+    ranks, chunks = [], []
+    for begin, length in blocks:
+        if not 0 <= length <= _MOST_OF_HEADER or begin + length > size or len(blocks) > 16:
+            return False
+        handle.seek(begin)
+        block = handle.read(length)
+        at, skip = 0, 6 if flags & 4 else 4
+        while at + skip <= length:
+            kind, shared = block[at], block[at + 3] & 2
+            end = at + skip + int.from_bytes(block[at + 1 : at + 3], "little")
+            body = block[at + skip : end]
+            if kind == 0x10 and len(body) == 16:
+                where, long = struct.unpack("<QQ", body)
+                if where > size or not 8 <= long <= _MOST_OF_HEADER:
+                    return False
+                blocks.append((where + 4, long - 8))  # between a signature and a checksum
+            elif kind == 0x01:
+                ranks.append(-1 if shared or len(body) < 2 else body[1])
+            elif kind == 0x08 and body[1:2] == b"\2":
+                chunks.append([] if shared else _chunk_of(body))
+            at = end
+    return all(chunk and ranks == [len(chunk) - 1] and min(chunk) > 0 for chunk in chunks)
+
+
+def _chunk_of(layout: bytes) -> list[int]:
+    """Lengths of a chunk, the last that of a value in bytes, as HDF5 takes them from a message."""
+    if len(layout) < 5 or not 3 <= layout[0] <= 5:
+        return []
+    n, width, first = (layout[2], 4, 11) if layout[0] == 3 else (layout[3], layout[4], 5)
+    ends = [first + k * width for k in range(n + 1)]
+    if not 1 <= width <= 8 or ends[-1] > len(layout):
+        return []
+    lengths = [int.from_bytes(layout[a:b], "little") for a, b in pairwise(ends)]
+    return [length & 0xFFFFFFFF for length in lengths]
 
 
 def opened(path: Path) -> BufferedReader:

@@ -50,7 +50,7 @@ MAX_TIME = 1e12  # ms, some thirty years
 MAX_AMPLITUDE = 1e100
 MAX_DEPTH = 64  # waveforms within waveforms; Python's own limit is some hundreds
 MAX_TERMS = 100_000
-MAX_EDGES = 10_000_000  # of one train in one window
+MAX_EDGES = 1_000_000  # of a waveform in one window
 MAX_PARTS = 10_000_000  # that the mean over one interval is put together from
 PARTS_AT_ONCE = 4096
 
@@ -120,7 +120,7 @@ class Waveform(ABC):
         Raises
         ------
         StimulusError
-            If a train has more than ten million edges in the window.
+            If there are more than a million edges in the window.
         """
         times = np.unique(self._edges(start, stop))
         return times[(times >= start) & (times < stop)]
@@ -871,8 +871,16 @@ class Sum(Waveform):
         return value
 
     def _edges(self, start: float, stop: float) -> FloatArray:
-        edges = [term._edges(start, stop) for term in self._within(start, stop)]
-        return np.concatenate([np.empty(0), *edges])
+        edges, count = [np.empty(0)], 0
+        for term in self._within(start, stop):
+            edges.append(term._edges(start, stop))
+            count += len(edges[-1])
+            if count > MAX_EDGES:
+                raise StimulusError(
+                    f"terms make more than {MAX_EDGES} edges from {start!r} to {stop!r} ms; "
+                    "write fewer trains, or longer intervals"
+                )
+        return np.concatenate(edges)
 
     def _mapped(self, delay: float, factor: float) -> Waveform:
         return Sum(tuple(term._mapped(delay, factor) for term in self.terms))

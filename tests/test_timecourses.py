@@ -197,6 +197,16 @@ def test_a_step_within_a_pulse_has_exactly_its_amplitude(start):
         np.testing.assert_array_equal(waveform.mean(t[:-1], t[1:]), 0.7)
 
 
+def test_a_window_with_too_many_edges():
+    """Of one train, or of several together."""
+    many = train(1.0, 0.0, 1e-6, 2e-6, 10**9)
+    assert len(many.edges(0.0, 0.9 - 5e-7)) == 900_000
+    with pytest.raises(StimulusError, match=r"interval = 2e-06 makes more than 1000000 edges"):
+        many.edges(0.0, 1.1)
+    with pytest.raises(StimulusError, match="terms make more than 1000000 edges"):
+        (many + many.delayed(5e-7)).edges(0.0, 0.6)
+
+
 def test_edges_within_a_step_count_by_their_part():
     # floats on a grid of powers of two: every operation is exact
     waveform = pulse(8.0, 1.125, 0.5)

@@ -730,6 +730,33 @@ def lasting(folder: Path) -> None:
         file.attrs["rows"] = np.array(header["recording"]["rows"], "<i8")
 
 
+@named("stopped")
+def a_chunk_without_dimensions(folder: Path) -> None:
+    """HDF5 2.0 divides by zero when it opens such a dataset."""
+    links = chain(parts_of(folder / "run.h5"))
+    path = links[0].path
+    with h5py.File(path, "r") as file:
+        at = file.id.links.get_info(b"x").u
+    data = bytearray(path.read_bytes())
+    layout = data.index(b"\x04\x02\x00\x02\x01", at)  # version, chunked, flags, rank and 1, width
+    data[layout + 3] = 0
+    path.write_bytes(mended(bytes(data)))
+    renamed(links)
+
+
+@named("stopped")
+def chunks_of_no_length(folder: Path) -> None:
+    links = chain(parts_of(folder / "run.h5"))
+    path = links[-1].path
+    with h5py.File(path, "r") as file:
+        at = file.id.links.get_info(b"x").u
+    data = bytearray(path.read_bytes())
+    layout = data.index(b"\x04\x02\x00\x02\x01", at)
+    data[layout + 5] = 0
+    path.write_bytes(mended(bytes(data)))
+    renamed(links)
+
+
 @named("pools")
 def very_long_code(folder: Path) -> None:
     with editing(folder, 0) as file:

@@ -67,6 +67,23 @@ def passing(model: str, dt: float) -> dict[str, Any]:
     }
 
 
+def activation(model: str, sign: float, dt: float) -> float:
+    """Threshold (mA) of a pulse of 0.2 ms from a point beside the middle."""
+    fiber = fiber_of(model, SECTIONS)
+    fiber.potentials = fiber.point_source_potentials(0, ELECTRODE, fiber.length / 2, 1, 0.3)
+
+    def pulse(t: float) -> float:  # as many samples as steps in 0.2 ms, however t is rounded
+        return 1.0 if 1.0 - dt / 2 <= t < 1.2 - dt / 2 else 0.0
+
+    stimulation = ScaledStim(waveform=pulse, dt=dt, tstop=10)
+    top = {-1.0: 0.2, 1.0: 1.0}[sign]
+    amplitude, _ = stimulation.find_threshold(
+        fiber, stimamp_top=sign * top, stimamp_bottom=sign * 0.01, termination_tolerance=0.02,
+        fail_on_end_excitation=False,
+    )  # fmt: skip
+    return float(amplitude)
+
+
 def block() -> dict[str, Any]:
     """The block threshold (mA) of benchmarks/threshold.py."""
     fiber = fiber_of("sundt", 601)
@@ -106,6 +123,10 @@ def main() -> None:
             "velocities": velocities.tolist(),
         }
         print(model, velocities)
+        for name, sign in (("cathode", -1.0), ("anode", 1.0)):
+            found = np.array([activation(model, sign, dt) for dt in STEPS[:3]])
+            told[model][name] = {"threshold": found[0], "limit": float(limit(found))}
+            print(model, name, found)
     told["block"] = block()
     print(told["block"])
     out.write_text(json.dumps(told))
