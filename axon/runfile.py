@@ -49,7 +49,8 @@ MOST_ROWS = 10**12
 HDF5_VERSION = ("v110", "v110")
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_MOST_OF_HEADER = 1 << 20  # bytes of a block of messages
+_DATASPACE, _LAYOUT, _CONTINUATION = 0x01, 0x08, 0x10  # kinds of HDF5's messages
+_MOST_OF_HEADER = 1 << 20  # bytes of a block of them
 _SMALLEST_STREAM = 8  # bytes of a zlib stream
 _ARRAY_TYPES = tuple(map(np.dtype, ("<f8", "<i8", "<i4", "u1")))
 _MOST_DIMENSIONS = 4  # of an array
@@ -646,41 +647,48 @@ def _can_be_opened(handle: BinaryIO, address: int, size: int) -> bool:
     """Whether HDF5 can open an object without dividing by zero.
 
     It trusts the number of dimensions of a chunk and their lengths, which must be those of the
-    dataset and one more, and positive. An object is a list of messages, in its header and in blocks
-    that go on with it; only what axon writes is understood.
+    dataset and one more, and positive.
 
-    Source: HDF5 File Format Specification, version 3.0, sections IV.A.1.b and IV.A.2.
+    Source: HDF5 File Format Specification, version 3.0, sections IV.A.1 and IV.A.2.
     """
+    ranks, chunks = [], []
+    for kind, shared, body in _messages(handle, address, size):
+        if kind == _DATASPACE:
+            ranks.append(-1 if shared or len(body) < 2 else body[1])
+        elif kind == _LAYOUT and body[1:2] == b"\2":  # of a dataset in chunks
+            chunks.append([] if shared else _chunk_of(body))
+    return all(chunk and ranks == [len(chunk) - 1] and min(chunk) > 0 for chunk in chunks)
+
+
+def _messages(handle: BinaryIO, address: int, size: int) -> Iterator[tuple[int, bool, bytes]]:
+    """What an HDF5 object is made of: kind, whether it is shared, and body of each message."""
     handle.seek(address)
     start = handle.read(64)
-    if start[:5] != b"OHDR\x02":
-        return False
-    flags = start[5]
-    at = 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
-    width = 1 << (flags & 3)
-    blocks = [(address + at + width, int.from_bytes(start[at : at + width], "little"))]
-    ranks, chunks = [], []
+    new = start[:5] == b"OHDR\x02"
+    if new:
+        flags = start[5]
+        at = 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
+        width, head = 1 << (flags & 3), "<BHB2x" if flags & 4 else "<BHB"
+        blocks = [(address + at + width, int.from_bytes(start[at : at + width], "little"))]
+    elif start[:2] == b"\1\0":
+        head, blocks = "<HHB3x", [(address + 16, int.from_bytes(start[8:12], "little"))]
+    else:
+        raise RunFileError("it has an object that HDF5 would not write")
     for begin, length in blocks:
-        if not 0 <= length <= _MOST_OF_HEADER or begin + length > size or len(blocks) > 16:
-            return False
+        if not 0 <= length <= _MOST_OF_HEADER or begin + length > size or len(blocks) > 64:
+            raise RunFileError("it has an object that does not lie where it could")
         handle.seek(begin)
         block = handle.read(length)
-        at, skip = 0, 6 if flags & 4 else 4
+        at, skip = 0, struct.calcsize(head)
         while at + skip <= length:
-            kind, shared = block[at], block[at + 3] & 2
-            end = at + skip + int.from_bytes(block[at + 1 : at + 3], "little")
-            body = block[at + skip : end]
-            if kind == 0x10 and len(body) == 16:
+            kind, long, flags = struct.unpack_from(head, block, at)
+            body = block[at + skip : at + skip + long]
+            at += skip + long
+            if kind == _CONTINUATION and len(body) == 16:
                 where, long = struct.unpack("<QQ", body)
-                if where > size or not 8 <= long <= _MOST_OF_HEADER:
-                    return False
-                blocks.append((where + 4, long - 8))  # between a signature and a checksum
-            elif kind == 0x01:
-                ranks.append(-1 if shared or len(body) < 2 else body[1])
-            elif kind == 0x08 and body[1:2] == b"\2":
-                chunks.append([] if shared else _chunk_of(body))
-            at = end
-    return all(chunk and ranks == [len(chunk) - 1] and min(chunk) > 0 for chunk in chunks)
+                # In new ones it stands between a signature and a checksum.
+                blocks.append((where + 4, long - 8) if new else (where, long))
+            yield kind, bool(flags & 2), body
 
 
 def _chunk_of(layout: bytes) -> list[int]:
