@@ -730,31 +730,28 @@ def lasting(folder: Path) -> None:
         file.attrs["rows"] = np.array(header["recording"]["rows"], "<i8")
 
 
+def rechunked(folder: Path, at: int, value: int) -> None:
+    """Another byte of the message that tells how the last segment's x lies in chunks."""
+    links = chain(parts_of(folder / "run.h5"))
+    path = links[-1].path
+    with h5py.File(path, "r") as file:
+        begin = file.id.links.get_info(b"x").u
+    data = bytearray(path.read_bytes())
+    layout = data.index(b"\x04\x02\x00\x02\x01", begin)  # version, kind, flags, rank + 1, width
+    data[layout + at] = value
+    path.write_bytes(mended(bytes(data)))
+    renamed(links)
+
+
 @named("stopped")
 def a_chunk_without_dimensions(folder: Path) -> None:
     """HDF5 2.0 divides by zero when it opens such a dataset."""
-    links = chain(parts_of(folder / "run.h5"))
-    path = links[0].path
-    with h5py.File(path, "r") as file:
-        at = file.id.links.get_info(b"x").u
-    data = bytearray(path.read_bytes())
-    layout = data.index(b"\x04\x02\x00\x02\x01", at)  # version, chunked, flags, rank and 1, width
-    data[layout + 3] = 0
-    path.write_bytes(mended(bytes(data)))
-    renamed(links)
+    rechunked(folder, 3, 0)
 
 
 @named("stopped")
 def chunks_of_no_length(folder: Path) -> None:
-    links = chain(parts_of(folder / "run.h5"))
-    path = links[-1].path
-    with h5py.File(path, "r") as file:
-        at = file.id.links.get_info(b"x").u
-    data = bytearray(path.read_bytes())
-    layout = data.index(b"\x04\x02\x00\x02\x01", at)
-    data[layout + 5] = 0
-    path.write_bytes(mended(bytes(data)))
-    renamed(links)
+    rechunked(folder, 5, 0)
 
 
 @named("pools")

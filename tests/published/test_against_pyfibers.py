@@ -73,6 +73,25 @@ def test_with_both_converged(model):
     np.testing.assert_allclose(ends, expected, rtol=1e-3)
 
 
+def activation(model, electrode, method, dt):
+    """Threshold of 0.2 ms from a point beside the middle, mA."""
+    sign = {"cathode": -1.0, "anode": 1.0}[electrode]
+    source = axon.PointSource(199 * SECTION / 2, 0.0, 100.0, sigma=0.3)
+    field = axon.Extracellular(source, axon.pulse(sign, start=1.0, duration=0.2))
+    sim = fibre_of(model, 201, [field], method, dt)
+    return sign * axon.threshold(sim, 10.0, tolerance=1e-4, guess=0.1).value
+
+
+@pytest.mark.parametrize("electrode", ["cathode", "anode"])
+@pytest.mark.parametrize("model", ["sundt", "rattay_aberham"])
+def test_activation_by_a_point_beside_the_fibre(model, electrode):
+    told = TOLD[model][electrode]
+    usual = activation(model, electrode, "backward-euler", TOLD[model]["dt"])
+    assert usual == pytest.approx(told["threshold"], rel=1e-2)
+    fine = activation(model, electrode, "crank-nicolson", 0.00125)
+    assert fine == pytest.approx(told["limit"], rel=1e-3)
+
+
 def blocked(method, dt):
     test = axon.CurrentClamp(centre(60), axon.train(1.0, 1.0, 0.5, 24.0, count=2))
     electrode = axon.PointSource(599 * SECTION / 2, 0.0, 250.0, sigma=0.3)
