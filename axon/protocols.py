@@ -18,10 +18,10 @@ import numpy as np
 from axon.analysis import Velocity, conduction_velocity, impulses
 from axon.errors import NoThresholdError, SimulationError, StimulusError
 from axon.runs import Run
-from axon.simulation import Simulation, State
+from axon.simulation import Simulation
 from axon.stimuli import Extracellular, Stimulus
 from axon.timecourses import Pulse, Waveform
-from axon.trials import Bench, Seen, currents, scaled, with_waveform
+from axon.trials import Bench, Lead, Seen, begins, currents, scaled, with_waveform
 from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
 from axon.waveforms import train_of
 
@@ -157,8 +157,10 @@ def threshold(
     if not varied:
         raise SimulationError("a threshold needs a stimulus, and the simulation has none")
 
+    lead = bench.lead(scaled(stimuli, 0.0, varied), begins(stimuli, varied))
+
     def attempt(factor: float) -> tuple[Trial, Seen]:
-        seen = bench.run(scaled(stimuli, factor, varied))
+        seen = bench.run(scaled(stimuli, factor, varied), begin=lead)
         return Trial(factor, bool(seen.arrivals.size), seen.told, seen.ran_away), seen
 
     search = _Search(attempt, guess, largest, tolerance, workers, progress)
@@ -225,15 +227,19 @@ def block_threshold(
     stimuli = simulation.stimuli
     blocking = _numbers(block, len(stimuli))
     tests = [k for k in currents(stimuli) if k not in blocking]
+    if not blocking:
+        raise SimulationError("block=[]: nothing blocks; give the numbers of stimuli that do")
     if not tests:
         raise SimulationError("nothing tests the block: add a stimulus that sends an impulse")
     if after is None:
-        since = min(stimuli[k].waveform.span()[0] for k in tests)
+        since = begins(stimuli, tests)
     else:
         since = quantity(after, "ms", "after", error=SimulationError)
 
+    lead = bench.lead(scaled(stimuli, 0.0, blocking), begins(stimuli, blocking))
+
     def attempt(factor: float) -> tuple[Trial, Seen]:
-        seen = bench.run(scaled(stimuli, factor, blocking), after=since)
+        seen = bench.run(scaled(stimuli, factor, blocking), after=since, begin=lead)
         blocked = not seen.arrivals.size and not seen.ran_away
         return Trial(factor, blocked, seen.told, seen.ran_away), seen
 
@@ -515,7 +521,7 @@ def recovery_cycle(
     resting = threshold(simulation, lasts, **options, progress=progress)
     stimuli, varied = simulation.stimuli, currents(simulation.stimuli)
     first = scaled(stimuli, conditioning * resting.value, varied)
-    begins = min(stimuli[k].waveform.span()[0] for k in varied)
+    begin = begins(stimuli, varied)
     dt = simulation.dt
 
     ratios = []
@@ -524,22 +530,22 @@ def recovery_cycle(
     reached = conditioned._beginning.step
     for delay in sorted(delays.tolist()):
         # All trials of this interval share what came before it.
-        step = max(reached, math.floor((begins + delay) / dt))
+        step = max(reached, math.floor((begin + delay) / dt))
         if step > reached:
             conditioned.run((step - reached) * dt, record=())
             conditioned.restore(conditioned.state())
             reached = step
-        state = conditioned.state()
-        ends = begins + delay + lasts - simulation._beginning.time
+        lead = Lead(conditioned.state())
+        ends = begin + delay + lasts - simulation._beginning.time
         bench = Bench(simulation, _whole(ends, dt), at)
-        alone = bench.run(first, arrivals=_MANY, begin=state)
+        alone = bench.run(first, arrivals=_MANY, begin=lead)
         one_more = alone.arrivals.size + 1
 
         def attempt(
             factor: float,
             delay: float = delay,
             bench: Bench = bench,
-            state: State = state,
+            lead: Lead = lead,
             one_more: int = one_more,
         ) -> tuple[Trial, Seen]:
             second = [
@@ -548,7 +554,7 @@ def recovery_cycle(
                 else s
                 for k, (s, t) in enumerate(zip(first, stimuli, strict=True))
             ]
-            seen = bench.run(second, arrivals=one_more, begin=state)
+            seen = bench.run(second, arrivals=one_more, begin=lead)
             return Trial(factor, seen.arrivals.size >= one_more, seen.told, seen.ran_away), seen
 
         most = largest * abs(resting.value)
@@ -642,8 +648,8 @@ def following_frequency(
     def followed(rate: float) -> int:
         interval = 1000.0 / rate
         trains = _trains(simulation, interval, pulses)
-        begins = max(stimulus.waveform.span()[0] for stimulus in trains)
-        ends = begins + (pulses - 1) * interval + lasts
+        last = max(stimulus.waveform.span()[0] for stimulus in trains)
+        ends = last + (pulses - 1) * interval + lasts
         bench = Bench(simulation, _whole(ends, simulation.dt), at)
         return min(pulses, bench.run(trains, arrivals=_MANY).arrivals.size)
 
@@ -725,9 +731,9 @@ def activity_slowing(
     trains = _trains(simulation, interval, pulses)
     driven = simulation.with_stimuli(trains)
     place = simulation.axon.index(0.9 * simulation.axon.length if at is None else at)
-    begins = min(stimulus.waveform.span()[0] for stimulus in trains)
-    times = begins + interval * np.arange(pulses, dtype=np.float64)
-    lasts = _whole(begins + pulses * interval, simulation.dt)
+    begin = begins(trains, range(len(trains)))
+    times = begin + interval * np.arange(pulses, dtype=np.float64)
+    lasts = _whole(begin + pulses * interval, simulation.dt)
     run = driven.run(lasts, record=(), every=lasts, progress=progress)
     arrivals = run.spikes["time"][run.spikes["compartment"] == place]
     return ActivitySlowing(rate, times, _latencies(times, arrivals, interval))

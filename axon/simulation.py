@@ -423,7 +423,10 @@ class Simulation:
         for stimulus in self.stimuli:
             if not isinstance(stimulus, Stimulus):
                 raise SimulationError(f"stimuli has {stimulus!r}, which is no stimulus")
-        self._entries = _entries(self.axon, self._sources)
+        placed = tuple(s.source if isinstance(s, Extracellular) else s.at for s in self._sources)
+        if placed != self.__dict__.get("_placed"):  # else only waveforms are others
+            self._placed = placed
+            self._entries = _entries(self.axon, self._sources)
 
     def __getstate__(self) -> dict[str, Any]:
         # As data: the functions of a membrane may be such as can't be pickled.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from axon.equations import Fields, Recording, integrate, whole_steps
+from axon.equations import Fields, Recording, Stop, integrate, whole_steps
 from axon.errors import DivergedError, SimulationError, StoppedError
 from axon.runs import Run
 from axon.simulation import Simulation, SpikeList, State
@@ -50,6 +50,15 @@ class Seen:
     end: float
     ran_away: bool
     told: str
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What trials have in common: where they begin, and spikes that were before."""
+
+    state: State
+    compartments: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    times: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 class Bench:
@@ -94,7 +103,7 @@ class Bench:
         *,
         arrivals: int = 1,
         after: float = -math.inf,
-        begin: State | None = None,
+        begin: Lead | None = None,
     ) -> Seen:
         """Run until so many impulses have arrived after a time, or none more can come.
 
@@ -103,21 +112,18 @@ class Bench:
         three times as far, comes back.
         """
         simulation = self.simulation.with_stimuli(stimuli)
-        equations = simulation._equations
-        start = self.begin if begin is None else begin
-        kernel = equations.started(start._fields(), self._recording)
+        lead = Lead(self.begin) if begin is None else begin
         over = max((_over(stimulus.waveform) for stimulus in simulation.stimuli), default=-math.inf)
         if any(isinstance(stimulus, VoltageClamp) for stimulus in simulation.stimuli):
             over = math.inf
         watch = _Watch(self.goal, arrivals, after, over)
         if self._returns:
             watch.rest = self.begin
+        if lead.times.size:
+            watch.spikes(lead.compartments, lead.times)
         end, trouble = self.steps * simulation.dt, ""
         try:
-            integrate(
-                equations, kernel, self._recording, self.steps, watch,
-                first=start.step, stop=watch.certain, block_seconds=BLOCK_SECONDS,
-            )  # fmt: skip
+            self._integrate(simulation, lead.state, self.steps, watch, watch.certain)
         except StoppedError as stopped:
             end = stopped.time
         except DivergedError as error:
@@ -125,6 +131,27 @@ class Bench:
         compartments, times = watch.spiked.arrays()
         seen = Seen(watch.arrivals, compartments, times, end, bool(trouble), trouble)
         return seen if trouble else replace(seen, told=self._told(seen, after))
+
+    def lead(self, stimuli: Iterable[Stimulus], until: float) -> Lead:
+        """The run up to a time (ms), or a step or two before it."""
+        simulation = self.simulation.with_stimuli(stimuli)
+        step = math.floor(until / simulation.dt) - 1 if until < math.inf else self.steps
+        step = min(step, self.steps)
+        if step <= self.begin.step:
+            return Lead(self.begin)
+        watch = _Watch(self.goal, 0, math.inf, math.inf)
+        fields = self._integrate(simulation, self.begin, step, watch, None)
+        state = State._of(simulation.dt, self.begin.states, fields)
+        return Lead(state, *watch.spiked.arrays())
+
+    def _integrate(
+        self, simulation: Simulation, begin: State, steps: int, watch: _Watch, stop: Stop | None
+    ) -> Fields:
+        equations = simulation._equations
+        return integrate(
+            equations, equations.started(begin._fields(), self._recording), self._recording,
+            steps, watch, first=begin.step, stop=stop, block_seconds=BLOCK_SECONDS,
+        )  # fmt: skip
 
     def _comes_back(self, by: float) -> bool:
         """Whether a patch of a uniform axon, displaced by so many mV, ends nearer to its rest."""
@@ -187,6 +214,11 @@ def scaled(stimuli: Sequence[Stimulus], factor: float, which: Iterable[int]) -> 
 def currents(stimuli: Sequence[Stimulus]) -> list[int]:
     """Numbers of the stimuli that are currents: all but voltage clamps."""
     return [k for k, stimulus in enumerate(stimuli) if not isinstance(stimulus, VoltageClamp)]
+
+
+def begins(stimuli: Sequence[Stimulus], which: Iterable[int]) -> float:
+    """When the first of some stimuli begins, ms."""
+    return min(stimuli[k].waveform.span()[0] for k in which)
 
 
 def with_waveform(stimulus: Stimulus, waveform: Waveform) -> Stimulus:

@@ -211,6 +211,23 @@ def test_nothing_comes_after_it_was_certain(simulation, share):
     np.testing.assert_array_equal(seen.times, run.spikes["time"])
 
 
+@pytest.mark.parametrize("start", [0.0, 0.004, 0.5, 3.0, 7.123, 50.0])
+def test_what_trials_share_changes_none(start):
+    """All begin where the first stimulus that is varied does, to the bit as from time zero."""
+    sim = inside()
+    stimuli = [
+        axon.CurrentClamp(0.0, axon.pulse(0.5, start=0.5, duration=0.5)),
+        axon.CurrentClamp("1 mm", axon.pulse(0.02, start=start, duration=1.0)),
+    ]
+    bench = trials.Bench(sim, 10.0)
+    lead = bench.lead(stimuli[:1], start)
+    whole, shared = bench.run(stimuli, arrivals=9), bench.run(stimuli, arrivals=9, begin=lead)
+    np.testing.assert_array_equal(whole.times, shared.times)
+    np.testing.assert_array_equal(whole.compartments, shared.compartments)
+    np.testing.assert_array_equal(whole.arrivals, shared.arrivals)
+    assert lead.state.time <= start and whole.told == shared.told
+
+
 def test_an_axon_that_might_not_come_back_is_watched_to_the_end():
     sim = inside(v_init=-60.0)
     assert not sim.begins_at_rest
@@ -294,6 +311,8 @@ def test_block_that_makes_no_sense():
         axon.block_threshold(blocked(), 22.0)
     with pytest.raises(SimulationError, match="nothing tests the block"):
         axon.block_threshold(blocked(), 40.0, block=[0, 1])
+    with pytest.raises(SimulationError, match=r"block=\[\]: nothing blocks"):
+        axon.block_threshold(blocked(), 40.0, block=[])
     with pytest.raises(SimulationError, match="block=2: there are 2 stimuli"):
         axon.block_threshold(blocked(), 40.0, block=2)
     with pytest.raises(NoThresholdError, match=r"blocks the test impulse: .* arrived"):
