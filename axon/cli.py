@@ -80,7 +80,12 @@ _KINDS = {
     "velocity": ("window",),
     "extracellular": ("electrode", "sigma"),
     "animation": ("start", "stop"),
+    "membrane-currents": ("at", "start", "stop"),
+    "excitability": ("at",),
 }
+
+_DRAWN = {"strength_duration": "strength_duration", "recovery_cycle": "recovery"}
+"""Which answers there are pictures of, and their functions in `axon.plots`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,8 +214,12 @@ def _parser() -> argparse.ArgumentParser:
         help="where one is that records the extracellular potential: µm; may be given again",
     )
     plot.add_argument("--sigma", type=_quantity, help="conductivity of the tissue there: S/m")
-    plot.add_argument("--start", metavar="T", type=_quantity, help="of an animation: ms")
-    plot.add_argument("--stop", metavar="T", type=_quantity, help="of an animation: ms")
+    plot.add_argument(
+        "--at", metavar="X", type=_quantity, help="where the membrane is looked at: µm; half way"
+    )
+    when = "of an animation and of currents: ms"
+    plot.add_argument("--start", metavar="T", type=_quantity, help=when)
+    plot.add_argument("--stop", metavar="T", type=_quantity, help=when)
 
     report = command(_report, "report", "tell the story of a run's impulse, with its numbers")
     report.add_argument("file", metavar="OUT")
@@ -234,6 +243,10 @@ def _parser() -> argparse.ArgumentParser:
         help='of the question, for instance tolerance=0.001 "at=20 mm" "durations=[0.1, 1]"',
     )
     ask.add_argument("--json", action="store_true", help="as JSON, for programs")
+    ask.add_argument(
+        "--plot", metavar="PNG", type=Path, help=f"draw the answer to {' or '.join(_DRAWN)}"
+    )
+    ask.set_defaults(refuse=ask.error)
     for parser_of_study in (run, ask):
         parser_of_study.add_argument(
             "--set",
@@ -359,6 +372,7 @@ def _plot(options: argparse.Namespace) -> None:
         options.refuse(f"{str(picture)!r} must end in {' or '.join(suffixes)}")
 
     from axon import plots
+    from axon.excitability import patch_recovery
     from axon.runs import open_run
 
     with open_run(options.file) as run:
@@ -367,12 +381,22 @@ def _plot(options: argparse.Namespace) -> None:
         else:
             if kind == "extracellular":
                 given = {"sources": _electrodes(**given)}
-            drawn = getattr(plots, kind.replace("-", "_"))(run, **given)
-            try:
-                drawn.figure.savefig(picture, dpi=150)
-            except OSError as error:
-                raise WriteError(f"{picture}: cannot be written: {error}") from error
+            if "at" in _KINDS[kind]:
+                given.setdefault("at", run.axon.length / 2)
+            if kind == "excitability":
+                drawn = plots.excitability(patch_recovery(run, **given))
+            else:
+                drawn = getattr(plots, kind.replace("-", "_"))(run, **given)
+            _save(drawn[0] if isinstance(drawn, tuple) else drawn, picture)
     print(picture)
+
+
+def _save(drawn: Any, picture: Path) -> None:
+    """Write the figure that axes belong to."""
+    try:
+        drawn.figure.savefig(picture, dpi=150)
+    except OSError as error:
+        raise WriteError(f"{picture}: cannot be written: {error}") from error
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -395,6 +419,8 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _ask(options: argparse.Namespace) -> None:
+    if options.plot and options.question not in _DRAWN:
+        options.refuse(f"--plot draws the answer to {' or '.join(_DRAWN)}")
     from axon import questions, study
 
     def told(*parts: object) -> None:
@@ -414,6 +440,10 @@ def _ask(options: argparse.Namespace) -> None:
     else:
         for line in answer if isinstance(answer, list) else [answer]:
             print(line)
+    if options.plot:
+        from axon import plots
+
+        _save(getattr(plots, _DRAWN[options.question])(answer), options.plot)
 
 
 def _electrodes(electrode: list[list[QuantityLike]], **sigma: QuantityLike) -> list[Source]:

@@ -413,12 +413,15 @@ class RecoveryCycle:
         Of the stimulus alone.
     largest : float
         The largest ratio that was tried.
+    trials : tuple of tuple of Trial
+        All that were run for each interval.
     """
 
     intervals: FloatArray
     ratios: FloatArray
     resting: Threshold = field(repr=False)
     largest: float
+    trials: tuple[tuple[Trial, ...], ...] = field(default=(), repr=False)
 
     @property
     def absolute(self) -> float:
@@ -524,7 +527,7 @@ def recovery_cycle(
     begin = begins(stimuli, varied)
     dt = simulation.dt
 
-    ratios = []
+    found: dict[float, tuple[float, tuple[Trial, ...]]] = {}
     guess = resting.value
     conditioned = simulation.with_stimuli(first)
     reached = conditioned._beginning.step
@@ -561,16 +564,13 @@ def recovery_cycle(
         search = _Search(attempt, guess, most, tolerance, workers, progress)
         search.trials.append(Trial(0.0, False, alone.told))
         try:
-            above, _ = search.bracket("excites the axon again")
+            guess, _ = search.bracket("excites the axon again")
+            ratio = guess / resting.value
         except NoThresholdError:
-            ratios.append(math.inf)
-            continue
-        ratios.append(above / resting.value)
-        guess = above
-    by_delay = dict(zip(sorted(delays.tolist()), ratios, strict=True))
-    return RecoveryCycle(
-        delays, np.array([by_delay[delay] for delay in delays.tolist()]), resting, largest
-    )
+            ratio = math.inf
+        found[delay] = ratio, tuple(search.trials)
+    ratios, trials = zip(*(found[delay] for delay in delays.tolist()), strict=True)
+    return RecoveryCycle(delays, np.array(ratios), resting, largest, trials)
 
 
 @dataclass(frozen=True, eq=False)

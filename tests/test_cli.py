@@ -442,6 +442,15 @@ def test_plot_draws_every_kind(out, capsys, folder, monkeypatch, kind, options, 
         assert len(ax.get_legend_handles_labels()[0] or ax.get_lines()[:-1]) == 2  # not by default
 
 
+@pytest.mark.parametrize("where", [[], ["--at", "0.5 mm"]])
+def test_plot_looks_at_the_membrane_of_a_place(folder, capsys, where):
+    longer = ["--set", "simulation.duration=12.0"]
+    assert main(["run", "small.toml", "-o", "long.h5", *longer]) == 0
+    for kind in ("membrane-currents", "excitability"):
+        assert main(["plot", "long.h5", "--kind", kind, *where]) == 0
+        assert (folder / f"long-{kind}.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_plot_knows_the_tissue_of_its_electrodes(out, monkeypatch):
     asked = []
     monkeypatch.setattr(plots, "extracellular", lambda _, sources: asked.extend(sources) or figure)
@@ -518,6 +527,15 @@ def test_a_terminal_is_told_each_trial(monkeypatch):
     assert main(["ask", "small.toml", "threshold", "at=1 mm", "tolerance=0.1"]) == 0
     told = terminal.getvalue().splitlines()
     assert told[0] == "0: there was no spike" and "arrived at" in told[1]
+
+
+def test_an_answer_is_drawn(folder, capsys):
+    question = ["ask", "small.toml", "strength_duration", "durations=[0.1, 0.5]", "at=1 mm"]
+    assert main([*question, "tolerance=0.1", "--plot", "curve.png"]) == 0
+    assert (folder / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    assert "rheobase" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main(["ask", "small.toml", "threshold", "--plot", "curve.png"])
 
 
 def test_questions_that_cannot_be(capsys):

@@ -404,6 +404,8 @@ def test_recovery_after_an_impulse():
     assert np.isinf(found.ratios[0]) and found.absolute == 1.5
     assert found.ratios[1] > found.ratios[2] > 1.02
     assert found.ratios[3] == pytest.approx(1.0, abs=0.011)
+    assert [trials[-1].factor > 0 for trials in found.trials] == 4 * [True]
+    assert not any(trial.activated for trial in found.trials[0])
     pulse, least = inside().stimuli[0].waveform, found.resting.value
     for ratio, arrives in ((found.ratios[1] * 0.97, 1), (found.ratios[1] * 1.01, 2)):
         both = pulse.scaled(1.5 * least) + pulse.scaled(ratio * least).delayed(4.0)
