@@ -277,10 +277,12 @@ class StrengthDuration:
 
     @property
     def weiss(self) -> tuple[float, float]:
-        """Rheobase and chronaxie (ms) by Weiss' law, I = I_r (1 + c / d).
+        """Rheobase and chronaxie (ms) by Weiss' law, I = I_r (1 + c / d); NaN for one duration.
 
         The charge is a straight line over the duration; it is fitted with equal relative weights.
         """
+        if np.unique(self.durations).size < 2:
+            return math.nan, math.nan
         weight = 1.0 / np.abs(self.charges)
         slope, offset = np.linalg.lstsq(
             np.stack([self.durations * weight, weight], axis=1), self.charges * weight
@@ -289,10 +291,12 @@ class StrengthDuration:
 
     @property
     def lapicque(self) -> tuple[float, float]:
-        """Rheobase and chronaxie (ms) by Lapicque's law, I = I_r / (1 - exp(-d / tau)).
+        """Rheobase and chronaxie (ms) by Lapicque's law, I = I_r / (1 - exp(-d / tau)), or NaN.
 
         The chronaxie is tau ln 2; both are fitted with equal relative weights.
         """
+        if np.unique(self.durations).size < 2:
+            return math.nan, math.nan
 
         def rheobase(tau: float) -> tuple[float, float]:
             shape = -1.0 / np.expm1(-self.durations / tau) / self.thresholds
@@ -464,7 +468,10 @@ class RecoveryCycle:
         if not math.isnan(self.relative):
             told.append(f"relatively to {self.relative:.3g} ms")
         when, ratio = self.supernormal
-        told.append(f"lowest threshold {ratio:.3g} of that at rest, at {when:.3g} ms")
+        if math.isinf(ratio):
+            told.append(f"nothing up to {self.largest:g} times the threshold at rest excited again")
+        else:
+            told.append(f"lowest threshold {ratio:.3g} of that at rest, at {when:.3g} ms")
         return ", ".join(told)
 
 
@@ -520,10 +527,11 @@ def recovery_cycle(
     if delays.ndim != 1 or not delays.size:
         raise SimulationError(f"intervals has the shape {delays.shape}; write [2.0, 5.0, 10.0]")
     lasts = quantity(wait, "ms", "wait", error=SimulationError, positive=True)
+    first_share = quantity(conditioning, "", "conditioning", error=SimulationError, positive=True)
     options: dict[str, Any] = {"at": at, "tolerance": tolerance, "workers": workers}
     resting = threshold(simulation, lasts, **options, progress=progress)
     stimuli, varied = simulation.stimuli, currents(simulation.stimuli)
-    first = scaled(stimuli, conditioning * resting.value, varied)
+    first = scaled(stimuli, first_share * resting.value, varied)
     begin = begins(stimuli, varied)
     dt = simulation.dt
 
@@ -599,6 +607,8 @@ class FollowingFrequency:
         return float(self.frequencies[count - 1]) if count else math.nan
 
     def __str__(self) -> str:
+        if math.isnan(self.highest):
+            return f"does not follow {self.frequencies[0]:g} Hz ({self.pulses} pulses)"
         return f"follows up to {self.highest:g} Hz ({self.pulses} pulses)"
 
 
@@ -643,6 +653,8 @@ def following_frequency(
     rates = np.sort(
         quantities(frequencies, "Hz", "frequencies", error=SimulationError, positive=True).ravel()
     )
+    if not rates.size:
+        raise SimulationError("frequencies is empty; write [10.0, 50.0, 100.0]")
     lasts = quantity(wait, "ms", "wait", error=SimulationError, positive=True)
 
     def followed(rate: float) -> int:
@@ -788,6 +800,10 @@ def velocity_vs(
 
     def measure(value: float) -> Velocity:
         simulation = make(value)
+        if not isinstance(simulation, Simulation):
+            raise SimulationError(
+                f"make({value!r}) returned {simulation!r}, which is no Simulation"
+            )
         lasts = quantity(duration, "ms", "duration", error=SimulationError, positive=True)
         run = simulation.run(lasts, record=())
         return conduction_velocity(run, start, stop, threshold=simulation.spike_threshold)
@@ -801,10 +817,12 @@ _MANY = 10**9
 def _numbers(which: int | Sequence[int], count: int) -> list[int]:
     """Stimuli by number, from the end if negative."""
     found = []
-    for k in [which] if isinstance(which, int) else which:
+    for k in which if isinstance(which, list | tuple | range) else [which]:
+        if isinstance(k, bool) or not isinstance(k, int | np.integer):
+            raise SimulationError(f"block={k!r} is no number of a stimulus; write -1 for the last")
         if not -count <= k < count:
             raise SimulationError(f"block={k}: there are {count} stimuli")
-        found.append(k % count)
+        found.append(int(k) % count)
     return found
 
 
@@ -887,13 +905,15 @@ class _Search:
         workers: int,
         progress: Progress | None,
     ) -> None:
-        for name, value in (("tolerance", tolerance), ("largest", largest)):
+        self._tolerance, self._largest = (
             quantity(value, "", name, error=SimulationError, positive=True)
-        if quantity(guess, "", "guess", error=SimulationError) == 0.0:
+            for name, value in (("tolerance", tolerance), ("largest", largest))
+        )
+        first = quantity(guess, "", "guess", error=SimulationError)
+        if first == 0.0:
             raise SimulationError("guess = 0 is no factor to begin with; write 1.0 or -1.0")
         self._attempt = attempt
-        self._sign = math.copysign(1.0, guess)
-        self._guess, self._largest, self._tolerance = abs(guess), largest, tolerance
+        self._sign, self._guess = math.copysign(1.0, first), abs(first)
         self._workers, self._progress = workers, progress
         self.trials: list[Trial] = []
         self.seen: dict[float, Seen] = {}

@@ -22,8 +22,9 @@ BLOCK_SECONDS = 1e-3
 NEAR_MV, NEAR_GATE, NEAR_SHARE = 1.0, 0.05, 0.01
 """How far potentials, gates, and all else (relatively) may be from the stable rest at which an axon
 began, for it to count as back there."""
-FARTHER_MV = 3.0
-"""A patch that is displaced so far must come back by itself, or nothing counts as back."""
+FARTHER_MV, WITHIN_MS = 3.0, 200.0
+"""A patch that is displaced so far must come back by itself, in this time or in that of a trial if
+it is shorter; else nothing counts as back."""
 
 
 @dataclass(frozen=True)
@@ -164,11 +165,15 @@ class Bench:
         )  # fmt: skip
         fields = self.begin._fields()
         states = fields["state"].reshape(-1, whole.n)[:, 0]
-        recording = Recording(np.zeros(0, np.int64), self.steps, "float32")
+        begin, steps = (
+            self.begin.step,
+            min(self.steps, self.begin.step + round(WITHIN_MS / whole.dt)),
+        )
+        recording = Recording(np.zeros(0, np.int64), max(1, steps), "float32")
         fields |= {"v": self.begin.v[:1] + by, "state": states}
         kernel = patch.started(fields, recording)
         watch = _Watch(0, 1, -math.inf, math.inf)
-        end = integrate(patch, kernel, recording, self.steps, watch, first=self.begin.step)
+        end = integrate(patch, kernel, recording, steps, watch, first=begin)
         return not watch.arrivals.size and abs(end["v"][0] - self.begin.v[0]) < NEAR_MV
 
     def _told(self, seen: Seen, after: float) -> str:

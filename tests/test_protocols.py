@@ -465,3 +465,44 @@ def test_velocity_over_a_parameter():
     values = np.array([velocity.value for velocity in found])
     np.testing.assert_allclose(values / np.sqrt([0.5, 1.0, 2.0]), values[1], rtol=0.02)
     assert axon.velocity_vs(make, [0.5, 1.0, 2.0], 14.0, "1 mm", "3 mm", workers=3) == found
+
+
+# What makes no sense
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda: axon.block_threshold(blocked(), 40.0, block="a"), "block='a' is no number of a"),
+        (lambda: axon.block_threshold(blocked(), 40.0, block=[0.5]), "block=0.5 is no number"),
+        (lambda: axon.recovery_cycle(inside(), [5.0], 10.0, conditioning="x"), "conditioning"),
+        (lambda: axon.recovery_cycle(inside(), [], 10.0), "intervals"),
+        (lambda: axon.following_frequency(inside(), [], 10.0), "frequencies is empty"),
+        (lambda: axon.following_frequency(inside(), [1e4], 10.0), "is shorter than what is"),
+        (lambda: axon.activity_slowing(inside(), 10.0, 0), "count = 0"),
+        (lambda: axon.velocity_vs(lambda d: d, [1.0], 10.0, 0.0, 1.0), r"make\(1.0\) returned 1.0"),
+        (lambda: axon.threshold("axon", 10.0), "simulation='axon' is none"),
+    ],
+)
+def test_questions_that_make_no_sense(ask, told):
+    with pytest.raises(axon.AxonError, match=told):
+        ask()
+
+
+def test_a_tolerance_may_have_a_unit():
+    assert axon.threshold(inside(), 10.0, tolerance="5 %").error <= 0.05
+
+
+def test_a_long_wait_costs_nothing_where_all_is_certain():
+    assert axon.threshold(inside(), 1e8).value == axon.threshold(inside(), 10.0).value
+
+
+def test_answers_without_an_answer():
+    alone = axon.StrengthDuration(np.array([0.1]), np.array([0.2]), ())
+    assert np.isnan(alone.weiss).all() and np.isnan(alone.lapicque).all()
+    dead = axon.RecoveryCycle(np.array([1.0, 2.0]), np.array([np.inf, np.inf]), None, 10.0)
+    assert str(dead) == (
+        "absolutely refractory for 2 ms, nothing up to 10 times the threshold at rest excited again"
+    )
+    slow = axon.FollowingFrequency(np.array([50.0]), np.array([3]), 10)
+    assert str(slow) == "does not follow 50 Hz (10 pulses)"
