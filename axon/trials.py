@@ -165,10 +165,8 @@ class Bench:
         )  # fmt: skip
         fields = self.begin._fields()
         states = fields["state"].reshape(-1, whole.n)[:, 0]
-        begin, steps = (
-            self.begin.step,
-            min(self.steps, self.begin.step + round(WITHIN_MS / whole.dt)),
-        )
+        begin = self.begin.step
+        steps = min(self.steps, begin + round(WITHIN_MS / whole.dt))
         recording = Recording(np.zeros(0, np.int64), max(1, steps), "float32")
         fields |= {"v": self.begin.v[:1] + by, "state": states}
         kernel = patch.started(fields, recording)
