@@ -539,6 +539,8 @@ def recovery_cycle(
     guess = resting.value
     conditioned = simulation.with_stimuli(first)
     reached = conditioned._beginning.step
+    longest = begin + float(delays.max()) + lasts - simulation._beginning.time
+    bench = Bench(simulation, _whole(longest, dt), at)
     for delay in sorted(delays.tolist()):
         # All trials of this interval share what came before it.
         step = max(reached, math.floor((begin + delay) / dt))
@@ -547,15 +549,14 @@ def recovery_cycle(
             conditioned.restore(conditioned.state())
             reached = step
         lead = Lead(conditioned.state())
-        ends = begin + delay + lasts - simulation._beginning.time
-        bench = Bench(simulation, _whole(ends, dt), at)
-        alone = bench.run(first, arrivals=_MANY, begin=lead)
+        ends = begin + delay + lasts
+        alone = bench.run(first, arrivals=_MANY, begin=lead, until=ends)
         one_more = alone.arrivals.size + 1
 
         def attempt(
             factor: float,
             delay: float = delay,
-            bench: Bench = bench,
+            ends: float = ends,
             lead: Lead = lead,
             one_more: int = one_more,
         ) -> tuple[Trial, Seen]:
@@ -565,7 +566,7 @@ def recovery_cycle(
                 else s
                 for k, (s, t) in enumerate(zip(first, stimuli, strict=True))
             ]
-            seen = bench.run(second, arrivals=one_more, begin=lead)
+            seen = bench.run(second, arrivals=one_more, begin=lead, until=ends)
             return Trial(factor, seen.arrivals.size >= one_more, seen.told, seen.ran_away), seen
 
         most = largest * abs(resting.value)

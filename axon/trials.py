@@ -105,8 +105,11 @@ class Bench:
         arrivals: int = 1,
         after: float = -math.inf,
         begin: Lead | None = None,
+        until: float = math.inf,
     ) -> Seen:
         """Run until so many impulses have arrived after a time, or none more can come.
+
+        A trial ends with the bench's time, or at `until` (ms) if that is sooner.
 
         None can once all stimuli are over and the axon is back near the rest at which it began, if
         that is stable and the axon the same all the while: so near that a patch of it, displaced
@@ -114,7 +117,7 @@ class Bench:
         """
         simulation = self.simulation.with_stimuli(stimuli)
         lead = Lead(self.begin) if begin is None else begin
-        over = max((_over(stimulus.waveform) for stimulus in simulation.stimuli), default=-math.inf)
+        over = max((s.waveform.span()[1] for s in simulation.stimuli), default=-math.inf)
         if any(isinstance(stimulus, VoltageClamp) for stimulus in simulation.stimuli):
             over = math.inf
         watch = _Watch(self.goal, arrivals, after, over)
@@ -122,9 +125,12 @@ class Bench:
             watch.rest = self.begin
         if lead.times.size:
             watch.spikes(lead.compartments, lead.times)
-        end, trouble = self.steps * simulation.dt, ""
+        steps = self.steps
+        if until < math.inf:
+            steps = min(steps, math.ceil(until / simulation.dt - 1e-9))
+        end, trouble = steps * simulation.dt, ""
         try:
-            self._integrate(simulation, lead.state, self.steps, watch, watch.certain)
+            self._integrate(simulation, lead.state, steps, watch, watch.certain)
         except StoppedError as stopped:
             end = stopped.time
         except DivergedError as error:
@@ -227,11 +233,6 @@ def begins(stimuli: Sequence[Stimulus], which: Iterable[int]) -> float:
 def with_waveform(stimulus: Stimulus, waveform: Waveform) -> Stimulus:
     """The same electrode with another waveform."""
     return replace(stimulus, waveform=waveform)
-
-
-def _over(waveform: Waveform) -> float:
-    """When a waveform has come to its end, ms."""
-    return waveform.span()[1]
 
 
 class _Watch:
