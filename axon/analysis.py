@@ -12,7 +12,7 @@ import numpy as np
 
 from axon import units
 from axon.electrodes import seen_by
-from axon.equations import EDGE_SLACK
+from axon.equations import EDGE_SLACK, Clamp
 from axon.errors import GeometryError, NoSpikeError, SimulationError, StimulusError
 from axon.stimuli import VoltageClamp
 from axon.units import FloatArray, QuantitiesLike, QuantityLike
@@ -726,10 +726,9 @@ def _through(run: Run, clamp: VoltageClamp) -> FloatArray:
     site = np.flatnonzero(run.compartments == run.axon.index(clamp.at))
     if not site.size:
         raise SimulationError(f"the clamped compartment at {clamp.at:g} um is not recorded")
-    just_after = run.time + EDGE_SLACK * run.dt
-    on = (just_after >= clamp.start) & (just_after < clamp.stop)
     v = np.asarray(run.v[:, int(site[0])], dtype=np.float64)
-    return np.where(on, (clamp.waveform(just_after) - v) / clamp.resistance, 0.0)
+    clamped = Clamp(int(run.compartments[site[0]]), 1.0 / clamp.resistance, *clamp.command)
+    return clamped.current(run.time + EDGE_SLACK * run.dt, v)
 
 
 def _first_crossings(run: Run, threshold: float) -> Arrivals:
