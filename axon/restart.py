@@ -352,6 +352,11 @@ def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
+def _is_clamp(stimulus: Mapping[str, Any]) -> bool:
+    """Whether a stimulus of a header imposes a potential; not each needs to say what it is."""
+    return "type" in stimulus and stimulus["type"] == "voltage_clamp"
+
+
 def _rebuilt(
     path: Path, found: runfile.Recording, inputs: Inputs, state: Inputs, rows: int
 ) -> Underway:
@@ -372,8 +377,8 @@ def _rebuilt(
                     f"it was begun on a machine {has} fused multiply-adds, which changes the last "
                     "digits: go on on such a one, or choose an instruction set by AXON_ISA"
                 )
-            sources = [s for s in header["stimuli"] if s["type"] != "voltage_clamp"]
-            clamps = [s for s in header["stimuli"] if s["type"] == "voltage_clamp"]
+            sources = [s for s in header["stimuli"] if not _is_clamp(s)]
+            clamps = [s for s in header["stimuli"] if _is_clamp(s)]
             equations = Equations.from_arrays(
                 inputs,
                 dt=timing.dt,
