@@ -271,8 +271,8 @@ def test_a_trial_waits_for_what_is_still_to_come() -> None:
     """At rest for long, and yet an impulse comes: a stretch loses its potassium conductance."""
     open_end = HH.scaled(k=lambda x: np.where(x < 10e3, 0.0, 1.0))
     sim = Simulation(SQUID, HH, celsius=18.5, dt=0.01, changes=[Change("400 ms", open_end)])
-    seen = Bench(sim, 420.0).run([])
-    assert seen.arrivals.size and 400.0 < seen.arrivals[0] < seen.end < 420.0
+    seen = Bench(sim, 600.0).run([])  # it looks now and then, how often is up to the machine
+    assert seen.arrivals.size and 400.0 < seen.arrivals[0] < seen.end < 600.0
     before = Bench(sim, 400.0).run([])  # ends when it is certain, since the change comes after it
     assert not before.arrivals.size and before.end < 400.0
 
