@@ -25,7 +25,7 @@ from axon.program import Program
 from axon.timecourses import Waveform
 from axon.units import FloatArray
 
-RESULTS = 1
+RESULTS = 2
 """Raised by every change of the program that changes a run's numbers, were it in the last bit: a
 run goes on only under the number under which it began."""
 

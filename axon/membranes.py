@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,11 @@ from axon.units import QuantityLike, quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+T = TypeVar("T")
+
+_MOST_KNOWN = 16
+"""Programs and resting states that a membrane remembers."""
 
 Currents = dict[str | None, Any]
 """mA/cm² by the ion that carries it; None for no particular one."""
@@ -53,6 +58,8 @@ class Membrane:
     Ra: float | None = None
     cm: float | None = None
     v_init: float | None = None
+    _known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+    """What `once` has found out; copies that differ in conductances only share it."""
 
     def __post_init__(self) -> None:
         if not all_are(self.channels, Channel) or not (self.channels or self.pumps):
@@ -232,6 +239,38 @@ class Membrane:
             for p in self.pumps
         ]
         return replace(self, channels=tuple(channels), pumps=tuple(pumps))
+
+    # ---- what is found out once ------------------------------------------------------------
+
+    def once(
+        self, key: Sequence[Hashable], find: Callable[[], T], others: Sequence[Membrane] = ()
+    ) -> T:
+        """What `find` returns, from memory if membranes of these functions have found it before.
+
+        It may depend on the key, on what this membrane and the others are made of, and on nothing
+        else: not on how much there is of each channel and pump.
+        """
+        parts = [part for membrane in (self, *others) for part in membrane._made_of]
+        own = tuple(p if isinstance(p, str | float | int | None) else id(p) for p in parts)
+        known = self._known.get((*key, own))
+        if known is None:
+            known = find(), parts  # which keeps these alive, and their ids their own
+            self._known[(*key, own)] = known
+            while len(self._known) > _MOST_KNOWN:
+                self._known.pop(next(iter(tuple(self._known))), None)  # the oldest
+        found: T = known[0]
+        return found
+
+    @property
+    def _made_of(self) -> Iterator[Any]:
+        """Names, numbers and functions of it, but for conductances and the like."""
+        for channel in self.channels:
+            shares = channel.ion if isinstance(channel.ion, Mapping) else {channel.ion: None}
+            yield from ("channel", channel.name, channel.reversal is None, channel.open)
+            yield from (channel.q10, channel.celsius, *shares, *shares.values(), *channel.gates)
+        for pump in self.pumps:
+            yield from ("pump", pump.name, pump.current, *pump.carries, *pump.carries.values())
+        yield from (*self.ions, *self.pools)
 
     # ---- what it does at given potentials and concentrations -----------------------------
 
@@ -419,7 +458,15 @@ class Membrane:
             If there is none between -150 and 100 mV, or none that is stable.
         """
         warmth = self.celsius if celsius is None else celsius
-        return find_rest(self, warmth, diameter)
+        amounts = [(c.gbar, c.reversal, c.scales) for c in self.channels]
+        amounts += [(p.density, None, p.scales) for p in self.pumps]
+        key = ("rest", warmth, diameter if self.pools else None, *amounts)
+        try:
+            hash(key)
+        except TypeError:  # arrays along an axon
+            return find_rest(self, warmth, diameter)
+        found = self.once(key, lambda: find_rest(self, warmth, diameter))
+        return replace(found, gates=dict(found.gates), concentrations=dict(found.concentrations))
 
     # ---- what it looks like --------------------------------------------------------------
 
