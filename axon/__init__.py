@@ -38,6 +38,7 @@ _HOMES = {
         "channels": ("Channel", "Gate", "Markov", "Pump"),
         "charges": ("SpikeCharge", "spike_charge"),
         "config": ("show_config",),
+        "ensemble": ("Ensemble", "Runs"),
         "errors": (
             "AxonError",
             "DivergedError",
@@ -148,6 +149,8 @@ if TYPE_CHECKING:
     from axon.charges import SpikeCharge as SpikeCharge
     from axon.charges import spike_charge as spike_charge
     from axon.config import show_config as show_config
+    from axon.ensemble import Ensemble as Ensemble
+    from axon.ensemble import Runs as Runs
     from axon.errors import AxonError as AxonError
     from axon.errors import DivergedError as DivergedError
     from axon.errors import GeometryError as GeometryError

@@ -243,19 +243,31 @@ class Membrane:
     # ---- what is found out once ------------------------------------------------------------
 
     def once(
-        self, key: Sequence[Hashable], find: Callable[[], T], others: Sequence[Membrane] = ()
+        self,
+        key: Sequence[Hashable],
+        find: Callable[[], T],
+        *,
+        amounts: bool = False,
+        others: Sequence[Membrane] = (),
     ) -> T:
-        """What `find` returns, from memory if membranes of these functions have found it before.
+        """What `find` returns, from memory if a membrane of the same functions has found it before.
 
         It may depend on the key, on what this membrane and the others are made of, and on nothing
-        else: not on how much there is of each channel and pump.
+        else: on how much there is of each channel and pump with `amounts` only, and never on
+        the axon. It must not be changed by who gets it.
         """
+        if amounts:
+            own = [(c.gbar, c.reversal, *c.scales) for c in self.channels]
+            own += [(p.density, *p.scales) for p in self.pumps]
+            key = (*key, *own)
+            if not all(isinstance(p, float | int | None) for each in own for p in each):
+                return find()  # it varies along the axon
         parts = [part for membrane in (self, *others) for part in membrane._made_of]
-        own = tuple(p if isinstance(p, str | float | int | None) else id(p) for p in parts)
-        known = self._known.get((*key, own))
+        ids = tuple(p if isinstance(p, str | float | int | None) else id(p) for p in parts)
+        known = self._known.get((*key, ids))
         if known is None:
             known = find(), parts  # which keeps these alive, and their ids their own
-            self._known[(*key, own)] = known
+            self._known[(*key, ids)] = known
             while len(self._known) > _MOST_KNOWN:
                 self._known.pop(next(iter(tuple(self._known))), None)  # the oldest
         found: T = known[0]
@@ -458,14 +470,11 @@ class Membrane:
             If there is none between -150 and 100 mV, or none that is stable.
         """
         warmth = self.celsius if celsius is None else celsius
-        amounts = [(c.gbar, c.reversal, c.scales) for c in self.channels]
-        amounts += [(p.density, None, p.scales) for p in self.pumps]
-        key = ("rest", warmth, diameter if self.pools else None, *amounts)
-        try:
-            hash(key)
-        except TypeError:  # arrays along an axon
-            return find_rest(self, warmth, diameter)
-        found = self.once(key, lambda: find_rest(self, warmth, diameter))
+        found = self.once(
+            ("rest", warmth, diameter if self.pools else None),
+            lambda: find_rest(self, warmth, diameter),
+            amounts=True,
+        )
         return replace(found, gates=dict(found.gates), concentrations=dict(found.concentrations))
 
     # ---- what it looks like --------------------------------------------------------------

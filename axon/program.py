@@ -312,8 +312,8 @@ def lower(
         parts.insert(0, _Part(since.membrane, since.celsius))
         values["celsius before"] = since.celsius
     key = ("program", dt, *(part.warmth for part in parts))
-    moved_by = [part.membrane for part in parts[:-1]]
-    program = membrane.once(key, lambda: _Lowering(parts, dt).program(), moved_by)
+    before = [part.membrane for part in parts[:-1]]
+    program = membrane.once(key, lambda: _Lowering(parts, dt).program(), others=before)
     return replace(program, params=tuple(values[name] for name in program.param_names))
 
 

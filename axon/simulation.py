@@ -6,7 +6,7 @@ import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ from axon.restart import Expected, Underway, lasting, take_on, write
 from axon.runs import Run, open_run
 from axon.segments import FinishedElsewhereError, is_begun
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
-from axon.storage import RunWriter
+from axon.storage import COMMIT_SECONDS, RunWriter
 from axon.units import QuantityLike, quantity
 
 if TYPE_CHECKING:
@@ -314,17 +314,31 @@ class Simulation:
     @cached_property
     def _states_init(self) -> npt.NDArray[np.float64]:
         """Every state at time zero, one after the other: gates steady for `v_init`."""
-        concentrations = None
         if self._v_init is None and self._uniform:
-            concentrations = self._patch_rest.concentrations
+            return self._at_rest(self._patch_rest)
         return initial_states(
-            self.membrane,
-            self.axon.x,
-            self.celsius,
-            self.v_init,
-            self._per_current,
-            concentrations,
+            self.membrane, self.axon.x, self.celsius, self.v_init, self._per_current
         ).ravel()
+
+    def _at_rest(self, rest: Rest) -> npt.NDArray[np.float64]:
+        """The same for a uniform axon at rest: all of a compartment, which the membrane remembers,
+        unless pools fill at different rates."""
+        alike = all(np.all(gain == gain[0]) for gain in self._per_current.values())
+        n = 1 if alike else self.axon.n
+        gains = {name: gain[:n] for name, gain in self._per_current.items()}
+
+        def find() -> npt.NDArray[np.float64]:
+            v = np.full(n, rest.v)
+            return initial_states(
+                self.membrane, self.axon.x[:n], self.celsius, v, gains, rest.concentrations
+            )
+
+        if alike:
+            known = (self.celsius[0], rest.v, *rest.concentrations.values())
+            rates = (gain[0] for gain in gains.values())
+            find = partial(self.membrane.once, ("at rest", *known, *rates), find, amounts=True)
+        states = find()
+        return np.broadcast_to(states, (len(states), self.axon.n)).ravel()
 
     @cached_property
     def _uniform(self) -> bool:
@@ -348,8 +362,13 @@ class Simulation:
     @cached_property
     def _patch_rest(self) -> Rest:
         """Rest of a patch of a uniform axon."""
-        return self.membrane.uniform(self.axon.x).rest(
-            float(self.celsius[0]), diameter=float(self.axon.diameter[0])
+        diameter = float(self.axon.diameter[0]) if self.membrane.pools else 1.0  # else any
+        return self.membrane.once(
+            ("rest of a patch", self.celsius[0], diameter),
+            lambda: self.membrane.uniform(self.axon.x).rest(
+                float(self.celsius[0]), diameter=diameter
+            ),
+            amounts=True,
         )
 
     @cached_property
@@ -645,7 +664,7 @@ class Simulation:
         electrodes: Sequence[Source] = (),
         overwrite: bool = False,
         resume: bool = False,
-        commit_every: QuantityLike = "5 min",
+        commit_every: QuantityLike | None = None,
         stop_after: float | str | None = None,
         stop: Stop | None = None,
         progress: Progress | None = None,
@@ -677,7 +696,8 @@ class Simulation:
             If `output` is there, go on with it, or leave it as it is if it is finished. It must
             be the same run, though it may be shorter.
         commit_every : float or quantity, optional
-            Wall time after which all that was computed is safe on the disk; a number is in ms.
+            Wall time after which all that was computed is safe on the disk, 5 min if not given; a
+            number is in ms.
         stop_after : float or str, optional
             Wall time after which the run stops, with all of it safe: seconds, or text such as
             ``"3h50m"``.
@@ -718,7 +738,11 @@ class Simulation:
         if study is not None:
             header["study"] = dict(study)
             header = lasting(header, steps)
-        patience = quantity(commit_every, "ms", "commit_every", error=SimulationError, minimum=0.0)
+        commit_seconds = COMMIT_SECONDS
+        if commit_every is not None:
+            commit_seconds = 1e-3 * quantity(
+                commit_every, "ms", "commit_every", error=SimulationError, minimum=0.0
+            )
         if output is None:
             if resume:
                 raise SimulationError("resume=True: there is no output to go on with")
@@ -732,7 +756,7 @@ class Simulation:
             return take_on(
                 output,
                 expected=Expected(header, inputs, recording.compartments),
-                commit_seconds=patience / 1000,
+                commit_seconds=commit_seconds,
                 stop_after=stop_after,
                 stop=stop,
                 progress=progress,
@@ -755,7 +779,7 @@ class Simulation:
                     electrodes=len(electrodes),
                     inputs=inputs,
                     state=begin._fields(),
-                    commit_seconds=patience / 1000,
+                    commit_seconds=commit_seconds,
                     overwrite=overwrite,
                     stop=stopping,
                 )
