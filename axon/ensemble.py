@@ -51,7 +51,7 @@ class Ensemble:
     ... )
     >>> runs = ensemble.run(20.0)
     >>> [round(axon.conduction_velocity(run, 5000.0, 15000.0).value, 2) for run in runs]
-    [3.99, 5.63, 7.97]  # as the root of the diameter
+    [3.99, 5.63, 7.97]
     """
 
     def __init__(self, simulations: Iterable[Simulation]) -> None:
