@@ -35,6 +35,7 @@ from axon.estimate import Estimate, estimate
 from axon.geometry import Axon
 from axon.interruption import Interruption
 from axon.membranes import Membrane
+from axon.portable import distinct
 from axon.program import Program, diffusing, initial_states, lower, state_names
 from axon.rates import Profile, resolve
 from axon.rest import REST_RANGE, Rest
@@ -598,7 +599,7 @@ class Simulation:
         else:
             record = list(record)
             compartments = np.array([self.axon.index(at) for at in record], dtype=np.int64)
-            if np.unique(compartments).size < compartments.size:
+            if distinct(compartments).size < compartments.size:
                 raise SimulationError(
                     f"record={record!r}: two of the positions lie in one compartment"
                 )
