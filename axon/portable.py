@@ -143,4 +143,5 @@ def least_squares(matrix: np.ndarray, right: np.ndarray, rcond: float) -> np.nda
 def distinct(values: np.ndarray) -> np.ndarray:
     """Values in their order, each once: what np.unique returns, which first loads numpy.ma."""
     ordered = np.sort(values)
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: ordered.size]]
+    new = np.append(True, ordered[1:] != ordered[:-1])[: ordered.size]
+    return np.asarray(ordered[new])

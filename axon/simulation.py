@@ -751,7 +751,7 @@ class Simulation:
                 return self._in_memory(
                     equations, begin, steps, recording, header, progress, stopping
                 )
-        inputs = self._inputs(equations)
+        inputs = _inputs(equations, begin)
         output = Path(output)
         if resume and (output.exists() or is_begun(output)):
             return take_on(
@@ -799,7 +799,7 @@ class Simulation:
         progress: Progress | None,
         stop: Stop,
     ) -> Run:
-        first, inputs = recording.rows_before(begin.step), self._inputs(equations)
+        first = recording.rows_before(begin.step)
         memory = _Memory(equations, recording, recording.rows_within(begin.step, steps))
         kernel = equations.started(begin._fields(), recording)
         try:
@@ -830,13 +830,8 @@ class Simulation:
             electrodes=memory.potentials,
             first=first,
             final=self.state().states,
-            inputs=inputs,
+            inputs=partial(_inputs, equations, begin),
         )
-
-    def _inputs(self, equations: Equations) -> dict[str, np.ndarray]:
-        """What the kernel runs, and where it begins, as arrays."""
-        states = self._beginning._fields()["state"]
-        return equations.to_arrays() | {BEGINNING: states.reshape(-1, self.axon.n)}
 
     def header(self, steps: int, recording: Recording) -> dict[str, Any]:
         """All that a run file says of where its numbers come from, in JSON's types."""
@@ -908,6 +903,12 @@ def _entries(
         np.concatenate([np.zeros(0, np.int32), *which]),
         np.concatenate([np.zeros(0), *weights]),
     )
+
+
+def _inputs(equations: Equations, begin: State) -> dict[str, np.ndarray]:
+    """What the kernel runs, and where it begins, as arrays."""
+    states = begin._fields()["state"]
+    return equations.to_arrays() | {BEGINNING: states.reshape(-1, equations.n)}
 
 
 class SpikeList:
