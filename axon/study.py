@@ -10,6 +10,7 @@ A study is read whole before anything runs, and all that is wrong with it is tol
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import inspect
@@ -28,11 +29,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from axon import models, sources, units, waveforms
+from axon import models, ranges, sources, units, waveforms
 from axon.analysis import conduction_velocity
 from axon.changes import Change
 from axon.errors import AxonError, StudyError
 from axon.geometry import Axon
+from axon.ranges import Grid
 from axon.simulation import Simulation
 from axon.stimuli import CurrentClamp, Extracellular, VoltageClamp
 
@@ -53,6 +55,8 @@ PathLike = str | os.PathLike[str]
 class Study:
     """A study that has been read and found good; `load` makes it."""
 
+    file: str
+    """As `load` was given it; errors begin with it."""
     name: str
     """Of the built-in study, or of the file without its suffix."""
     title: str
@@ -63,10 +67,37 @@ class Study:
     """In ms."""
     recording: dict[str, Any]
     """Arguments of `Simulation.run`: what is recorded, and how often."""
+    sweep: Grid | None
+    """Points at which it may be repeated, each by `changed`; its own values are none of them."""
+    ask: dict[str, Any] | None
+    """What is asked of it: a question, and the arguments of that; `axon.questions` knows them."""
+
+    def changed(self, changes: Mapping[str, object]) -> Study:
+        """The same study with other values, as `load` would read it; its file is not read again.
+
+        It is one point and has no ranges: its `sweep` is None.
+
+        Parameters
+        ----------
+        changes : mapping
+            As for `load`, such as ``study.sweep[0]``.
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        StudyError
+            As for `load`.
+        """
+        with _told_of(self.file):
+            return _changed(self, changes)
 
     def run(self, **options: Any) -> Run:
-        """Simulate it. Arguments, result and errors are those of `Simulation.run`."""
-        return self.simulation.run(self.duration, study=self.tables, **self.recording, **options)
+        """Simulate it, without its ranges. Arguments, result and errors: `Simulation.run`."""
+        told = _without(self.tables, "sweep", "ask")
+        return self.simulation.run(self.duration, study=told, **self.recording, **options)
 
     def estimate(self) -> Estimate:
         """What `run` will take: `Simulation.estimate`."""
@@ -123,13 +154,8 @@ def load(study: PathLike, changes: Mapping[str, object] | None = None) -> Study:
     """
     file = os.fspath(study)
     name, source = _source(file)
-    try:
-        return _study(name, _tables(source, changes or {}))
-    except _ProblemsError as problems:
-        lines = problems.args
-    except RecursionError:
-        lines = ("tables or lists too deep within each other to be read; write fewer",)
-    raise StudyError("\n".join(f"{file}: {line}" for line in lines))
+    with _told_of(file):
+        return _checked(_study(file, name, _tables(source, changes or {})))
 
 
 def run(study: PathLike, changes: Mapping[str, object] | None = None, **options: Any) -> Run:
@@ -188,6 +214,19 @@ class _ProblemsError(Exception):
     """What is wrong with a part of a study: the arguments are one line for each problem."""
 
 
+@contextmanager
+def _told_of(file: str) -> Iterator[None]:
+    """Tell problems as an error that names the study's file."""
+    try:
+        yield
+        return
+    except _ProblemsError as problems:
+        lines = problems.args
+    except RecursionError:
+        lines = ("tables or lists too deep within each other to be read; write fewer",)
+    raise StudyError("\n".join(f"{file}: {line}" for line in lines))
+
+
 # Reads the value at a path: returns what it stands for, or raises _ProblemsError.
 Kind = Callable[[Any, str], Any]
 
@@ -217,6 +256,22 @@ def _tables(source: str, changes: Mapping[str, object]) -> dict[str, Any]:
         tables = tomllib.loads(source)
     except ValueError as error:  # names line and column
         raise _ProblemsError(str(error)) from None
+    return _put_all(tables, changes)
+
+
+def _changed(study: Study, changes: Mapping[str, object]) -> Study:
+    for key in changes:
+        if re.match(r"sweep(?![\w-])", key):
+            raise _ProblemsError(f"{key} cannot be changed: one point of a sweep has no ranges")
+    tables = copy.deepcopy(_without(study.tables, "sweep"))
+    return _study(study.file, study.name, _put_all(tables, changes))
+
+
+def _without(tables: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in tables.items() if key not in keys}
+
+
+def _put_all(tables: dict[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
     for key, value in changes.items():
         _put(tables, key, value)
     return tables
@@ -240,7 +295,7 @@ def _put(tables: dict[str, Any], key: str, value: Any) -> None:
         _check_step(place, step, key)
         place = place.setdefault(step, {}) if isinstance(place, dict) else place[step]
     _check_step(place, last, key)
-    place[last] = value
+    place[last] = copy.deepcopy(value)  # further changes may go into it
 
 
 def _check_step(place: object, step: str | int, key: str) -> None:
@@ -250,7 +305,7 @@ def _check_step(place: object, step: str | int, key: str) -> None:
         raise _ProblemsError(f"{key} cannot be changed: the study has no [{step}] there")
 
 
-def _study(name: str, tables: dict[str, Any]) -> Study:
+def _study(file: str, name: str, tables: dict[str, Any]) -> Study:
     values, problems = _read(tables, "", {key: key in _NEEDED for key in _STUDY}, _STUDY)
     if "axon" in values:
         problems += _misplaced(values)
@@ -275,7 +330,51 @@ def _study(name: str, tables: dict[str, Any]) -> Study:
     _attempt("record", simulation.recording, duration, **recording)
     if electrodes:
         recording["electrodes"] = electrodes
-    return Study(name, values.get("title", name), tables, simulation, duration, recording)
+    return Study(
+        file,
+        name,
+        values.get("title", name),
+        tables,
+        simulation,
+        duration,
+        recording,
+        values.get("sweep"),
+        values.get("ask"),
+    )
+
+
+def _checked(study: Study) -> Study:
+    """The same, if the first and the last of its points are good too."""
+    if study.sweep is not None:
+        problems = [line for k in (0, -1) for line in _spoilt(study, study.sweep, k)]
+        if problems:
+            raise _ProblemsError(*dict.fromkeys(problems))
+    return study
+
+
+def _spoilt(study: Study, sweep: Grid, k: int) -> Iterator[str]:
+    """What is wrong with the k-th point, and which axis is to blame, if one alone is."""
+    wrong = _wrong(study, sweep[k])
+    if not wrong:
+        return
+    places = {
+        f"sweep.axes[{n}]": dict(zip(axis.keys, axis.values[k], strict=True))
+        for n, axis in enumerate(sweep.axes)
+    }
+    alone = {path: _wrong(study, changes) for path, changes in places.items()}
+    for line in wrong:
+        path = next((path for path, lines in alone.items() if line in lines), "sweep")
+        changes = places.get(path) or sweep[k]
+        at = ", ".join(f"{key} = {reprlib.repr(value)}" for key, value in changes.items())
+        yield f"{path} at {at}: {line}"
+
+
+def _wrong(study: Study, changes: Mapping[str, object]) -> list[str]:
+    """What is wrong with a study that is changed."""
+    problems: list[str] = []
+    with _collecting(problems):
+        _changed(study, changes)
+    return problems
 
 
 def _misplaced(values: Mapping[str, Any]) -> list[str]:
@@ -532,6 +631,23 @@ def _electrode(value: Any, path: str) -> Source:
     return together
 
 
+def _sweep(value: Any, path: str) -> Grid:
+    try:
+        return ranges.read(value, path)
+    except StudyError as error:  # names the path itself
+        raise _ProblemsError(*str(error).splitlines()) from None
+
+
+def _ask(value: Any, path: str) -> dict[str, Any]:
+    """A question, of whose arguments only those who answer know."""
+    table = dict(value) if isinstance(value, dict) else {}
+    if not isinstance(table.get("question"), str):
+        raise _ProblemsError(
+            f'{path} = {reprlib.repr(value)} names no question; write question = "threshold"'
+        )
+    return table
+
+
 def _current(value: Any, path: str) -> Any:
     """A current; its unit, if it has one, is told on."""
     _in("nA")(value, path)
@@ -641,5 +757,7 @@ _STUDY: dict[str, Kind] = {
     "measure": _table(
         {"velocity": False}, {"velocity": _table(_keys(conduction_velocity, "run"), _VELOCITY)}
     ),
+    "sweep": _sweep,
+    "ask": _ask,
 }
 _NEEDED = {"axon", "membrane", "simulation"}

@@ -23,7 +23,7 @@ from axon.errors import AxonError, UnitError
 if TYPE_CHECKING:
     import pint
 
-__all__ = ["FloatArray", "QuantitiesLike", "QuantityLike", "quantities", "quantity"]
+__all__ = ["FloatArray", "QuantitiesLike", "QuantityLike", "as_written", "quantities", "quantity"]
 
 
 class HasUnit(Protocol):
@@ -190,6 +190,50 @@ def quantities(
         first = tuple(int(i) for i in np.argwhere(~good)[0])
         quantity(float(array[first]), unit, name + "".join(f"[{i}]" for i in first), **limits)
     return array
+
+
+def as_written(
+    value: float | str, name: str, *, error: type[AxonError] = UnitError
+) -> tuple[Decimal, str]:
+    """A number with the digits with which it is written, and its unit, which may be any.
+
+    Parameters
+    ----------
+    value : float or str
+        A number, or text such as ``"10 mm"``.
+    name : str
+        What the caller calls it; appears in the error.
+    error : type of AxonError, optional
+        Raised if `value` will not do.
+
+    Returns
+    -------
+    number : Decimal
+    unit : str
+        As it is written; ``""`` of a plain number.
+
+    Raises
+    ------
+    UnitError
+        Or `error`, if `value` is no number, or no finite one.
+
+    Examples
+    --------
+    >>> as_written("0.20 um", "start")
+    (Decimal('0.20'), 'um')
+    """
+    match = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
+    number, unit = match.groups() if match else (value, "")
+    if match is None and not _is_number(value):
+        raise error(f'{name} = {reprlib.repr(value)} is no number; write 10 or "10 um"')
+    try:
+        exact = Decimal(repr(float(number)) if isinstance(number, float) else str(number))
+        good = exact.is_finite() and (exact == 0 or abs(exact.adjusted()) <= 300)
+    except (ArithmeticError, ValueError):  # such as an exponent of too many digits
+        good = False
+    if not good:
+        raise error(f"{name} = {reprlib.repr(value)} is not finite, or too near 0; write another")
+    return exact, unit
 
 
 def _is_number(value: object) -> bool:
