@@ -103,7 +103,7 @@ _HOMES = {
     for name in names
 }
 
-_MODULES = ("analysis", "models", "plots")
+_MODULES = ("analysis", "models", "plots", "populations")
 
 __all__ = ["__version__", *_MODULES, *_HOMES]
 
@@ -127,6 +127,7 @@ if TYPE_CHECKING:
     from axon import analysis as analysis
     from axon import models as models
     from axon import plots as plots
+    from axon import populations as populations
     from axon.analysis import ActionPotential as ActionPotential
     from axon.analysis import Arrivals as Arrivals
     from axon.analysis import Impulse as Impulse
