@@ -104,7 +104,7 @@ _HOMES = {
     for name in names
 }
 
-_MODULES = ("analysis", "models", "plots", "ranges")
+_MODULES = ("analysis", "models", "plots", "populations", "ranges")
 
 __all__ = ["__version__", *_MODULES, *_HOMES]
 
@@ -128,6 +128,7 @@ if TYPE_CHECKING:
     from axon import analysis as analysis
     from axon import models as models
     from axon import plots as plots
+    from axon import populations as populations
     from axon import ranges as ranges
     from axon.analysis import ActionPotential as ActionPotential
     from axon.analysis import Arrivals as Arrivals

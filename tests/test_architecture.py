@@ -25,6 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 DOORS = {
     ("timecourses", "waveforms"): "a description names the functions that read it",
     ("membranes", "plots"): "membrane.plot() is where one looks for it",
+    ("populations", "plots"): "a population's plot() is where one looks for it",
     ("runs", "plots"): "run.plot() is where one looks for it",
     ("runs", "report"): "run.report() is where one looks for it",
 }
