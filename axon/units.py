@@ -12,7 +12,7 @@ import re
 import reprlib
 from collections.abc import Iterable
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -261,15 +261,19 @@ def _convert(value: Any, unit: str, name: str, error: type[AxonError]) -> Any:
         if match is None:
             raise _refusal(value, unit, name, error, "is no number with a unit")
         number, of = match.groups()
-        registry = _registry()
+        _registry()  # if it can't be had, that is not the value's fault
     try:
-        given = registry.Quantity(Decimal(number), of) if isinstance(value, str) else value
-        return given.to(unit).magnitude
+        return _converted(number, of, unit) if isinstance(value, str) else value.to(unit).magnitude
     # Whatever it is: besides its own errors, pint fails by KeyError ("m^0"), by
     # AssertionError ("dBm^2"), TypeError, ValueError, and ArithmeticError from decimal.
     except Exception as why:
         refusal = _refusal(value, unit, name, error, f"cannot be converted to {unit}")
         raise refusal from why
+
+
+@lru_cache(maxsize=4096)  # pint takes longer than all else that a sweep does at a point
+def _converted(number: str, of: str, unit: str) -> Any:
+    return _registry().Quantity(Decimal(number), of).to(unit).magnitude
 
 
 @cache
