@@ -559,7 +559,8 @@ def integrate(
         if done == until:
             kernel = equations.started(_state(equations, kernel), recording)
             until = equations.epoch(done)[1]
-        count = min(block, max(1, most), until - done, steps - done)
+        left = min(until, steps) - done
+        count = min(left if left < 1.5 * block else block, max(1, most))
         current, damped = equations.stimulation(done, count)
         began = time.perf_counter()
         status, taken, n_rows, n_spikes = kernel.advance(
