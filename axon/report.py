@@ -26,9 +26,9 @@ from axon.analysis import (
 )
 from axon.charges import spike_charge
 from axon.errors import AxonError, MissingExtraError, NoSpikeError, RunFileError
-from axon.excitability import LONGEST, PatchRecovery, patch_recovery
+from axon.excitability import LONGEST, PatchRecovery, recovered
 from axon.ions import nernst
-from axon.replay import Patch, membrane_at
+from axon.replay import Patch, Replay
 from axon.units import FloatArray, QuantityLike, quantity
 
 if TYPE_CHECKING:
@@ -190,9 +190,10 @@ class _Story:
         self.x = float(run.x[np.argmin(np.abs(run.x - at))])
         self.shape = self._try(lambda: action_potential(run, self.x))
         begin = self.shape.time if isinstance(self.shape, ActionPotential) else float(run.time[0])
-        self.patch = self._try(lambda: membrane_at(run, self.x, begin + LONGEST))
+        replay = self._try(lambda: Replay(run, self.x, begin + LONGEST))
+        self.patch: Patch | str = self._unless(replay, lambda: replay.patch())
         self.recovery: PatchRecovery | str = self._unless(
-            self.shape, self.patch, lambda: patch_recovery(run, self.x)
+            self.shape, self.patch, lambda: recovered(run, replay, self.shape)
         )
 
     @staticmethod
