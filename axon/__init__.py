@@ -53,7 +53,9 @@ _HOMES = {
             "StimulusError",
             "StoppedError",
             "StudyError",
+            "SweepError",
             "UnitError",
+            "WorkerDiedError",
             "WriteError",
         ),
         "excitability": ("PatchRecovery", "patch_recovery"),
@@ -166,7 +168,9 @@ if TYPE_CHECKING:
     from axon.errors import StimulusError as StimulusError
     from axon.errors import StoppedError as StoppedError
     from axon.errors import StudyError as StudyError
+    from axon.errors import SweepError as SweepError
     from axon.errors import UnitError as UnitError
+    from axon.errors import WorkerDiedError as WorkerDiedError
     from axon.errors import WriteError as WriteError
     from axon.excitability import PatchRecovery as PatchRecovery
     from axon.excitability import patch_recovery as patch_recovery

@@ -4,4 +4,5 @@ import sys
 
 from axon.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # workers of an MPI job import it under another name
+    sys.exit(main())

@@ -4,6 +4,8 @@ Each error is an `AxonError`, and also the built-in that fits it best, so that b
 ``except axon.AxonError`` and ``except ValueError`` do what one expects.
 """
 
+import math
+
 
 class AxonError(Exception):
     """Base of every error that axon raises on purpose."""
@@ -33,6 +35,10 @@ class StudyError(AxonError, ValueError):
     """A study that cannot be found, read, or understood."""
 
 
+class SweepError(AxonError, ValueError):
+    """A sweep, or a way to run it, that makes no sense or that can't be had here."""
+
+
 class RunFileError(AxonError, OSError):
     """A run file that is missing, damaged, or of a layout that is not known."""
 
@@ -50,26 +56,27 @@ class WriteError(AxonError, OSError):
 
 
 class StoppedError(AxonError):
-    """A run that was told to stop before its end; `axon.resume` takes it on.
+    """A run, or many, told to stop before the end; `axon.resume` takes a run on.
 
     Parameters
     ----------
     reason : str
         Such as ``SIGTERM``.
-    time : float
-        How far it has come, in ms.
+    time : float, optional
+        How far a run has come, in ms; not a number if there were many.
     path : str, optional
         The run file to be.
     """
 
-    def __init__(self, reason: str, time: float, path: str | None = None) -> None:
+    def __init__(self, reason: str, time: float = math.nan, path: str | None = None) -> None:
         super().__init__(reason, time, path)
         self.reason = reason
         self.time = time
         self.path = path
 
     def __str__(self) -> str:
-        told = f"stopped at t = {self.time:g} ms: {self.reason}"
+        when = "" if math.isnan(self.time) else f" at t = {self.time:g} ms"
+        told = f"stopped{when}: {self.reason}"
         if self.path is None:
             return told
         return f"{told}; all up to there is kept, go on with: axon resume {self.path}"
@@ -111,6 +118,10 @@ class DivergedError(AxonError, ArithmeticError):
             f"x = {self.x:g} um (compartment {self.compartment}); try a smaller dt, "
             "or look for an amplitude or conductance in the wrong unit"
         )
+
+
+class WorkerDiedError(AxonError, RuntimeError):
+    """Work over which worker processes died: by a signal, a crash, or for want of memory."""
 
 
 class NoSpikeError(AxonError, LookupError):

@@ -32,12 +32,15 @@ DOORS = {
 
 # Who may import a package that isn't Python's own, even inside a function: one place for each.
 FOREIGN = {
+    "cloudpickle": {"engines"},
+    "distributed": {"engines"},
     "h5py": {"runfile", "segments", "storage"},
     "matplotlib": {"plots"},
+    "mpi4py": {"engines"},
     "pint": {"units"},
     "xarray": {"runs"},
 }
-ONLY_IN_FUNCTIONS = {"h5py", "matplotlib", "pint", "xarray"}
+ONLY_IN_FUNCTIONS = set(FOREIGN)
 WITHOUT_NUMPY = {"__main__", "cli", "errors"}  # `axon --help` answers at once
 
 
