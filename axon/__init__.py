@@ -80,11 +80,13 @@ _HOMES = {
         "replay": ("Patch", "membrane_at"),
         "report": ("Report",),
         "restart": ("resume",),
+        "results": ("Sweep", "open_sweep"),
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation", "State"),
         "sources": ("DiskSource", "LineSource", "PointSource", "PotentialAlong"),
         "stimuli": ("CurrentClamp", "Extracellular", "VoltageClamp"),
         "study": ("run",),
+        "sweeps": ("sweep",),
         "timecourses": ("Waveform",),
         "waveforms": (
             "biphasic",
@@ -198,6 +200,8 @@ if TYPE_CHECKING:
     from axon.replay import membrane_at as membrane_at
     from axon.report import Report as Report
     from axon.restart import resume as resume
+    from axon.results import Sweep as Sweep
+    from axon.results import open_sweep as open_sweep
     from axon.runs import Run as Run
     from axon.runs import open_run as open_run
     from axon.simulation import Simulation as Simulation
@@ -210,6 +214,7 @@ if TYPE_CHECKING:
     from axon.stimuli import Extracellular as Extracellular
     from axon.stimuli import VoltageClamp as VoltageClamp
     from axon.study import run as run
+    from axon.sweeps import sweep as sweep
     from axon.timecourses import Waveform as Waveform
     from axon.waveforms import biphasic as biphasic
     from axon.waveforms import carrier as carrier

@@ -184,8 +184,12 @@ def facts(answer: Any) -> Any:
     """An answer in JSON's types: its attributes and properties; what is no number is None."""
     if isinstance(answer, float | np.floating):
         return float(answer) if math.isfinite(answer) else None
+    if isinstance(answer, np.generic):
+        return answer.item()
     if isinstance(answer, np.ndarray | list | tuple):
         return [facts(item) for item in (answer.tolist() if hasattr(answer, "tolist") else answer)]
+    if isinstance(answer, Mapping):
+        return {str(key): facts(value) for key, value in answer.items()}
     if not dataclasses.is_dataclass(answer):
         return answer
     names = [field.name for field in dataclasses.fields(answer)]

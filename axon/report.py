@@ -191,10 +191,13 @@ class _Story:
         self.shape = self._try(lambda: action_potential(run, self.x))
         begin = self.shape.time if isinstance(self.shape, ActionPotential) else float(run.time[0])
         replay = self._try(lambda: Replay(run, self.x, begin + LONGEST))
-        self.patch: Patch | str = self._unless(replay, lambda: replay.patch())
-        self.recovery: PatchRecovery | str = self._unless(
-            self.shape, self.patch, lambda: recovered(run, replay, self.shape)
-        )
+        self.patch = replay if isinstance(replay, str) else self._try(replay.patch)
+        self.recovery: PatchRecovery | str
+        if isinstance(self.shape, str) or isinstance(replay, str):
+            self.recovery = self.shape if isinstance(self.shape, str) else str(replay)
+        else:
+            shape, there = self.shape, replay
+            self.recovery = self._try(lambda: recovered(run, there, shape))
 
     @staticmethod
     def _end(impulse: Impulse) -> float:
@@ -208,11 +211,6 @@ class _Story:
             return ask()
         except AxonError as error:
             return str(error)
-
-    def _unless(self, *needed: Any) -> Any:
-        """The answer of the last one, or why something before it is missing."""
-        *before, ask = needed
-        return next((why for why in before if isinstance(why, str)), None) or self._try(ask)
 
     def told(self) -> Report:
         header = self.run.header

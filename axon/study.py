@@ -21,7 +21,7 @@ import reprlib
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -30,9 +30,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from axon import models, ranges, sources, units, waveforms
-from axon.analysis import conduction_velocity
+from axon.analysis import action_potential, conduction_velocity
 from axon.changes import Change
-from axon.errors import AxonError, StudyError
+from axon.errors import AxonError, NoSpikeError, StudyError
+from axon.estimate import memory
 from axon.geometry import Axon
 from axon.ranges import Grid
 from axon.simulation import Simulation
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 __all__ = ["Study", "load", "names", "parse_change", "run", "text", "title"]
 
 PathLike = str | os.PathLike[str]
+
+_MOST_MEMBRANES = 64
+"""That are remembered for the points of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Study:
     """Points at which it may be repeated, each by `changed`; its own values are none of them."""
     ask: dict[str, Any] | None
     """What is asked of it: a question, and the arguments of that; `axon.questions` knows them."""
+    _membranes: dict[str, Membrane] = field(default_factory=dict, repr=False, compare=False)
+    """Those that were made for it and for what it was changed to, which share what they can."""
 
     def changed(self, changes: Mapping[str, object]) -> Study:
         """The same study with other values, as `load` would read it; its file is not read again.
@@ -102,6 +108,30 @@ class Study:
     def estimate(self) -> Estimate:
         """What `run` will take: `Simulation.estimate`."""
         return self.simulation.estimate(self.duration, **self.recording)
+
+    def memory(self, *, kept: bool) -> int:
+        """Bytes that `run` takes at most, about, if it is `kept` in a file, or if it isn't."""
+        given = {name: value for name, value in self.recording.items() if name != "electrodes"}
+        steps, recording = self.simulation.recording(self.duration, **given)
+        equations = self.simulation.observed(self.recording.get("electrodes", ()))
+        return memory(equations, recording, 0, steps, kept=kept)
+
+    def measured(self, run: Run) -> dict[str, Any]:
+        """What its ``[measure]`` names, of a run of it.
+
+        Returns
+        -------
+        dict
+            By the name of the table that asks for it a `Velocity` or an `ActionPotential`, or None
+            where there were too few spikes; and ``spikes``, how many there are.
+        """
+        found: dict[str, Any] = {}
+        for name, arguments in self.tables.get("measure", {}).items():
+            try:
+                found[name] = _MEASURES[name](run, **arguments)
+            except NoSpikeError:
+                found[name] = None
+        return found | {"spikes": len(run.spikes)}
 
 
 def names() -> list[str]:
@@ -156,6 +186,23 @@ def load(study: PathLike, changes: Mapping[str, object] | None = None) -> Study:
     name, source = _source(file)
     with _told_of(file):
         return _checked(_study(file, name, _tables(source, changes or {})))
+
+
+def rebuilt(name: str, tables: Mapping[str, Any]) -> Study:
+    """A study of tables that were read before: `Study.tables`, without its points.
+
+    Raises
+    ------
+    StudyError
+        As for `load`.
+    """
+    with _told_of(name):
+        return _study(name, name, copy.deepcopy(_without(tables, "sweep")))
+
+
+def blanked(tables: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """What tables say besides the values of some keys, which are left empty."""
+    return _put_all(copy.deepcopy(_without(tables, "sweep", "title")), dict.fromkeys(keys, ""))
 
 
 def run(study: PathLike, changes: Mapping[str, object] | None = None, **options: Any) -> Run:
@@ -264,7 +311,7 @@ def _changed(study: Study, changes: Mapping[str, object]) -> Study:
         if re.match(r"sweep(?![\w-])", key):
             raise _ProblemsError(f"{key} cannot be changed: one point of a sweep has no ranges")
     tables = copy.deepcopy(_without(study.tables, "sweep"))
-    return _study(study.file, study.name, _put_all(tables, changes))
+    return _study(study.file, study.name, _put_all(tables, changes), study._membranes)
 
 
 def _without(tables: Mapping[str, Any], *keys: str) -> dict[str, Any]:
@@ -305,8 +352,12 @@ def _check_step(place: object, step: str | int, key: str) -> None:
         raise _ProblemsError(f"{key} cannot be changed: the study has no [{step}] there")
 
 
-def _study(file: str, name: str, tables: dict[str, Any]) -> Study:
-    values, problems = _read(tables, "", {key: key in _NEEDED for key in _STUDY}, _STUDY)
+def _study(
+    file: str, name: str, tables: dict[str, Any], membranes: dict[str, Membrane] | None = None
+) -> Study:
+    known = {} if membranes is None else membranes
+    kinds = _STUDY | {"membrane": functools.partial(_membrane, known=known)}
+    values, problems = _read(tables, "", {key: key in _NEEDED for key in _STUDY}, kinds)
     if "axon" in values:
         problems += _misplaced(values)
     if problems:
@@ -340,6 +391,7 @@ def _study(file: str, name: str, tables: dict[str, Any]) -> Study:
         recording,
         values.get("sweep"),
         values.get("ask"),
+        known,
     )
 
 
@@ -389,6 +441,8 @@ def _misplaced(values: Mapping[str, Any]) -> list[str]:
     places += [(f"record.positions[{k}]", position) for k, position in enumerate(positions)]
     stretch = values.get("measure", {}).get("velocity", {})
     places += [(f"measure.velocity.{end}", stretch[end]) for end in ("start", "stop") if stretch]
+    if shape := values.get("measure", {}).get("action_potential", {}):
+        places.append(("measure.action_potential.at", shape["at"]))
     problems: list[str] = []
     for path, place in places:
         with _collecting(problems):
@@ -571,13 +625,20 @@ def _axon(value: Any, path: str) -> Axon:
     return bent
 
 
-def _membrane(value: Any, path: str) -> Membrane:
-    """A model, some of whose conductances may be scaled."""
-    known: dict[str, Callable[..., Membrane]]
-    known = {name: getattr(models, name) for name in models.names()}
+def _membrane(value: Any, path: str, known: dict[str, Membrane] | None = None) -> Membrane:
+    """A model, some of whose conductances may be scaled; if it is `known`, the same one."""
+    makers: dict[str, Callable[..., Membrane]]
+    makers = {name: getattr(models, name) for name in models.names()}
     table = dict(value) if isinstance(value, dict) else value
     scaled = table.pop("scaled", {}) if isinstance(value, dict) else {}
-    membrane = _made(table, path, "model", known, {})
+    written = repr(table)
+    membrane = None if known is None else known.get(written)
+    if membrane is None:
+        membrane = _made(table, path, "model", makers, {})
+    if known is not None:
+        known[written] = membrane
+        while len(known) > _MOST_MEMBRANES:
+            known.pop(next(iter(tuple(known))), None)
     path = f"{path}.scaled"
     factors = _table({channel.name: False for channel in membrane.channels}, {})(scaled, path)
     result: Membrane = _attempt(path, membrane.scaled, **factors)
@@ -742,6 +803,17 @@ _RECORD: dict[str, Kind] = {
     "electrodes": _each(_electrode),
 }
 _VELOCITY: dict[str, Kind] = {"start": _LENGTH, "stop": _LENGTH, "threshold": _POTENTIAL}
+_SHAPE: dict[str, Kind] = {
+    "at": _LENGTH,
+    "number": _whole,
+    "before": _TIME,
+    "after": _TIME,
+    "slope": _in("mV/ms"),
+}
+_MEASURES: dict[str, Callable[..., Any]] = {
+    "velocity": conduction_velocity,
+    "action_potential": action_potential,
+}
 
 _STUDY: dict[str, Kind] = {
     "title": _string,
@@ -755,7 +827,11 @@ _STUDY: dict[str, Kind] = {
     ),
     "record": _table(dict.fromkeys(_RECORD, False), _RECORD),
     "measure": _table(
-        {"velocity": False}, {"velocity": _table(_keys(conduction_velocity, "run"), _VELOCITY)}
+        dict.fromkeys(_MEASURES, False),
+        {
+            "velocity": _table(_keys(conduction_velocity, "run"), _VELOCITY),
+            "action_potential": _table(_keys(action_potential, "run"), _SHAPE),
+        },
     ),
     "sweep": _sweep,
     "ask": _ask,

@@ -26,6 +26,7 @@ DOORS = {
     ("timecourses", "waveforms"): "a description names the functions that read it",
     ("membranes", "plots"): "membrane.plot() is where one looks for it",
     ("populations", "plots"): "a population's plot() is where one looks for it",
+    ("results", "plots"): "sweep.plot() is where one looks for it",
     ("runs", "plots"): "run.plot() is where one looks for it",
     ("runs", "report"): "run.report() is where one looks for it",
 }
@@ -38,7 +39,8 @@ FOREIGN = {
     "matplotlib": {"plots"},
     "mpi4py": {"engines"},
     "pint": {"units"},
-    "xarray": {"runs"},
+    "pyarrow": {"results"},
+    "xarray": {"results", "runs"},
 }
 ONLY_IN_FUNCTIONS = set(FOREIGN)
 WITHOUT_NUMPY = {"__main__", "cli", "errors"}  # `axon --help` answers at once

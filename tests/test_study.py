@@ -549,7 +549,10 @@ def test_all_problems_are_told_at_once(tmp_path):
         ({"measure.velocity.stop": 10}, "measure.velocity.start = 100 um is not before stop"),
         ({"measure.velocity.start": [1, 2]}, "measure.velocity.start = [1, 2]"),
         ({"measure.velocity.stop": "3 mm"}, "measure.velocity.stop: position = 3000"),
-        ({"measure.speed": {}}, "measure.speed = {}: unknown key; measure takes velocity"),
+        (
+            {"measure.speed": {}},
+            "measure.speed = {}: unknown key; measure takes velocity, action_potential",
+        ),
         ({"title": 3}, "title = 3 is no text"),
         ({"stimuli[1].at": 0}, "stimuli[1].at cannot be changed: the study has no [1] there"),
         ({"stimuli.at": 0}, "stimuli.at cannot be changed"),
@@ -600,12 +603,51 @@ def test_every_key_has_a_kind():
         "_CHANGE": [Change],
         "_SIMULATION": [Simulation],
         "_VELOCITY": [analysis.conduction_velocity],
+        "_SHAPE": [analysis.action_potential],
     }
     built = {"axon", "membrane", "stimuli", "changes", "run"}
     for kinds, functions in parameters.items():
         for function in functions:
             keys = set(inspect.signature(function).parameters) - built
             assert keys <= set(getattr(axon.study, kinds)), function.__name__
+
+
+def test_what_a_study_measures_is_measured_of_its_runs():
+    changes = {
+        "measure.velocity": {"start": "25 mm", "stop": "75 mm"},
+        "measure.action_potential": {"at": "50 mm", "before": "1 ms"},
+    }
+    squid = study.load("squid", changes)
+    run = squid.run()
+    measured = squid.measured(run)
+    assert list(measured) == ["velocity", "action_potential", "spikes"]
+    assert measured["velocity"] == axon.conduction_velocity(run, 25e3, 75e3)
+    assert measured["action_potential"] == axon.action_potential(run, 50e3, before=1.0)
+    assert measured["spikes"] == 1000
+    silent = squid.changed({"stimuli[0].waveform.amplitude": 0.0, "simulation.duration": 1.0})
+    assert silent.measured(silent.run()) == {
+        "velocity": None,
+        "action_potential": None,
+        "spikes": 0,
+    }
+
+
+def test_a_study_is_rebuilt_from_its_tables():
+    squid = study.load("squid", {"simulation.celsius": 18.5})
+    again = study.rebuilt("squid", squid.tables)
+    assert again.tables == squid.tables
+    assert np.array_equal(again.run().v, squid.run().v)
+
+
+def test_points_of_a_study_share_their_membrane():
+    squid = study.load("squid")
+    points = [squid.changed({"axon.diameter": d}) for d in (100.0, 200.0)]
+    halved = squid.changed({"membrane.scaled": {"na": 0.5}})
+    first, second, third = (each.simulation.membrane for each in (*points, halved))
+    assert first.channels[0].gates is second.channels[0].gates
+    assert third.channels[0].gates is first.channels[0].gates
+    other = squid.changed({"membrane.e_k": -80.0}).simulation.membrane
+    assert other.channels[1].reversal == -80.0 and first.channels[1].reversal == -77.0
 
 
 TOML_VALUES = st.recursive(
@@ -630,6 +672,7 @@ KEYS = [
     *(f"simulation.{key}" for key in ("duration", "dt", "celsius", "v_init", "method")),
     *(f"record.{key}" for key in ("every", "positions", "dtype", "electrodes")),
     *(f"measure.velocity{key}" for key in ("", ".start", ".stop", ".threshold")),
+    *(f"measure.action_potential{key}" for key in ("", ".at", ".number", ".slope")),
     *("sweep", "sweep.seed", "sweep.axes", "ask", "ask.question", "ask.at"),
 ]
 

@@ -10,6 +10,7 @@ from axon.plots.fields import animation, overview, snapshots, space_time, traces
 from axon.plots.impulses import extracellular, spikes, velocity
 from axon.plots.membranes import membrane, membrane_currents
 from axon.plots.populations import compound, cross_section
+from axon.plots.sweeps import sweep
 from axon.plots.thresholds import (
     excitability,
     recovery,
@@ -33,6 +34,7 @@ __all__ = [
     "space_time",
     "spikes",
     "strength_duration",
+    "sweep",
     "threshold_against_distance",
     "traces",
     "velocity",
