@@ -7,6 +7,8 @@ import json
 import math
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -32,6 +34,8 @@ from axon.errors import (
     SweepError,
     WriteError,
 )
+
+BIN = os.path.dirname(sys.executable)
 
 STUDY = """
 [axon]
@@ -151,10 +155,23 @@ def test_runs_are_kept_if_that_is_wanted() -> None:
         bare.run(0)
 
 
-@pytest.mark.parametrize("engine", ["threads", "processes"])
+@pytest.mark.parametrize("engine", ["threads", "processes", "dask", "mpi"])
 def test_all_engines_find_the_same(engine: str) -> None:
     axon.sweep("cable.toml", output="one", engine="threads", workers=1)
-    axon.sweep("cable.toml", output="many", engine=engine, workers=3)
+    if engine == "mpi":
+        pytest.importorskip("mpi4py")
+        mpirun = shutil.which("mpirun", path=os.pathsep.join([BIN, os.environ["PATH"]]))
+        if mpirun is None:
+            pytest.skip("there is no mpirun")
+        command = [mpirun, "--oversubscribe", "--allow-run-as-root", "-n", "4", sys.executable]
+        command += ["-m", "mpi4py.futures", "-m", "axon", "sweep", "cable.toml", "-o", "many"]
+        subprocess.run(
+            [*command, "--engine", "mpi"], check=True, timeout=300, stdout=subprocess.DEVNULL
+        )
+    else:
+        if engine == "dask":
+            pytest.importorskip("distributed")
+        axon.sweep("cable.toml", output="many", engine=engine, workers=3)
     assert found("one") == found("many")
 
 
