@@ -13,12 +13,17 @@ import json
 import logging
 import math
 import re
+import reprlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from axon.equations import RESULTS
 from axon.errors import SweepError, WriteError
@@ -35,8 +40,12 @@ _ANSWERS = "answers"
 _NAME = re.compile(r"[0-9a-f]{16}\.jsonl", re.ASCII)
 _DIGITS = 16
 _POINT = re.compile(r"[0-9a-f]{16}", re.ASCII)
-_MAX_LINE = 16 * 2**20
+MAX_ANSWER = 16 * 2**20
+"""Bytes of one, as it is written down."""
+_MAX_FILE = 2**30
 _MAX_PLAN = 2**30
+_LEFT_SECONDS = 86400.0
+_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*(\D.*?)\s*", re.ASCII)
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds till the next attempt
 
 _log = logging.getLogger("axon")
@@ -48,7 +57,39 @@ def canonical(value: Any) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return _digest_of(text.encode())
+
+
+def _digest_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]
+
+
+def _plain(value: Any) -> Any:
+    """A value in JSON's types; ValueError if it is none."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError
+
+
+def _alike(value: Any) -> Any:
+    """The same for values that mean the same: 10 and 10.0, "10 um" and "10.0 um"."""
+    if isinstance(value, list):
+        return [_alike(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _alike(each) for key, each in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and (found := _QUANTITY.fullmatch(value)):
+        return f"{Decimal(found[1]).normalize():f} {found[2]}"
+    return value
 
 
 @dataclass(frozen=True)
@@ -77,13 +118,21 @@ class Plan:
         """A plan; `common` is what all points have in common, in JSON's types."""
         if len(grid) > MAX_POINTS:
             raise SweepError(f"{len(grid):,} points are more than {MAX_POINTS:,}; take fewer")
-        axes = tuple(Axis(axis.keys, tuple(axis.values)) for axis in grid.axes)
+        axes = tuple(
+            Axis(axis.keys, tuple(_written(axis.keys, place) for place in axis.values))
+            for axis in grid.axes
+        )
+        for axis in axes:
+            seen = Counter(canonical(_alike(list(place))) for place in axis.values)
+            again = next((place for place, times in seen.items() if times > 1), None)
+            if again is not None:
+                raise SweepError(f"{', '.join(axis.keys)} has {again} twice; give each place once")
         text = canonical([RESULTS, common, sorted(grid.keys), keep])
         return cls(what, Grid(axes), _digest(text), keep)
 
     def name(self, k: int) -> str:
         """The name of point number k: the same in every sweep that asks the same there."""
-        return _digest(self.common + canonical(self.grid[k]))
+        return _digest(self.common + canonical(_alike(self.grid[k])))
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types."""
@@ -106,7 +155,7 @@ class Plan:
             if saved["layout"] > LAYOUT:
                 raise SweepError(f"a newer axon has written it: layout {saved['layout']}")
             axes = tuple(
-                Axis(tuple(map(_text, axis["keys"])), tuple(map(tuple, axis["values"])))
+                Axis(keys := tuple(map(_text, axis["keys"])), _places(keys, axis["values"]))
                 for axis in saved["axes"]
             )
             what, keep, common = saved["what"], saved["keep"], _text(saved["common"])
@@ -117,6 +166,26 @@ class Plan:
         except (LookupError, TypeError, ValueError) as error:
             raise SweepError("it is no plan of a sweep") from error
         return cls(what, Grid(axes), common, keep)
+
+
+def _written(keys: tuple[str, ...], place: Sequence[Any]) -> tuple[Any, ...]:
+    """Values at a place of an axis, in JSON's types."""
+    values = []
+    for key, value in zip(keys, place, strict=True):
+        try:
+            values.append(_plain(value))
+        except ValueError:
+            raise SweepError(
+                f"{key} = {reprlib.repr(value)} can't be written down; give finite numbers, texts, "
+                "or lists and tables of them"
+            ) from None
+    return tuple(values)
+
+
+def _places(keys: tuple[str, ...], values: list[list[Any]]) -> tuple[tuple[Any, ...], ...]:
+    if any(type(place) is not list or len(place) != len(keys) for place in values):
+        raise ValueError
+    return tuple(tuple(_plain(place)) for place in values)
 
 
 def _text(value: Any) -> str:
@@ -150,30 +219,36 @@ class Folder:
     """Names of those that failed and were not answered since."""
     _seen: set[str] = field(default_factory=set)
 
-    def plan(self, of: str | None = None) -> Plan:
-        """The plan; `of`, if given, is what `begin` returned.
+    def plan(self) -> Plan:
+        """The plan.
 
         Raises
         ------
         SweepError
-            If there is none, or none that can be read, or another one.
+            If there is none, or none that can be read.
         """
         path = self.path / PLAN
         try:
-            if path.stat().st_size > _MAX_PLAN:
-                raise SweepError(f"{path} is too large for a plan")
-            text = path.read_text("utf-8")
-            saved = json.loads(text)
-        except FileNotFoundError:
-            raise SweepError(f"there is no sweep in {self.path}: no {PLAN}") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise SweepError(f"{path} cannot be read: {error}") from error
-        if of is not None and _digest(text) != of:
-            raise SweepError(f"{path} is of another sweep now: somebody has begun one there")
-        try:
-            return Plan.from_dict(saved)
+            return Plan.from_dict(json.loads(self._planned()))
         except SweepError as error:
             raise SweepError(f"{path}: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise SweepError(f"{path} cannot be read: {error}") from error
+
+    def is_of(self, begun: str) -> bool:
+        """Whether it is still the folder of the plan for which `begin` returned this."""
+        return _digest_of(self._planned()) == begun
+
+    def _planned(self) -> bytes:
+        path = self.path / PLAN
+        try:
+            if path.stat().st_size > _MAX_PLAN:
+                raise SweepError("it is too large for a plan")
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise SweepError(f"there is no sweep in {self.path}") from None
+        except OSError as error:
+            raise SweepError(f"it cannot be read: {error}") from error
 
     def begin(self, plan: Plan) -> str:
         """Make it the folder of this plan; what was answered before stays, and counts.
@@ -187,10 +262,12 @@ class Folder:
             (self.path / _ANSWERS).mkdir(parents=True, exist_ok=True)
             if plan.keep:
                 self.runs.mkdir(exist_ok=True)
+            _tidy(self.path / _ANSWERS)
         text = json.dumps(plan.to_dict(), indent=1, allow_nan=False)
-        with suppress(SweepError):
-            self.plan(_digest(text))
-            return _digest(text)  # it is there already
+        if (self.path / PLAN).exists():
+            if self.is_of(_digest(text)):
+                return _digest(text)
+            self.plan()  # or it is none that may be replaced
         _put(self.path / PLAN, text)
         return _digest(text)
 
@@ -227,13 +304,18 @@ class Folder:
         folder = self.path / _ANSWERS
         try:
             names = sorted(path.name for path in folder.iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         for name in names:
             if name in self._seen or not _NAME.fullmatch(name):
                 continue
+            try:
+                records = _records(folder / name)
+            except OSError as error:  # which may pass
+                _log.warning("%s cannot be read now: %s", folder / name, error)
+                continue
             self._seen.add(name)
-            for record in _records(folder / name):
+            for record in records:
                 if record.error:
                     if record.point not in self.done:
                         self.failed.add(record.point)
@@ -243,14 +325,27 @@ class Folder:
                 yield record
 
 
-def _records(path: Path) -> Iterator[Record]:
+def _records(path: Path) -> list[Record]:
+    """What a file holds; nothing if it isn't as it was written."""
     try:
-        with path.open("rb") as file:
-            while line := file.readline(_MAX_LINE):
-                yield _record(line)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        if path.stat().st_size > _MAX_FILE:
+            raise ValueError("it is too large")
+        data = path.read_bytes()
+        if _digest_of(data) != path.stem:
+            raise ValueError("it is not as it was written")
+        return [_record(line) for line in data.splitlines()]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         # Its points are computed anew; the damaged file is left for whoever wants to see it.
         _log.warning("%s is damaged, and its answers don't count: %s", path, error)
+        return []
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what those who were killed have left half written, long ago."""
+    for path in folder.glob("*.tmp"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _LEFT_SECONDS:
+                path.unlink()
 
 
 def _record(line: bytes) -> Record:

@@ -30,6 +30,7 @@ from axon.errors import (
 
 if TYPE_CHECKING:
     from axon.analysis import ActionPotential, Velocity
+    from axon.answers import Plan
     from axon.equations import Progress
     from axon.interruption import Interruption
     from axon.runs import Run
@@ -285,7 +286,6 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--walltime", metavar="TIME", help="of a job: for instance 4h")
     sweep.add_argument("--cpus", metavar="N", type=int, help="of a job")
     sweep.add_argument("--memory", metavar="MB", type=int, help="of a job")
-    sweep.set_defaults(refuse=sweep.error)
     sweep.add_argument(
         "--stop-after", metavar="TIME", help="of the clock: then stop and exit with 75"
     )
@@ -514,7 +514,7 @@ def _sweep(options: argparse.Namespace) -> Exit | None:
             finally:
                 if bar is not None:
                     bar.clear()
-    return _tell_sweep(options, folder.path)
+    return _tell_sweep(options, plan, folder.path)
 
 
 def _script(options: argparse.Namespace, folder: Path) -> str:
@@ -561,11 +561,13 @@ def _foreseen_points(takes: Foreseen, folder: Path) -> dict[str, str]:
     }
 
 
-def _tell_sweep(options: argparse.Namespace, folder: Path) -> Exit | None:
+def _tell_sweep(options: argparse.Namespace, plan: Plan, folder: Path) -> Exit | None:
     """What there is, and its table and picture."""
-    from axon.results import open_sweep
+    from axon.answers import Folder
+    from axon.results import Sweep
 
-    found = open_sweep(folder)
+    Folder(folder).plan()  # or there is no sweep
+    found = Sweep(folder, plan)
     table = options.table or (None if options.status else folder / "table.csv")
     if table is not None:
         found.write(table)

@@ -19,8 +19,11 @@ __all__ = ["Ensemble", "Runs"]
 Outcome = Run | AxonError
 """What became of a member: its run, or why there is none."""
 
-_AHEAD = 16
+_AHEAD = 4
 """Members of each thread that may wait for those before them."""
+
+_OPTIONS = ("duration", "every", "record", "dtype", "electrodes")
+"""Of a member."""
 
 
 class Ensemble:
@@ -57,6 +60,8 @@ class Ensemble:
     def __init__(self, simulations: Iterable[Simulation]) -> None:
         if isinstance(simulations, Simulation):
             raise SimulationError("simulations is one simulation; write Ensemble([simulation])")
+        if not isinstance(simulations, Iterable):
+            raise SimulationError(f"simulations={simulations!r} is no sequence of them")
         self.simulations: Sequence[Simulation] = (
             simulations if isinstance(simulations, Sequence) else tuple(simulations)
         )
@@ -125,6 +130,13 @@ class Ensemble:
             Number of the member, and its run; or the error by which it failed, such as a
             DivergedError, while the others go on.
         """
+        for given in (recording, *(() if own is None else own)):
+            if not isinstance(given, Mapping):
+                raise SimulationError(f"own has {given!r}, which is no mapping; give one each")
+            if strange := [name for name in given if name not in _OPTIONS]:
+                raise SimulationError(
+                    f"{strange[0]} is none of a member's options, {', '.join(_OPTIONS)}"
+                )
         if own is not None and len(own) != len(self):
             raise SimulationError(
                 f"own has {len(own)} members, and the ensemble {len(self)}; give one mapping each"

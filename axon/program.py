@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
@@ -285,6 +285,7 @@ def lower(
     dt: float,
     per_current: Mapping[str, np.ndarray] | None = None,
     since: Epoch | None = None,
+    alike: Hashable | None = None,
 ) -> Program:
     """Turn a membrane into data.
 
@@ -302,6 +303,8 @@ def lower(
         What there was before, if the program is that of the first step after a change: states
         are half a step older than the potential, so they move by what there was for half a step
         yet. The currents are the new membrane's.
+    alike : hashable, optional
+        What ``membrane.alike()`` has returned, if that is known.
     """
     missing = [name for name in _concentrations(membrane) if name not in (per_current or {})]
     if missing:
@@ -313,7 +316,7 @@ def lower(
         values["celsius before"] = since.celsius
     key = ("program", dt, *(part.warmth for part in parts))
     before = [part.membrane for part in parts[:-1]]
-    program = membrane.once(key, lambda: _Lowering(parts, dt).program(), others=before)
+    program = membrane.once(key, lambda: _Lowering(parts, dt).program(), others=before, alike=alike)
     return replace(program, params=tuple(values[name] for name in program.param_names))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from axon.answers import Folder, Record
+from axon.answers import Folder, Plan, Record
 from axon.errors import MissingExtraError, SweepError
 from axon.runs import Run, open_run
 from axon.segments import writing
@@ -50,22 +50,24 @@ class Sweep:
         Points that failed, by number, and why.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], plan: Plan | None = None) -> None:
         self._folder = Folder(Path(path))
-        self._plan = self._folder.plan()
+        self._plan = self._folder.plan() if plan is None else plan
         self.grid: Grid = self._plan.grid
         numbers = {self._plan.name(k): k for k in range(len(self.grid))}
         self.answers: list[Any] = [None] * len(self.grid)
         self.failures: dict[int, str] = {}
+        self._done: set[int] = set()
         for record in self._folder.new():
             if record.point in numbers:
                 self._take(numbers[record.point], record)
 
     def _take(self, k: int, record: Record) -> None:
         if not record.error:
+            self._done.add(k)
             self.answers[k] = record.answer
             self.failures.pop(k, None)
-        elif self.answers[k] is None:
+        elif k not in self._done:
             self.failures[k] = record.error
 
     def __len__(self) -> int:
@@ -74,7 +76,7 @@ class Sweep:
     @property
     def pending(self) -> int:
         """Points of which there is nothing yet."""
-        return sum(answer is None for answer in self.answers) - len(self.failures)
+        return len(self.grid) - len(self._done) - len(self.failures)
 
     def run(self, k: int) -> Run:
         """The run of a point, where runs were kept.
@@ -94,9 +96,14 @@ class Sweep:
         dict of str to array or list, each (points,)
             Numbers as float64, NaN where there is none; all else as a list. What lies within
             another is named as in ``velocity.value``; lists are left out. An answer that is no
-            table is called ``answer``. ``error`` says why a point failed.
+            table is called ``answer``, and so is before its name what has the name of a swept key.
+            ``error`` says why a point failed.
         """
-        rows = [dict(_flat(answer)) for answer in self.answers]
+        taken = {*self.grid.keys, "error"}
+        rows = [
+            {f"answer.{name}" if name in taken else name: value for name, value in _flat(answer)}
+            for answer in self.answers
+        ]
         names = dict.fromkeys(name for row in rows for name in row)
         columns: dict[str, Column] = {
             key: _column([point[key] for point in self.grid]) for key in self.grid.keys
@@ -124,8 +131,9 @@ class Sweep:
                 raise MissingExtraError(
                     "Parquet needs pyarrow: pip install 'axon-cable[parquet]'"
                 ) from error
+            even = {name: _even(column) for name, column in columns.items()}
             with writing(path):
-                pyarrow.parquet.write_table(pyarrow.table(columns), path)
+                pyarrow.parquet.write_table(pyarrow.table(even), path)
             return
         with writing(path), path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -147,7 +155,7 @@ class Sweep:
             raise MissingExtraError("pip install 'axon-cable[xarray]'") from error
         dims = [axis.keys[0] for axis in self.grid.axes]
         coords = {
-            key: (axis.keys[0], _column([each[n] for each in axis.values]))
+            key: (axis.keys[0], _along([each[n] for each in axis.values]))
             for axis in self.grid.axes
             for n, key in enumerate(axis.keys)
         }
@@ -205,6 +213,23 @@ def _column(values: list[Any]) -> Column:
     if all(value is None or type(value) in (int, float) for value in values):
         return np.array([math.nan if value is None else value for value in values], np.float64)
     return values
+
+
+def _along(values: list[Any]) -> Column:
+    """Values of a dimension: text, where they are neither numbers nor that."""
+    column = _column(values)
+    plain = isinstance(column, np.ndarray) or all(isinstance(each, str | bool) for each in column)
+    return column if plain else [str(each) for each in column]
+
+
+def _even(column: Column) -> Column:
+    """Of one type, as Parquet wants it: text, where there are several."""
+    if (
+        isinstance(column, np.ndarray)
+        or len({type(each) for each in column if each is not None}) < 2
+    ):
+        return column
+    return [None if each is None else str(each) for each in column]
 
 
 def _is_nothing(value: Any) -> bool:

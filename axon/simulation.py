@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -247,7 +247,19 @@ class Simulation:
 
     def _lowered(self, epoch: Epoch, since: Epoch | None = None) -> Program:
         gains = self._gains((since or epoch).membrane)
-        return lower(epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since)
+        alike = self._alike if epoch.membrane is self.membrane else None
+        return lower(epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since, alike)
+
+    @cached_property
+    def _alike(self) -> Hashable | None:
+        """What the membrane is known by among those of the same functions, as these are when the
+        simulation is built."""
+        return self.membrane.alike()
+
+    @cached_property
+    def _alike_at_rest(self) -> Hashable | None:
+        """The same as they are when its rest is looked for, which may be later."""
+        return self.membrane.alike()
 
     def _gains(self, membrane: Membrane) -> dict[str, npt.NDArray[np.float64]]:
         """What each pool gains from 1 mA/cm², mM/ms."""
@@ -337,7 +349,8 @@ class Simulation:
         if alike:
             known = (self.celsius[0], rest.v, *rest.concentrations.values())
             rates = (gain[0] for gain in gains.values())
-            find = partial(self.membrane.once, ("at rest", *known, *rates), find, amounts=True)
+            key = ("at rest", *known, *rates)
+            find = partial(self.membrane.once, key, find, amounts=True, alike=self._alike_at_rest)
         states = find()
         return np.broadcast_to(states, (len(states), self.axon.n)).ravel()
 
@@ -370,6 +383,7 @@ class Simulation:
                 float(self.celsius[0]), diameter=diameter
             ),
             amounts=True,
+            alike=self._alike_at_rest,
         )
 
     @cached_property

@@ -19,7 +19,7 @@ import os
 import re
 import reprlib
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -200,9 +200,17 @@ def rebuilt(name: str, tables: Mapping[str, Any]) -> Study:
         return _study(name, name, copy.deepcopy(_without(tables, "sweep")))
 
 
-def blanked(tables: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+def blanked(tables: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     """What tables say besides the values of some keys, which are left empty."""
-    return _put_all(copy.deepcopy(_without(tables, "sweep", "title")), dict.fromkeys(keys, ""))
+    outer = [key for key in keys if not any(_within(key, other) for other in keys)]
+    blank = copy.deepcopy(_without(tables, "sweep", "title"))
+    with _told_of("study"):
+        return _put_all(blank, dict.fromkeys(outer, ""))
+
+
+def _within(key: str, other: str) -> bool:
+    """Whether a key is of what another one names."""
+    return key != other and key.startswith((f"{other}.", f"{other}["))
 
 
 def run(study: PathLike, changes: Mapping[str, object] | None = None, **options: Any) -> Run:
@@ -356,7 +364,9 @@ def _study(
     file: str, name: str, tables: dict[str, Any], membranes: dict[str, Membrane] | None = None
 ) -> Study:
     known = {} if membranes is None else membranes
-    kinds = _STUDY | {"membrane": functools.partial(_membrane, known=known)}
+    membrane = functools.partial(_membrane, known=known)
+    change = functools.partial(_change, kinds=_CHANGE | {"membrane": membrane})
+    kinds = _STUDY | {"membrane": membrane, "changes": _each(change)}
     values, problems = _read(tables, "", {key: key in _NEEDED for key in _STUDY}, kinds)
     if "axon" in values:
         problems += _misplaced(values)
@@ -645,9 +655,9 @@ def _membrane(value: Any, path: str, known: dict[str, Membrane] | None = None) -
     return result
 
 
-def _change(value: Any, path: str) -> Change:
+def _change(value: Any, path: str, kinds: Mapping[str, Kind]) -> Change:
     """Another membrane or temperature, from a time on."""
-    change: Change = _attempt(path, Change, **_table(_keys(Change), _CHANGE)(value, path))
+    change: Change = _attempt(path, Change, **_table(_keys(Change), kinds)(value, path))
     return change
 
 
@@ -820,7 +830,7 @@ _STUDY: dict[str, Kind] = {
     "axon": _axon,
     "membrane": _membrane,
     "stimuli": _each(_stimulus),
-    "changes": _each(_change),
+    "changes": _free,  # of each study its own, which knows its membranes
     "simulation": _table(
         {"duration": True} | _keys(Simulation, "axon", "membrane", "stimuli", "changes"),
         _SIMULATION,

@@ -8,6 +8,7 @@ same call again computes what isn't there.
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import os
 import reprlib
@@ -15,17 +16,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from axon import engines, machine, questions, study
-from axon.answers import Folder, Plan, Record, canonical
+from axon import engines, machine, questions, ranges, study
+from axon.answers import MAX_ANSWER, Folder, Plan, Record, canonical
 from axon.errors import AxonError, StoppedError, SweepError, WorkerDiedError, WriteError
 from axon.interruption import Interruption, seconds
 from axon.ranges import Grid
@@ -37,10 +38,12 @@ from axon.study import Study
 BATCH_SECONDS = 2.0
 """Wall time of a batch, about: little next to it is what a batch costs besides."""
 MOST_IN_BATCH = 500
-COMMIT_SECONDS = 30.0
+COMMIT_SECONDS = 2.0
 """Wall time after which a batch that takes longer puts down what it has."""
 LOOK_SECONDS = 2.0
 """Wall time between two looks at what others, who compute the same sweep, have found."""
+_LOOK_SECONDS = 0.1
+"""Wall time between two looks at whether a function or a question is to end."""
 _MOST_SAMPLED = 16
 """Points at which it is looked at what all will take."""
 _ANSWER_BYTES = 500
@@ -67,7 +70,7 @@ Progress = Callable[[Status, float], None]
 
 def sweep(
     what: study.PathLike | Function,
-    points: Grid | None = None,
+    points: Grid | Mapping[Any, Any] | None = None,
     *,
     output: str | os.PathLike[str],
     changes: Mapping[str, object] | None = None,
@@ -91,8 +94,8 @@ def sweep(
         names, or the answer to what its ``[ask]`` asks. Or a function: it is called with each
         point's values by key, and returns a number, a text, a list, a dict by name, or what a
         protocol answers.
-    points : Grid, optional
-        As `axon.ranges.grid` makes it; the study's own ``[sweep]`` if not given.
+    points : Grid or mapping, optional
+        As `axon.ranges.grid` makes it, or takes it; the study's own ``[sweep]`` if not given.
     output : path
         Folder of the answers. Points that it has already are not computed again, whatever else
         the sweep was then.
@@ -113,7 +116,8 @@ def sweep(
     retry_failed : bool, optional
         Try points again that failed.
     time_limit : float or str, optional
-        Wall time of a point, after which it counts as failed: seconds, or ``"10m"``.
+        Wall time of a point, after which it counts as failed: seconds, or ``"10m"``. Functions and
+        questions can be ended in processes only, not in threads.
     stop_after : float or str, optional
         Wall time after which the sweep stops, with all answers safe.
     stop : callable, optional
@@ -138,7 +142,8 @@ def sweep(
     Notes
     -----
     A function must be found by its module and name wherever it is called in other processes.
-    It is known by its name and source: if these change, all points are new.
+    It is known by its name, its source, its defaults and what it closes over: if these change, all
+    points are new. What else it reads, such as globals and files, is not looked at.
 
     Examples
     --------
@@ -166,7 +171,7 @@ def sweep(
             stop=stopping,
             progress=progress,
         )
-    return Sweep(output)
+    return Sweep(output, plan)
 
 
 def carry_out(
@@ -185,10 +190,16 @@ def carry_out(
 ) -> None:
     """Do what a plan says, as far as its folder doesn't have it; arguments are those of `sweep`."""
     limit = None if time_limit is None else seconds(time_limit, "time_limit")
-    first, of = shard
-    if not (type(first) is type(of) is int and 1 <= first <= of):
+    whole = isinstance(shard, tuple) and [type(each) for each in shard] == [int, int]
+    if not whole or not 1 <= shard[0] <= shard[1]:
         raise SweepError(f"shard={shard!r}; give (i, n) with i from 1 to n")
-    chosen = _local(plan, function) if engine == "local" else engine
+    first, of = shard
+    chosen = _local(plan) if engine == "local" else engine
+    if limit is not None and chosen == "threads" and not _in_kernel(plan):
+        raise SweepError(
+            f"time_limit={time_limit!r}: what is no run can't be ended in a thread; give "
+            'engine="processes"'
+        )
     hands = engines.engine(chosen, workers=workers, scheduler=scheduler)
     if function is None and hands.workers is not None:
         _check_memory(plan, hands.workers)
@@ -200,7 +211,7 @@ def carry_out(
 
 def planned(
     what: study.PathLike | Function,
-    points: Grid | None = None,
+    points: Grid | Mapping[Any, Any] | None = None,
     changes: Mapping[str, object] | None = None,
     keep: bool = False,
 ) -> Plan:
@@ -210,6 +221,10 @@ def planned(
     ------
     SweepError, StudyError
     """
+    if isinstance(points, Mapping):
+        points = ranges.grid(points)
+    if points is not None and not isinstance(points, Grid):
+        raise SweepError(f"points={reprlib.repr(points)} is no grid; write axon.ranges.grid(...)")
     if callable(what):
         if points is None:
             raise SweepError("points is missing: a function has none of its own")
@@ -217,9 +232,7 @@ def planned(
             raise SweepError("keep=True: a function keeps what it likes")
         if changes:
             raise SweepError("changes are those of a study; a function has none")
-        name = f"{what.__module__}.{what.__qualname__}"
-        source = _source(what)
-        return Plan.of({"function": name}, points, {"function": name, "source": source})
+        return Plan.of({"function": _name(what)}, points, _made_of(what))
     base = study.load(what, changes)
     grid = base.sweep if points is None else points
     if grid is None:
@@ -237,17 +250,45 @@ def planned(
     return Plan.of({"study": base.name, "tables": tables}, grid, common, keep)
 
 
-def _source(function: Function) -> str:
+def _name(function: Function) -> str:
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
+
+
+def _made_of(function: Function) -> dict[str, Any]:
+    """What decides what a function returns, as far as that can be written down.
+
+    Not what it reads from elsewhere: globals, other functions, files.
+    """
+    if not inspect.isfunction(function):
+        raise SweepError(
+            f"{reprlib.repr(function)} is no function that def has defined; write one that calls it"
+        )
     try:
-        return inspect.getsource(function)
+        source = inspect.getsource(function)
     except (OSError, TypeError):
-        return ""
+        raise SweepError(
+            f"the source of {_name(function)} can't be found, by which it would be known again; "
+            "write it into a file"
+        ) from None
+    held = [function.__defaults__, function.__kwdefaults__]
+    try:
+        held += [cell.cell_contents for cell in function.__closure__ or ()]
+        return {"function": _name(function), "source": source, "holds": json.loads(canonical(held))}
+    except (TypeError, ValueError):
+        raise SweepError(
+            f"{_name(function)} holds what can't be written down: {reprlib.repr(held)}; hand it "
+            "over as a value of each point"
+        ) from None
 
 
-def _local(plan: Plan, function: Function | None) -> str:
+def _local(plan: Plan) -> str:
     """What computes on this machine."""
-    in_kernel = function is None and "ask" not in plan.what["tables"] and not plan.keep
-    return "threads" if in_kernel else "processes"
+    return "threads" if _in_kernel(plan) and not plan.keep else "processes"
+
+
+def _in_kernel(plan: Plan) -> bool:
+    """Whether points are runs, and no questions nor functions."""
+    return "tables" in plan.what and "ask" not in plan.what["tables"]
 
 
 # ---- what a worker does --------------------------------------------------------------------------
@@ -255,6 +296,18 @@ def _local(plan: Plan, function: Function | None) -> str:
 
 class _TooLongError(BaseException):
     """A point took longer than it may: no Exception, so that no function takes it for its own."""
+
+
+class _UnfinishedError(BaseException):
+    """There is no saying yet what becomes of a point: it was told to stop."""
+
+
+class _UnwrittenError(Exception):
+    """A run can't be put down, which is no point's fault."""
+
+    def __init__(self, error: WriteError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @dataclass(frozen=True)
@@ -279,7 +332,9 @@ class Work:
             If answers can't be put down.
         """
         folder = Folder(Path(self.folder))
-        point = _Point(folder.plan(self.plan))
+        if not folder.is_of(self.plan):
+            raise SweepError(f"{folder.path} is of another sweep now: somebody has begun one there")
+        point = _point(self.folder, self.plan)
         told: list[tuple[str, str, float]] = []
         found: list[Record] = []
         committed = time.monotonic()
@@ -289,16 +344,19 @@ class Work:
                     told.append(("", reason, 0.0))
                     break
                 record = self._record(folder, point, number)
-                if record is None:
-                    continue
-                found.append(record)
-                told.append((record.point, record.error, record.seconds))
-                if time.monotonic() - committed > COMMIT_SECONDS:
+                if record is not None:
+                    found.append(record)
+                    told.append((record.point, record.error, record.seconds))
+                if time.monotonic() - committed > COMMIT_SECONDS and found:
                     folder.add(found, engines.stopping)
                     found, committed = [], time.monotonic()
-        finally:
             if found:
                 folder.add(found, engines.stopping)
+        except BaseException:
+            if found:
+                with suppress(WriteError):
+                    folder.add(found, lambda: "there is no time to wait")
+            raise
         return told
 
     def _record(self, folder: Folder, point: _Point, number: int) -> Record | None:
@@ -308,19 +366,18 @@ class Work:
         answer, error = None, ""
         try:
             answer = self._answer(folder.run(name), point, changes)
+            if len(canonical(answer)) > MAX_ANSWER:
+                raise SweepError(f"its answer takes more than {MAX_ANSWER >> 20} MiB")
         except _TooLongError:
             error = f"it took longer than {self.limit:g} s"
-        except StoppedError:
-            if not engines.stopping():
-                raise
+        except _UnfinishedError:
             return None
-        except WriteError:
-            if engines.stopping() or is_written(folder.run(name)):
-                return None  # by another process, which tells what became of it
-            raise
-        except Exception as failure:  # whatever it is, it is this point's
-            error = str(failure) if isinstance(failure, AxonError) else repr(failure)
-        return Record(name, changes, answer, error or "", time.perf_counter() - begin)
+        except _UnwrittenError as unwritten:
+            raise unwritten.error from None
+        except (Exception, SystemExit) as failure:  # whatever it is, it is this point's
+            told = str(failure) if isinstance(failure, AxonError) else repr(failure)
+            answer, error = None, told or repr(failure)
+        return Record(name, changes, answer, error, time.perf_counter() - begin)
 
     def _answer(self, output: Path, point: _Point, changes: dict[str, Any]) -> Any:
         if self.function is not None:
@@ -342,9 +399,11 @@ class Work:
         try:
             run: Run = chosen.run(**where, stop=stop)
         except StoppedError:
-            if time.monotonic() > deadline:
-                raise _TooLongError from None
-            raise
+            raise (_TooLongError if time.monotonic() > deadline else _UnfinishedError) from None
+        except WriteError as error:
+            if engines.stopping() or is_written(output):
+                raise _UnfinishedError from None  # another process tells what became of it
+            raise _UnwrittenError(error) from None
         with run:
             return questions.facts(chosen.measured(run))
 
@@ -377,20 +436,29 @@ class _Point:
         return self._base.changed(changes)
 
 
+@lru_cache(maxsize=2)
+def _point(folder: str, _: str) -> _Point:
+    """That of a plan, which is known by what it holds: batches share what points of one can."""
+    return _Point(Folder(Path(folder)).plan())
+
+
 @contextmanager
 def _alarm(limit: float | None) -> Iterator[None]:
-    """Ends what takes too long, where signals come: in a main thread."""
-    if limit is None or threading.current_thread() is not threading.main_thread():
+    """Ends what takes too long, or is to stop, where signals come: in a main thread."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    deadline = math.inf if limit is None else time.monotonic() + limit
     armed = True
 
     def ring(_: int, __: FrameType | None) -> None:
-        if armed:
+        if armed and time.monotonic() > deadline:
             raise _TooLongError
+        if armed and engines.stopping():
+            raise _UnfinishedError
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, limit, 0.1)  # again, should something swallow it
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
     try:
         yield
     finally:
@@ -517,11 +585,17 @@ class Foreseen(NamedTuple):
 def foresee(plan: Plan, folder: Folder) -> Foreseen:
     """What is left of a sweep of a study, measured on the first steps of some points of it."""
     status = _Driven(plan, folder, range(len(plan.grid)), False, None).status
-    tried = [study.estimate() for study in _sampled(plan)]
+    begin = time.perf_counter()
+    studies = list(_sampled(plan))
+    if not studies:
+        raise SweepError("none of the points that were looked at makes a study that can be run")
+    building = (time.perf_counter() - begin) / len(studies)
+    tried = [study.estimate() for study in studies]
     kept = sum(each.file_bytes for each in tried) / len(tried) if plan.keep else 0
+    each_takes = building + sum(each.seconds for each in tried) / len(tried)
     return Foreseen(
         status,
-        sum(each.seconds for each in tried) / len(tried) * status.pending,
+        each_takes * status.pending,
         max(each.memory_bytes for each in tried),
         round((kept + _ANSWER_BYTES) * status.pending),
     )
@@ -536,7 +610,8 @@ def _sampled(plan: Plan) -> Iterator[Study]:
     ways = [(n - 1) * stride for n, stride in zip(grid.shape, strides, strict=True)]
     last = len(grid) - 1
     for k in list(dict.fromkeys([0, last, *ways, *(last - way for way in ways)]))[:_MOST_SAMPLED]:
-        yield point.study(grid[k])
+        with suppress(AxonError):  # which is that point's failure
+            yield point.study(grid[k])
 
 
 def _check_memory(plan: Plan, workers: int) -> None:
@@ -544,7 +619,7 @@ def _check_memory(plan: Plan, workers: int) -> None:
     room = machine.memory()
     if room is None:
         return
-    needed = max(each.memory(kept=plan.keep) for each in _sampled(plan))
+    needed = max((each.memory(kept=plan.keep) for each in _sampled(plan)), default=0)
     if workers * needed > room:
         fit = room // needed
         hint = f"workers={fit}, or " if fit else ""

@@ -14,6 +14,8 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -442,6 +444,102 @@ def test_a_sweep_can_be_read_while_it_goes_on() -> None:
     assert seen[0] == 0 and seen[-1] == 10
 
 
+def test_values_that_mean_the_same_are_one_point() -> None:
+    """A finer range has the points of a coarser one."""
+    for values in ([10, 25, 40], ranges.linear(10.0, 40.0, 5), ["10 um"], ["10.0 um"]):
+        axon.sweep(points.named, ranges.grid({"x": values}), output="out", engine="threads")
+    assert calls() == Counter({10: 2, 17: 1, 25: 1, 32: 1, 40: 1})  # a number, and a text
+
+
+def test_answers_that_are_nothing_are_answers() -> None:
+    sweep = axon.sweep(points.nothing, numbered(3), output="out", engine="threads")
+    assert (sweep.pending, sweep.answers, sweep.failures) == (0, [None] * 3, {})
+
+
+def test_whatever_a_function_raises_is_its_points_failure() -> None:
+    sweep = axon.sweep(points.rude, numbered(5), output="out", engine="threads")
+    assert sweep.answers[4] == 4.0 and sorted(sweep.failures) == [0, 1, 2, 3]
+    assert "can't write" in sweep.failures[0] and "bad" in sweep.failures[2]
+    assert sweep.failures[3] == "AxonError('')"
+
+
+def test_an_answer_that_is_too_large_is_its_points_failure() -> None:
+    sweep = axon.sweep(points.huge, numbered(3), output="out", engine="threads", workers=1)
+    assert list(sweep.failures) == [1] and "16 MiB" in sweep.failures[1]
+    assert sweep.pending == 0
+
+
+def test_answers_named_as_the_values_are_stand_beside_them() -> None:
+    table = axon.sweep(points.clash, numbered(3), output="out", engine="threads").table()
+    np.testing.assert_array_equal(table["k"], [0, 1, 2])
+    np.testing.assert_array_equal(table["answer.k"], [0, 100, 200])
+    np.testing.assert_array_equal(table["answer.error"], [1, 1, 1])
+
+
+def test_a_number_that_somebody_changed_is_no_answer() -> None:
+    axon.sweep(points.counted, numbered(1), output="out", engine="threads")
+    (path,) = Path("out/answers").iterdir()
+    path.write_bytes(path.read_bytes().replace(b'"answer":0.0', b'"answer":7.0'))
+    assert axon.open_sweep("out").pending == 1
+
+
+def test_a_function_is_known_by_what_it_closes_over() -> None:
+    for factor in (1, 10):
+        sweep = axon.sweep(points.times(factor), numbered(3), output="out", engine="threads")
+        assert sweep.answers == [0, factor, 2 * factor]
+
+
+def test_a_bad_corner_of_a_grid_is_its_points_failure() -> None:
+    grid = ranges.grid({"axon.length": ["6 mm", "8 mm"], "stimuli[0].at": ["1 mm", "7 mm"]})
+    sweep = axon.sweep("cable.toml", grid, output="out")
+    assert list(sweep.failures) == [1] and sweep.pending == 0
+
+
+def test_a_kept_run_goes_on_under_another_title() -> None:
+    long = STUDY.replace("duration = 5", "duration = 4000")
+    looks = iter(range(10**6))
+    grid = ranges.grid({"axon.diameter": [10]})
+    for title, stop in (("One", lambda: "enough" if next(looks) > 3 else ""), ("Two", None)):
+        Path("cable.toml").write_text(f'title = "{title}"\n' + long, "utf-8")
+        with suppress(StoppedError):
+            axon.sweep(
+                "cable.toml", grid, output="out", keep=True, engine="processes", workers=1,
+                stop=stop,
+            )  # fmt: skip
+    sweep = axon.open_sweep("out")
+    assert not sweep.failures and not sweep.pending
+
+
+def test_a_hanging_function_ends_when_it_is_told_to() -> None:
+    """It is interrupted, in processes."""
+    began = time.monotonic()
+    with pytest.raises(StoppedError, match=r"1\.0 are over"):
+        axon.sweep(
+            points.hanging, ranges.grid({"k": [1]}), output="out", engine="processes", workers=1,
+            stop_after=1.0,
+        )  # fmt: skip
+    assert time.monotonic() - began < 20.0
+    assert axon.open_sweep("out").pending == 1
+
+
+@pytest.mark.parametrize(
+    "text", ['{"layout": 2}', '{"method": "bayes"}', "[]", "{", '{"layout": 1, "axes": []}']
+)
+def test_a_file_that_is_no_plan_of_ours_is_not_overwritten(text: str) -> None:
+    Path("out").mkdir()
+    Path("out/sweep.json").write_text(text, "utf-8")
+    refused(lambda: axon.sweep(points.area, GRID, output="out"), "sweep.json")
+    assert Path("out/sweep.json").read_text("utf-8") == text
+
+
+def test_membranes_of_changes_are_shared_too() -> None:
+    cooled = STUDY + '[[changes]]\nat = 1\nmembrane = {model = "hodgkin_huxley"}\n'
+    Path("cooled.toml").write_text(cooled, "utf-8")
+    base = study.load("cooled.toml")
+    a, b = (base.changed({"axon.diameter": d}).simulation for d in (10.0, 20.0))
+    assert a.changes[0].membrane.channels[0].gates is b.changes[0].membrane.channels[0].gates
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 
@@ -457,6 +555,20 @@ def test_what_makes_no_sense_is_refused() -> None:
     refused(lambda: axon.sweep(points.area, GRID, output="out", keep=True), "keep=True")
     refused(lambda: axon.sweep(points.area, GRID, output="out", changes={"a": 1}), "changes")
     refused(lambda: axon.sweep("cable.toml", output="out", shard=(3, 2)), r"shard=\(3, 2\)")
+    refused(lambda: axon.sweep("cable.toml", output="out", shard=3), "shard=3")  # type: ignore[arg-type]
+    refused(
+        lambda: axon.sweep(points.area, {"a": [1], "b": [1, 1.0]}, output="out"), "b has .* twice"
+    )
+    refused(lambda: axon.sweep(points.area, {"a": [math.inf]}, output="out"), "a = inf can't be")
+    refused(lambda: axon.sweep(points.area, [1], output="out"), "no grid")  # type: ignore[arg-type]
+    refused(lambda: axon.sweep(partial(points.area), GRID, output="out"), "no function that def")
+    refused(lambda: axon.sweep(points.times(object()), GRID, output="out"), "can't be written")  # type: ignore[arg-type]
+    refused(
+        lambda: axon.sweep(points.area, GRID, output="out", engine="threads", time_limit=1.0),
+        "can't be ended in a thread",
+    )
+    both = {"membrane": [{"model": "sundt"}], "membrane.scaled.na": [0.5]}
+    assert len(sweeps.planned("cable.toml", both).grid) == 1  # which is no nonsense
     refused(lambda: axon.sweep("cable.toml", output="out", engine="magic"), "magic")
     refused(lambda: axon.sweep("none.toml", output="out"), "no such file", StudyError)
     bad = ranges.grid({"axon.diametre": [1.0]})

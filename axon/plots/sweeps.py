@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 6  # that one tells apart
 _MOST_MARKS = 12  # along a scale
-_QUANTITY = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(\D.*?)\s*")
+_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\D.*?)\s*", re.ASCII)
 
 
 def sweep(
