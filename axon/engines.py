@@ -195,9 +195,10 @@ class Engine:
         crew = _CREWS[self.name](self, task, stop)
         waiting, again = iter(batches), deque[Batch]()
         begun: dict[Future[Any], Batch] = {}
-        done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        # Not a SimpleQueue: one whose waiting a signal ends in its last moment waits for ever.
+        done: queue.Queue[Future[Any]] = queue.Queue()
         deaths: Counter[Batch] = Counter()
-        reason, exhausted, gave_up = "", False, True
+        reason, exhausted, undone, gave_up = "", False, False, True
         try:
             while True:
                 if not reason and (reason := stop()):
@@ -249,11 +250,12 @@ class Engine:
                 if answer.outcome is None:
                     again.append(batch)
                 else:
+                    undone |= isinstance(answer.outcome, StoppedError)
                     yield batch, answer.outcome
             gave_up = False
         finally:
             crew.close(at_once=gave_up)
-        if reason and (again or not exhausted):
+        if reason and (undone or again or not exhausted):
             raise StoppedError(reason)
 
 
