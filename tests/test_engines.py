@@ -577,13 +577,41 @@ def test_workers_end_with_who_started_them(sweeping: Any) -> None:
     until(lambda: all(map(gone, task.begun())))
 
 
-def test_a_generator_that_nobody_closes(tmp_path: Path) -> None:
-    """A process whose generator is still suspended can end."""
+def test_ctrl_c_while_workers_begin(tmp_path: Path) -> None:
+    """What they import takes its time, and leaves no traceback behind."""
     text = """
+        import sys, time
+        from pathlib import Path
+        import batches
+        from axon import StoppedError, engines
+        from axon.interruption import SIGNALS, Interruption
+
+        if __name__ == "__main__":
+            with Interruption(signals=SIGNALS) as stop:
+                try:
+                    using = engines.engine("local", workers=2)
+                    list(using.results(batches.double, ((f"{i}",) for i in range(10**9)), stop))
+                except StoppedError as error:
+                    print(error)
+        else:
+            Path(sys.argv[1], f"{time.monotonic_ns()}.begun").touch()
+            time.sleep(0.5)
+    """
+    process = begin(sys.executable, script(tmp_path, text), tmp_path)
+    until(lambda: len(list(tmp_path.glob("*.begun"))) == 2)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60) == ("stopped: SIGINT\n", "")
+
+
+def test_a_generator_that_nobody_closes(tmp_path: Path) -> None:
+    """A process whose generator is still suspended can end, even if it ignores SIGTERM."""
+    text = """
+        import signal
         import batches
         from axon import engines
 
         if __name__ == "__main__":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             results = engines.engine("local", workers=2).results(
                 batches.double, ((f"{i}",) for i in range(10**9)), lambda: ""
             )
