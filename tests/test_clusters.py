@@ -107,7 +107,8 @@ def test_work_for_dask_is_handed_over_a_little_ahead(cluster: Any) -> None:
 
     using = engine("dask", scheduler=cluster.scheduler_address)
     for seen, _ in enumerate(using.results(batches.double, work(), never), 1):
-        assert len(asked) <= seen + 2 * engines.AHEAD
+        assert len(asked) <= seen + 4 * 2
+        assert len(asked) > 4 or seen > 1  # for more than one worker
     assert len(asked) == 50
 
 
@@ -139,12 +140,26 @@ def test_who_leaves_dask_early_stops_it(cluster: Any, tmp_path: Path) -> None:
     assert len(task.begun()) == 2
 
 
+def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some may come, or not; nobody waits for them to be told to stop."""
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(engines, "_COUNT_SECONDS", 0.1)
+    asked = iter(range(1, 5))
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
+        pytest.raises(StoppedError, match=r"^stopped: enough$"),
+    ):
+        using = engine("dask", scheduler=cluster.scheduler_address)
+        stop = lambda: "" if next(asked, None) else "enough"  # noqa: E731
+        list(using.results(batches.double, singles("a b c d e f"), stop))
+
+
 def test_workers_of_dask_that_die(tmp_path: Path) -> None:
-    """Real processes. Who was there when one died must not suffer from it."""
+    """Real processes, here one. What was there when it died must not suffer from it."""
     pytest.importorskip("distributed")
     task = batches.Dying(tmp_path)
     work = [("a", "poison", "b"), ("once",), *singles("c d e f")]
-    came = dict(engine("dask", workers=2).results(task, work, never))
+    came = dict(engine("dask", workers=1).results(task, work, never))
     error = came.pop(("poison",))
     assert {name for batch in came for name in batch} == {"a", "b", "once", "c", "d", "e", "f"}
     assert all(outcome == list(batch) for batch, outcome in came.items())
@@ -250,7 +265,10 @@ def test_a_job_of_mpi(mpi: list[str], tmp_path: Path) -> None:
 
         if __name__ == "__main__":
             using = engines.engine("mpi")
-            task = batches.Waiting(Path(sys.argv[1]))
+            # One process works and is told. The message to the other must not stop what follows.
+            task = batches.Waiting(Path(sys.argv[1]) / "one")
+            one = list(using.results(task, singles("quiet"), lambda: "one" * len(task.begun())))
+            task = batches.Waiting(Path(sys.argv[1]) / "both")
             told = []
             try:
                 for batch, outcome in using.results(
@@ -265,15 +283,18 @@ def test_a_job_of_mpi(mpi: list[str], tmp_path: Path) -> None:
             failed = dict(using.results(batches.fail, singles("x odd fine exit"), lambda: ""))
             where = using.results(batches.where, singles("a b c d"), lambda: "")
             print(json.dumps({
-                "told": told, "begun": len(task.begun()), "ended": task.ended(),
+                "one": one[0][1], "told": told, "begun": len(task.begun()), "ended": task.ended(),
                 "came": sorted(came), "failed": sorted((*b, repr(f)) for b, f in failed.items()),
                 "processes": len({outcome[0][0] for _, outcome in where}),
             }))
     """
+    for name in ("one", "both"):
+        (tmp_path / name).mkdir()
     command = [*mpi, str(script(tmp_path, text)), str(tmp_path)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
+    assert seen["one"] == ["one"]
     assert seen["told"].pop() == "stopped: enough"
     assert sorted(seen["told"])[-1] == [["quiet"], "['enough']"]
     assert len(seen["told"]) == seen["begun"] == seen["ended"] == 2

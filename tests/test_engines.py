@@ -16,6 +16,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ def test_only_a_few_are_handed_over_ahead(using: Engine) -> None:
         for seen in range(1, 30):
             next(results)
             n_asked = int(repr(asked)[6:-1])
-            assert n_asked <= seen + engines.AHEAD * (using.workers or 0)
+            assert n_asked <= seen + 4 * (using.workers or 0)
 
 
 def test_results_come_as_they_are_done(tmp_path: Path) -> None:
@@ -364,6 +365,7 @@ def test_a_worker_that_gets_a_signal(tmp_path: Path) -> None:
         if not told and len(task.begun()) == 2:
             told.append(task.begun()[0])
             os.kill(told[0], signal.SIGTERM)
+            time.sleep(0.3)  # the next batch, which it has, is not begun in that time
         return ""
 
     with pytest.raises(StoppedError, match=r"^stopped: SIGTERM$"):
@@ -433,6 +435,46 @@ def test_how_it_died(tmp_path: Path, number: int, message: str) -> None:
 def test_a_worker_that_leaves(tmp_path: Path) -> None:
     (error,) = outcomes(PROCESSES, batches.leave, singles("a")).values()
     assert str(error).endswith("it ended with exit code 7")
+
+
+class Blaming(engines._Crew):
+    """Workers who die all together, and over all that they have; as it looks with Dask."""
+
+    knows_who_died = False
+    _ahead = 4
+    times = 1
+
+    def __init__(self, *_: Any) -> None:
+        self.given: dict[Batch, Future[Any]] = {}
+
+    def submit(self, batch: Batch) -> Future[Any]:
+        self.given[batch] = Future()
+        return self.given[batch]
+
+    def look(self) -> None:
+        dead = any("poison" in batch for batch in self.given)
+        while self.given:
+            batch, future = self.given.popitem()
+            if dead:
+                future.set_exception(engines._DiedError("it died", self.times))
+            else:
+                future.set_result(engines._Answer(list(batch)))
+
+    def close(self, *, at_once: bool) -> None:
+        assert not at_once and not self.given
+
+
+@pytest.mark.parametrize(("times", "expected"), [(1, 3), (2, 4), (4, 4)])
+def test_those_who_were_there_when_one_died(
+    times: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are done alone, later, and it is seen whose fault it was."""
+    monkeypatch.setattr(Blaming, "times", times)
+    monkeypatch.setattr(engines, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setitem(engines._CREWS, "local", Blaming)
+    came = outcomes(PROCESSES, None, [("a", "poison", "b"), *singles("c d e f g")])
+    assert str(came.pop(("poison",))) == f"workers died over it, {expected} in a row: it died"
+    assert came == {(name,): [name] for name in "abcdefg"}
 
 
 def test_workers_killed_at_random() -> None:
