@@ -193,25 +193,18 @@ class Engine:
         processes are killed, and threads and clusters told to stop.
         """
         crew = _CREWS[self.name](self, task, stop)
-        waiting, again = iter(batches), deque[Batch]()
+        work = _Work(batches, crew.knows_who_died)
         begun: dict[Future[Any], Batch] = {}
-        done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-        deaths: Counter[Batch] = Counter()
-        reason, exhausted, gave_up = "", False, True
+        # Not a SimpleQueue: one whose waiting a signal ends in its last moment waits for ever.
+        done: queue.Queue[Future[Any]] = queue.Queue()
+        reason, stopped, gave_up = "", False, True
         try:
             while True:
                 if not reason and (reason := stop()):
                     crew.tell(reason)
                 while not reason and len(begun) < crew.ahead():
-                    batch = None
-                    if not exhausted and not (again and crew.knows_who_died):
-                        batch = next(waiting, None)
-                        exhausted = batch is None
-                    if batch is None:
-                        # Where it isn't known who died over what, one alone to find out.
-                        if not again or (begun and not crew.knows_who_died):
-                            break
-                        batch = again.popleft()
+                    if (batch := work.next(alone=not begun)) is None:
+                        break
                     future = crew.submit(batch)
                     begun[future] = batch
                     future.add_done_callback(done.put)
@@ -227,15 +220,9 @@ class Engine:
                     answer = crew.answer(future)
                 except _DiedError as died:
                     _log.warning("a worker died over %s: %s", ", ".join(batch), died.how)
-                    if len(batch) == 1 and (crew.knows_who_died or batch in deaths):
-                        deaths[batch] += died.times
-                    if deaths[batch] < DEATHS:
-                        singles = [(name,) for name in batch]
-                        deaths.update(dict.fromkeys(singles, 0))
-                        again += singles
+                    if (error := work.died(batch, died)) is None:
                         continue
-                    how = f"workers died over it, {deaths[batch]} in a row: {died.how}"
-                    answer = _Answer(WorkerDiedError(how))
+                    answer = _Answer(error)
                 except WorkerDiedError:
                     raise
                 except Exception as error:
@@ -247,14 +234,55 @@ class Engine:
                     reason = answer.reason
                     crew.tell(reason)
                 if answer.outcome is None:
-                    again.append(batch)
+                    work.put_back(batch)
                 else:
+                    stopped |= isinstance(answer.outcome, StoppedError)
                     yield batch, answer.outcome
             gave_up = False
         finally:
             crew.close(at_once=gave_up)
-        if reason and (again or not exhausted):
+        if reason and (stopped or work.left()):
             raise StoppedError(reason)
+
+
+class _Work:
+    """Batches to be handed over: those that wait, and those to be tried again."""
+
+    def __init__(self, batches: Iterable[Batch], knows_who_died: bool) -> None:
+        self._waiting = iter(batches)
+        self._exhausted = False
+        self._again: deque[Batch] = deque()
+        self._deaths: Counter[Batch] = Counter()
+        self._knows_who_died = knows_who_died
+
+    def next(self, *, alone: bool) -> Batch | None:
+        """Another one, if there is one now; `alone` says that nothing else is begun."""
+        if not self._exhausted and not (self._again and self._knows_who_died):
+            if (batch := next(self._waiting, None)) is not None:
+                return batch
+            self._exhausted = True
+        # Where it isn't known who died over what, one alone, to find out.
+        if self._again and (alone or self._knows_who_died):
+            return self._again.popleft()
+        return None
+
+    def put_back(self, *batches: Batch) -> None:
+        self._again += batches
+
+    def died(self, batch: Batch, died: _DiedError) -> WorkerDiedError | None:
+        """A worker did over this batch, which is tried again by its names, or has failed."""
+        if len(batch) == 1 and (self._knows_who_died or batch in self._deaths):
+            self._deaths[batch] += died.times
+            if (times := self._deaths[batch]) >= DEATHS:
+                return WorkerDiedError(f"workers died over it, {times} in a row: {died.how}")
+        singles = [(name,) for name in batch]
+        self._deaths.update(dict.fromkeys(singles, 0))
+        self.put_back(*singles)
+        return None
+
+    def left(self) -> bool:
+        """Whether there is more, as far as one knows."""
+        return bool(self._again) or not self._exhausted
 
 
 class _Answer(NamedTuple):

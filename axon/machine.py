@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path("/")
+
+# Of a mounted tree of control groups: the group that is its top, where, and which controllers.
+_MOUNT = re.compile(r"\S+ \S+ \S+ (\S+) (\S+) .*- cgroup(2?) .*?(\S+)$")
 
 # Limit, use, and what of the use is only a cache of files: of control groups of version 2 and of 1.
 _MEMORY = (
@@ -87,24 +91,18 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
     mine: dict[str, str] = {}
     for line in _lines(root / "proc/self/cgroup"):
         _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        mine.update(dict.fromkeys(controllers.split(","), path))  # version 2 names none
-    for line in _lines(root / "proc/self/mountinfo"):
-        before, _, after = line.partition(" - ")
-        _, _, _, top, folder, *_ = before.split()
-        kind, *_, options = after.split()
-        if kind == "cgroup2" and "" in mine:
-            path = mine[""]
-        elif kind == "cgroup" and controller in mine and controller in options.split(","):
-            path = mine[controller]
-        else:
+        controllers, _, group = rest.partition(":")
+        mine.update(dict.fromkeys(controllers.split(","), group))  # version 2 names none
+    for found in filter(None, map(_MOUNT.match, _lines(root / "proc/self/mountinfo"))):
+        top, where, version, options = found.groups()
+        kind = "" if version == "2" else controller
+        if kind not in mine or (kind and kind not in options.split(",")):
             continue
-        mount = root / folder.lstrip("/")
-        # If the mount is of another part of the tree, of what lies above all that can be seen.
-        below = Path(path).relative_to(top) if Path(path).is_relative_to(top) else Path()
-        group = mount / below
-        yield group
-        yield from (above for above in group.parents if above.is_relative_to(mount))
+        path, mount = Path(mine[kind]), root / where.lstrip("/")
+        # A mount that doesn't show the group itself shows one above it.
+        folder = mount / (path.relative_to(top) if path.is_relative_to(top) else "")
+        yield folder
+        yield from (above for above in folder.parents if above.is_relative_to(mount))
 
 
 def _pages() -> int | None:

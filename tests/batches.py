@@ -103,3 +103,8 @@ class Deaf(Waiting):
         (self.folder / f"{names[0]}.begun").write_text(str(os.getpid()))
         time.sleep(60)
         return []
+
+
+def leave(names: Batch) -> list[Any]:
+    """Without a word."""
+    os._exit(7)
