@@ -152,7 +152,11 @@ class Engine:
     scheduler: str | None = None
 
     def results(
-        self, task: Task, batches: Iterable[Batch], stop: Stop
+        self,
+        task: Task,
+        batches: Iterable[Batch],
+        stop: Stop,
+        still: Callable[[Batch], Batch] = lambda batch: batch,
     ) -> Iterator[tuple[Batch, list[Any] | BaseException]]:
         """Do all the work, and yield what comes of it as it is done.
 
@@ -166,6 +170,9 @@ class Engine:
         stop : callable
             Returns a reason to stop, or nothing. It is asked in this thread, every 0.1 s while the
             workers work; with one local worker it is what `stopping` asks.
+        still : callable, optional
+            Of a batch whose worker died, returns the names that are still to be done: asked in this
+            thread. Of the others nothing is yielded.
 
         Yields
         ------
@@ -193,7 +200,7 @@ class Engine:
         processes are killed, and threads and clusters told to stop.
         """
         crew = _CREWS[self.name](self, task, stop)
-        work = _Work(batches, crew.knows_who_died)
+        work = _Work(batches, crew.knows_who_died, still)
         begun: dict[Future[Any], Batch] = {}
         # Not a SimpleQueue: one whose waiting a signal ends in its last moment waits for ever.
         done: queue.Queue[Future[Any]] = queue.Queue()
@@ -248,8 +255,11 @@ class Engine:
 class _Work:
     """Batches to be handed over: those that wait, and those to be tried again."""
 
-    def __init__(self, batches: Iterable[Batch], knows_who_died: bool) -> None:
+    def __init__(
+        self, batches: Iterable[Batch], knows_who_died: bool, still: Callable[[Batch], Batch]
+    ) -> None:
         self._waiting = iter(batches)
+        self._still = still
         self._exhausted = False
         self._again: deque[Batch] = deque()
         self._deaths: Counter[Batch] = Counter()
@@ -275,7 +285,7 @@ class _Work:
             self._deaths[batch] += died.times
             if (times := self._deaths[batch]) >= DEATHS:
                 return WorkerDiedError(f"workers died over it, {times} in a row: {died.how}")
-        singles = [(name,) for name in batch]
+        singles = [(name,) for name in self._still(batch)]
         self._deaths.update(dict.fromkeys(singles, 0))
         self.put_back(*singles)
         return None

@@ -505,7 +505,7 @@ class _Driven:
     def _run(self, hands: engines.Engine, work: Work, stop: Callable[[], str]) -> None:
         if not self.status.pending:
             return
-        for batch, result in hands.results(work, self._batches(), stop):
+        for batch, result in hands.results(work, self._batches(), stop, self._still):
             if isinstance(result, WorkerDiedError) and len(batch) == 1:
                 number = int(batch[0])
                 name = self._plan.name(number)
@@ -517,6 +517,15 @@ class _Driven:
                 for name, error, took in result:
                     self._note(name, error, took)
             self._tell()
+
+    def _still(self, batch: tuple[str, ...]) -> tuple[str, ...]:
+        """What is left of a batch whose worker died."""
+        self._folder.look()
+        names = {number: self._plan.name(int(number)) for number in batch}
+        for name in names.values():
+            if name in self._folder.done:
+                self._note(name, "", 0.0)
+        return tuple(number for number, name in names.items() if name not in self._folder.done)
 
     def _note(self, name: str, error: str, took: float) -> None:
         if not name:
