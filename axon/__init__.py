@@ -38,6 +38,7 @@ _HOMES = {
         "channels": ("Channel", "Gate", "Markov", "Pump"),
         "charges": ("SpikeCharge", "spike_charge"),
         "config": ("show_config",),
+        "ensemble": ("Ensemble", "Runs"),
         "errors": (
             "AxonError",
             "DivergedError",
@@ -79,11 +80,13 @@ _HOMES = {
         "replay": ("Patch", "membrane_at"),
         "report": ("Report",),
         "restart": ("resume",),
+        "results": ("Sweep", "open_sweep"),
         "runs": ("Run", "open_run"),
         "simulation": ("Simulation", "State"),
         "sources": ("DiskSource", "LineSource", "PointSource", "PotentialAlong"),
         "stimuli": ("CurrentClamp", "Extracellular", "VoltageClamp"),
         "study": ("run",),
+        "sweeps": ("sweep",),
         "timecourses": ("Waveform",),
         "waveforms": (
             "biphasic",
@@ -105,7 +108,7 @@ _HOMES = {
     for name in names
 }
 
-_MODULES = ("analysis", "models", "plots")
+_MODULES = ("analysis", "models", "plots", "populations", "ranges")
 
 __all__ = ["__version__", *_MODULES, *_HOMES]
 
@@ -129,6 +132,8 @@ if TYPE_CHECKING:
     from axon import analysis as analysis
     from axon import models as models
     from axon import plots as plots
+    from axon import populations as populations
+    from axon import ranges as ranges
     from axon.analysis import ActionPotential as ActionPotential
     from axon.analysis import Arrivals as Arrivals
     from axon.analysis import Impulse as Impulse
@@ -150,6 +155,8 @@ if TYPE_CHECKING:
     from axon.charges import SpikeCharge as SpikeCharge
     from axon.charges import spike_charge as spike_charge
     from axon.config import show_config as show_config
+    from axon.ensemble import Ensemble as Ensemble
+    from axon.ensemble import Runs as Runs
     from axon.errors import AxonError as AxonError
     from axon.errors import DivergedError as DivergedError
     from axon.errors import GeometryError as GeometryError
@@ -193,6 +200,8 @@ if TYPE_CHECKING:
     from axon.replay import membrane_at as membrane_at
     from axon.report import Report as Report
     from axon.restart import resume as resume
+    from axon.results import Sweep as Sweep
+    from axon.results import open_sweep as open_sweep
     from axon.runs import Run as Run
     from axon.runs import open_run as open_run
     from axon.simulation import Simulation as Simulation
@@ -205,6 +214,7 @@ if TYPE_CHECKING:
     from axon.stimuli import Extracellular as Extracellular
     from axon.stimuli import VoltageClamp as VoltageClamp
     from axon.study import run as run
+    from axon.sweeps import sweep as sweep
     from axon.timecourses import Waveform as Waveform
     from axon.waveforms import biphasic as biphasic
     from axon.waveforms import carrier as carrier

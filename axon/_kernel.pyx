@@ -239,6 +239,9 @@ cdef class Kernel:
     cdef ax_sim *sim
     cdef readonly int64_t n, n_sources, n_shunts, n_recorded, n_electrodes
     cdef readonly object isa, row_dtype
+    cdef readonly dict fields
+    """Names and sizes of everything needed to go on, ``{name: number of doubles}``."""
+    cdef list field_names
 
     def __cinit__(self, *, area, capacitance, axial, program, sources, double dt,
                   bint backward_euler, double spike_threshold, isa, recorded,
@@ -341,23 +344,18 @@ cdef class Kernel:
         options.electrode_weight = doubles(weights)
         self.row_dtype = np.dtype(np.float32 if record_float else np.float64)
         raise_status(ax_sim_create(&cable, &membrane, &source, &options, &self.sim))
+        count = ax_sim_field_count(self.sim)
+        self.field_names = [ax_sim_field_name(self.sim, i).decode() for i in range(count)]
+        self.fields = {name: ax_sim_field_size(self.sim, i)
+                       for i, name in enumerate(self.field_names)}
 
     def __dealloc__(self):
         ax_sim_free(self.sim)
 
-    @property
-    def fields(self):
-        """Names and sizes of everything needed to go on, ``{name: number of doubles}``."""
-        return {
-            ax_sim_field_name(self.sim, i).decode(): ax_sim_field_size(self.sim, i)
-            for i in range(ax_sim_field_count(self.sim))
-        }
-
     def get(self, name):
         """A copy of one state field, in compartment order."""
-        fields = self.fields
-        cdef int field = list(fields).index(name)
-        out = np.empty(fields[name])
+        cdef int field = self.field_names.index(name)
+        out = np.empty(self.fields[name])
         cdef double[::1] view = out
         if out.size:
             raise_status(ax_sim_get_field(self.sim, field, &view[0]))
@@ -369,9 +367,8 @@ cdef class Kernel:
 
     def set(self, name, value):
         """Replace one state field; values must be finite."""
-        fields = self.fields
-        cdef int field = list(fields).index(name)
-        array = flat(value, np.float64, fields[name], name)
+        cdef int field = self.field_names.index(name)
+        array = flat(value, np.float64, self.fields[name], name)
         if array.size:
             raise_status(ax_sim_set_field(self.sim, field, doubles(array)))
 

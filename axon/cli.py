@@ -29,11 +29,14 @@ from axon.errors import (
 )
 
 if TYPE_CHECKING:
-    from axon.analysis import Velocity
+    from axon.analysis import ActionPotential, Velocity
+    from axon.answers import Plan
+    from axon.equations import Progress
     from axon.interruption import Interruption
     from axon.runs import Run
     from axon.sources import Source
     from axon.study import Study
+    from axon.sweeps import Foreseen, Status
     from axon.units import QuantityLike
 
 
@@ -51,10 +54,11 @@ class Exit(IntEnum):
     DONE = 0, "done"
     BAD_INPUT = 2, "a study or an argument is wrong"
     DIVERGED = 3, "the membrane potential ran away; the message tells where and when"
+    SOME_FAILED = 4, "a sweep is done, but for points that failed"
     CANNOT_READ = 66, "a run file is missing or damaged"
     NO_PACKAGE = 69, "an optional package is missing"
     CANNOT_WRITE = 73, "the output is there already, or cannot be written"
-    STOPPED = 75, "a run was interrupted, or the disk is full; `axon resume` goes on"
+    STOPPED = 75, "a run or a sweep was interrupted, or the disk is full, and can go on"
     INTERRUPTED = 130, "another command was interrupted"
 
 
@@ -84,6 +88,8 @@ _KINDS = {
     "excitability": ("at",),
 }
 
+_MOST_FAILURES = 10  # of a sweep that are told
+
 _DRAWN = {"strength_duration": "strength_duration", "recovery_cycle": "recovery"}
 """Which answers there are pictures of, and their functions in `axon.plots`."""
 
@@ -110,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             _parser().parse_args(arguments, options)
-            options.command(options)
+            done = options.command(options)
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -120,7 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AxonError as error:
         _complain(options.name, error)
         if isinstance(error, WriteError) and error.resumable:
-            _complain(options.name, "go on with it by axon resume, when there is room")
+            again = "axon resume" if options.name in ("run", "resume") else "the same command"
+            _complain(options.name, f"go on with it by {again}, when there is room")
             return Exit.STOPPED
         return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
     except MemoryError as error:
@@ -132,8 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.CANNOT_WRITE
     except KeyboardInterrupt:
         _complain(options.name, "interrupted")
-        return Exit.STOPPED if options.name in ("run", "resume") else Exit.INTERRUPTED
-    return Exit.DONE
+        resumable = ("run", "resume", "sweep")
+        return Exit.STOPPED if options.name in resumable else Exit.INTERRUPTED
+    return done or Exit.DONE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -147,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(
-        function: Callable[[argparse.Namespace], None], name: str, help: str
+        function: Callable[[argparse.Namespace], Exit | None], name: str, help: str
     ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
         added.set_defaults(command=function, name=name)
@@ -247,7 +255,41 @@ def _parser() -> argparse.ArgumentParser:
         "--plot", metavar="PNG", type=Path, help=f"draw the answer to {' or '.join(_DRAWN)}"
     )
     ask.set_defaults(refuse=ask.error)
-    for parser_of_study in (run, ask):
+    sweep = command(_sweep, "sweep", "run a study, or ask its question, at every point it names")
+    sweep.add_argument("study", metavar="STUDY", help="a TOML file with [[sweep.axes]]")
+    sweep.add_argument("-o", "--output", metavar="FOLDER", help="by default NAME-sweep, here")
+    sweep.add_argument("--keep-runs", action="store_true", help="as files, a run file a point")
+    doing = sweep.add_mutually_exclusive_group()
+    doing.add_argument("--status", action="store_true", help="tell how far it is, and do nothing")
+    doing.add_argument("--dry-run", action="store_true", help="tell what it will take")
+    doing.add_argument(
+        "--job-script", choices=("slurm", "pbs", "lsf"), help="print one for a job array"
+    )
+    sweep.add_argument("--retry-failed", action="store_true", help="try points again that failed")
+    sweep.add_argument(
+        "--engine",
+        choices=("local", "threads", "processes", "dask", "mpi"),
+        default="local",
+        help="who computes: this machine, a Dask cluster, or the processes of an MPI job",
+    )
+    sweep.add_argument("--workers", metavar="N", type=int, help="by default one a processor")
+    sweep.add_argument("--scheduler", metavar="ADDRESS", help="of Dask, or its file")
+    sweep.add_argument("--shard", metavar="I/N", help="do every N-th point only, from the I-th on")
+    sweep.add_argument("--time-limit", metavar="TIME", help="of a point, for instance 10m")
+    sweep.add_argument("--table", metavar="FILE", type=Path, help="write it: .csv or .parquet")
+    sweep.add_argument("--plot", metavar="PNG", type=Path, help="draw a column of the table")
+    sweep.add_argument("--quantity", metavar="NAME", help="of the column; the first by default")
+    sweep.add_argument("--json", action="store_true", help="tell it as JSON, for programs")
+    sweep.add_argument(
+        "--jobs", metavar="N", type=int, default=16, help="of the array that --job-script makes"
+    )
+    sweep.add_argument("--walltime", metavar="TIME", help="of a job: for instance 4h")
+    sweep.add_argument("--cpus", metavar="N", type=int, help="of a job")
+    sweep.add_argument("--memory", metavar="MB", type=int, help="of a job")
+    sweep.add_argument(
+        "--stop-after", metavar="TIME", help="of the clock: then stop and exit with 75"
+    )
+    for parser_of_study in (run, ask, sweep):
         parser_of_study.add_argument(
             "--set",
             dest="changes",
@@ -308,15 +350,15 @@ def _stopping(options: argparse.Namespace) -> Interruption:
     return Interruption(after=options.stop_after, signals=SIGNALS)
 
 
-def _show(run: Callable[[_Progress | None], Run]) -> None:
+def _show(run: Callable[[Progress | None], Run]) -> None:
     """Run, with a bar if there is a terminal, and tell what came of it."""
-    progress = _Progress(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
+    bar = _Bar(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
     begin = time.monotonic()
     try:
-        done = run(progress)
+        done = run(bar.of_run if bar else None)
     finally:
-        if progress is not None:
-            progress.clear()
+        if bar is not None:
+            bar.clear()
     wall = time.monotonic() - begin
     with done:
         facts, file = _facts(done), done.name
@@ -446,6 +488,116 @@ def _ask(options: argparse.Namespace) -> None:
         _save(getattr(plots, _DRAWN[options.question])(answer), options.plot)
 
 
+def _sweep(options: argparse.Namespace) -> Exit | None:
+    with _stopping(options) as stop:
+        from axon import jobs, study, sweeps
+        from axon.answers import Folder
+
+        changes = dict(map(study.parse_change, options.changes))
+        plan = sweeps.planned(options.study, changes=changes, keep=options.keep_runs)
+        folder = Folder(Path(options.output or f"{plan.what['study']}-sweep"))
+        if options.job_script:
+            print(_script(options, folder.path), end="")
+            return None
+        if options.dry_run:
+            _print_table(_foreseen_points(sweeps.foresee(plan, folder), folder.path))
+            return None
+        if not options.status:
+            shard = (1, 1) if options.shard is None else jobs.parse_shard(options.shard)
+            bar = _Bar(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
+            try:
+                sweeps.carry_out(
+                    plan, folder, stop=stop, engine=options.engine, workers=options.workers,
+                    scheduler=options.scheduler, shard=shard, retry_failed=options.retry_failed,
+                    time_limit=options.time_limit, progress=bar.of_points if bar else None,
+                )  # fmt: skip
+            finally:
+                if bar is not None:
+                    bar.clear()
+    return _tell_sweep(options, plan, folder.path)
+
+
+def _script(options: argparse.Namespace, folder: Path) -> str:
+    """For a job array that does what this command would."""
+    from axon.jobs import script
+
+    given: list[str] = []
+    for change in options.changes:
+        given += ["--set", change]
+    for name in ("keep_runs", "retry_failed"):
+        given += [f"--{name.replace('_', '-')}"] if getattr(options, name) else []
+    for name in ("engine", "workers", "scheduler", "time_limit"):
+        value = getattr(options, name)
+        if value is not None and value != "local":
+            given += [f"--{name.replace('_', '-')}", str(value)]
+    return script(
+        options.job_script,
+        options.study,
+        folder,
+        shards=options.jobs,
+        walltime=options.walltime,
+        cpus=options.cpus,
+        memory=options.memory,
+        arguments=given,
+    )
+
+
+def _foreseen_points(takes: Foreseen, folder: Path) -> dict[str, str]:
+    """What a sweep will take, in words."""
+    from axon import machine
+    from axon.segments import free_bytes
+
+    status, free = takes.status, free_bytes(folder)
+    room = machine.memory()
+    return {
+        "points": f"{status.points}, {status.done} of them done, {status.failed} failed",
+        "wall time": f"about {_span(takes.seconds)} of one processor, of which there are "
+        f"{machine.cpus()}",
+        "memory": f"about {_size(takes.memory_bytes)} a worker"
+        + ("" if room is None else f"; {_size(room)} are free"),
+        "on disk": f"about {_size(takes.disk_bytes)}"
+        + ("" if free is None else f"; {_size(free)} are free"),
+        "folder": str(folder),
+    }
+
+
+def _tell_sweep(options: argparse.Namespace, plan: Plan, folder: Path) -> Exit | None:
+    """What there is, and its table and picture."""
+    from axon.answers import Folder
+    from axon.results import Sweep
+
+    Folder(folder).plan()  # or there is no sweep
+    found = Sweep(folder, plan)
+    table = options.table or (None if options.status else folder / "table.csv")
+    if table is not None:
+        found.write(table)
+    if options.plot:
+        _save(found.plot(options.quantity), options.plot)
+    done = len(found) - found.pending - len(found.failures)
+    if options.json:
+        columns = {name: _as_list(column) for name, column in found.table().items()}
+        told = {"points": len(found), "done": done, "pending": found.pending, "table": columns}
+        print(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        words = {"points": f"{len(found)}, {done} of them done", "to do": str(found.pending)}
+        for k, error in list(found.failures.items())[:_MOST_FAILURES]:
+            at = ", ".join(f"{key} = {value}" for key, value in found.grid[k].items())
+            words[f"failed at {at}"] = error
+        if len(found.failures) > _MOST_FAILURES:
+            words["failed besides"] = str(len(found.failures) - _MOST_FAILURES)
+        words["table"] = str(table)
+        if table is None:
+            del words["table"]
+        _print_table(words | {"folder": str(folder)})
+    return Exit.SOME_FAILED if found.failures and not options.status else None
+
+
+def _as_list(column: Any) -> list[Any]:
+    """A column in JSON's types."""
+    values = column.tolist() if hasattr(column, "tolist") else column
+    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
+
+
 def _electrodes(electrode: list[list[QuantityLike]], **sigma: QuantityLike) -> list[Source]:
     """Points in the tissue."""
     from axon.sources import PointSource
@@ -477,7 +629,7 @@ def _facts(run: Run) -> dict[str, Any]:
     header = run.header
     try:
         study = header.get("study", {})
-        measure = study.get("measure", {}).get("velocity")
+        measure = study.get("measure", {})
         return {
             "title": study.get("title"),
             "version": header["axon_version"],
@@ -498,18 +650,21 @@ def _facts(run: Run) -> dict[str, Any]:
             "electrodes": run.electrodes.shape[1],
             "dtype": str(run.v.dtype),
             "spikes": len(run.spikes),
-            "velocity": measure and _velocity(run, measure),
+            "velocity": _measured(run, "conduction_velocity", measure.get("velocity")),
+            "action_potential": _measured(run, "action_potential", measure.get("action_potential")),
         }
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise RunFileError(f"{run!r} has a header that axon would not write: {error!r}") from error
 
 
-def _velocity(run: Run, measure: dict[str, Any]) -> Velocity | NoSpikeError:
-    """What the study asks for, or why there is none."""
-    from axon.analysis import conduction_velocity
+def _measured(run: Run, function: str, arguments: dict[str, Any] | None) -> Any:
+    """What the study asks for, if it does, or why there is none."""
+    from axon import analysis
 
+    if arguments is None:
+        return None
     try:
-        return conduction_velocity(run, **measure)
+        return getattr(analysis, function)(run, **arguments)
     except NoSpikeError as error:
         return error
 
@@ -535,6 +690,7 @@ def _worded(facts: dict[str, Any]) -> dict[str, str]:
         "electrodes": facts["electrodes"] and str(facts["electrodes"]),
         "spikes": str(facts["spikes"]),
         "conduction velocity": facts["velocity"] and str(facts["velocity"]),
+        "action potential": facts["action_potential"] and _shape(facts["action_potential"]),
     }
     if not facts["complete"]:
         words["so far"] = f"{facts['progress']:.1%}, " + (
@@ -545,7 +701,16 @@ def _worded(facts: dict[str, Any]) -> dict[str, str]:
     return {name: text for name, text in words.items() if text}
 
 
-def _as_json(fact: Velocity | NoSpikeError) -> dict[str, float | None] | None:
+def _shape(measured: ActionPotential | NoSpikeError) -> str:
+    if isinstance(measured, NoSpikeError):
+        return str(measured)
+    width = measured.half_width
+    wide = f", {width:.3g} ms wide at half of that" if math.isfinite(width) else ""
+    place = f"{measured.x * 1e-3:g} mm"
+    return f"{measured.amplitude:.4g} mV from {measured.rest:.4g} mV{wide}, at {place}"
+
+
+def _as_json(fact: Velocity | ActionPotential | NoSpikeError) -> dict[str, float | None] | None:
     if isinstance(fact, NoSpikeError):
         return None
     return {key: value if math.isfinite(value) else None for key, value in vars(fact).items()}
@@ -575,8 +740,8 @@ def _span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole:02}"
 
 
-class _Progress:
-    """How far a run is and how long it will still take, on one line of a terminal."""
+class _Bar:
+    """How far something is and how long it will still take, on one line of a terminal."""
 
     _WIDTH = 30
 
@@ -584,14 +749,27 @@ class _Progress:
         self._terminal = terminal
         self._begin: tuple[float, float] | None = None
 
-    def __call__(self, done: float, t: float) -> None:
+    def of_run(self, done: float, t: float) -> None:
+        """A fraction of a run is done, up to a time in ms."""
         now = time.monotonic()
         if self._begin is None:
             self._begin = now, done
         since, before = self._begin
-        left = _span((now - since) / (done - before) * (1 - done)) if done > before else "?"
+        left = (now - since) / (done - before) * (1 - done) if done > before else math.inf
+        self._draw(done, f"{t:.6g} ms", left)
+
+    def of_points(self, status: Status, left: float) -> None:
+        """So many points of a sweep are done, and the others will take some seconds."""
+        settled = status.done + status.failed
+        told = f"{settled} of {status.points} points"
+        if status.failed:
+            told += f", {status.failed} failed"
+        self._draw(settled / max(1, status.points), told, left)
+
+    def _draw(self, done: float, told: str, seconds: float) -> None:
         bar = ("#" * int(self._WIDTH * done)).ljust(self._WIDTH, ".")
-        self._terminal.write(f"\r{bar} {done:4.0%}  {t:.6g} ms  {left} left\x1b[K")
+        left = _span(seconds) if math.isfinite(seconds) else "?"
+        self._terminal.write(f"\r{bar} {done:4.0%}  {told}  {left} left\x1b[K")
         self._terminal.flush()
 
     def clear(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from math import prod
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,6 +65,8 @@ class Part:
             yield from part._lines(inner)
 
     def _html_rows(self, depth: int) -> Iterator[str]:
+        from html import escape  # which takes longer to load than all of this file
+
         left = f'style="text-align: left; padding-left: {1 + 1.5 * depth:g}em"'
         yield f'<tr><th colspan="3" {left}>{escape(self.title)}</th></tr>'
         for symbol, value, unit in self.rows:
@@ -334,6 +335,8 @@ def _wrapped(text: str, indent: str, hanging: str = "") -> list[str]:
 
 def _linked(reference: str) -> str:
     """HTML, its DOIs as links."""
+    from html import escape
+
     pieces = _DOI.split(reference)  # text, DOI, text, ...
     return "".join(
         f'<a href="https://doi.org/{escape(piece)}">doi:{escape(piece)}</a>'

@@ -40,7 +40,7 @@ from axon import machine
 from axon.errors import MissingExtraError, StoppedError, SweepError, WorkerDiedError
 from axon.interruption import SIGNALS, Interruption
 
-NAMES = ("local", "threads", "dask", "mpi")
+NAMES = ("processes", "threads", "dask", "mpi")
 
 DEATHS = 3  # of a worker over one name, after which that name has failed
 AHEAD = 3  # batches handed over for each worker, so that none waits while results are looked at
@@ -94,7 +94,7 @@ def engine(name: str, *, workers: int | None = None, scheduler: str | None = Non
     Parameters
     ----------
     name : str
-        ``local``, processes of this machine, or only this one if there is to be one worker;
+        ``processes`` of this machine, or only this one if there is to be one worker;
         ``threads`` of this process; ``dask``, a Dask cluster; ``mpi``, the processes of an MPI job
         that ``mpirun -n N python -m mpi4py.futures ...`` has begun.
     workers : int, optional
@@ -819,7 +819,7 @@ def _local(engine: Engine, task: Task, stop: Stop) -> _Crew:
 
 
 _CREWS: dict[str, Callable[[Engine, Task, Stop], _Crew]] = {
-    "local": _local,
+    "processes": _local,
     "threads": _Threads,
     "dask": _Dask,
     "mpi": _Mpi,

@@ -25,7 +25,7 @@ from axon.program import Program
 from axon.timecourses import Waveform
 from axon.units import FloatArray
 
-RESULTS = 1
+RESULTS = 2
 """Raised by every change of the program that changes a run's numbers, were it in the last bit: a
 run goes on only under the number under which it began."""
 
@@ -559,7 +559,8 @@ def integrate(
         if done == until:
             kernel = equations.started(_state(equations, kernel), recording)
             until = equations.epoch(done)[1]
-        count = min(block, max(1, most), until - done, steps - done)
+        left = min(until, steps) - done
+        count = min(left if left < 1.5 * block else block, max(1, most))
         current, damped = equations.stimulation(done, count)
         began = time.perf_counter()
         status, taken, n_rows, n_spikes = kernel.advance(

@@ -129,7 +129,15 @@ class NoSpikeError(AxonError, LookupError):
 
 
 class NoThresholdError(AxonError, LookupError):
-    """No strength of a stimulus is a threshold; the message says what was seen."""
+    """No strength of a stimulus is a threshold; the message says what was seen.
+
+    Attributes
+    ----------
+    out_of_reach : bool
+        Whether none that was tried did it, so that one beyond them all might.
+    """
+
+    out_of_reach = False
 
 
 class NoRestError(AxonError, ArithmeticError):

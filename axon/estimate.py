@@ -68,9 +68,6 @@ def estimate(
     inputs = sum(array.nbytes for array in equations.to_arrays().values())
     state = sum(array.nbytes for array in begin.values())
     seen_bytes = 8 * rows * equations.n_electrodes
-    n_arrays = _PLANES + len(equations.program.states)
-    n_arrays *= 2 if equations.later else 1  # one kernel hands over to the next
-    writing = min(2 * (field_bytes + seen_bytes), WAITING_BYTES + 2 * COMMIT_BYTES)
     return Estimate(
         compartments=equations.n,
         steps=steps - first,
@@ -78,9 +75,25 @@ def estimate(
         sites=sites,
         field_bytes=field_bytes,
         file_bytes=int(field_bytes * sample.ratio()) + seen_bytes + 8 * rows // 10 + inputs + state,
-        memory_bytes=_resident() + 8 * n_arrays * equations.n + 4 * state + 2 * inputs + writing,
+        memory_bytes=_resident() + memory(equations, recording, first, steps, kept=True),
         seconds=sample.seconds() * (steps - first) / max(1, taken),
     )
+
+
+def memory(
+    equations: Equations, recording: Recording, first: int, steps: int, *, kept: bool
+) -> int:
+    """Bytes that a run takes at most, about, whose field is `kept` in a file, or else in memory."""
+    rows = recording.rows_within(first, steps)
+    row = recording.compartments.size * np.dtype(recording.dtype).itemsize
+    row += 8 * equations.n_electrodes
+    inputs = sum(array.nbytes for array in equations.to_arrays().values())
+    n_states = len(equations.program.states)
+    n_arrays = _PLANES + n_states
+    n_arrays *= 2 if equations.later else 1  # one kernel hands over to the next
+    n_arrays += 4 * (n_states + 1)
+    field = min(2 * rows * row, WAITING_BYTES + 2 * COMMIT_BYTES) if kept else rows * row
+    return 8 * n_arrays * equations.n + 2 * inputs + field
 
 
 class _Sample:

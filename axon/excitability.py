@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from axon.analysis import action_potential
+from axon.analysis import ActionPotential, action_potential
 from axon.errors import NoSpikeError, SimulationError
 from axon.replay import Replay, advance
 from axon.units import FloatArray, QuantityLike
@@ -101,7 +101,11 @@ def patch_recovery(run: Run, at: QuantityLike, number: int = 0) -> PatchRecovery
         As `membrane_at`.
     """
     shape = action_potential(run, at, number)
-    replay = Replay(run, at, shape.time + LONGEST)
+    return recovered(run, Replay(run, at, shape.time + LONGEST), shape)
+
+
+def recovered(run: Run, replay: Replay, shape: ActionPotential) -> PatchRecovery:
+    """The same, of an impulse and its compartment's replay up to `LONGEST` after it."""
     times = run.spikes["time"][run.spikes["compartment"] == replay.compartment]
     later = times[times > shape.time]
     low = shape.rest + shape.amplitude / 3
@@ -109,9 +113,9 @@ def patch_recovery(run: Run, at: QuantityLike, number: int = 0) -> PatchRecovery
     end = float(later[0]) - shape.half_width if len(later) else np.inf
     back = (replay.time > shape.peak_time) & (replay.time < end) & (replay.v < low)
     rows = np.flatnonzero(back)
-    if len(rows) < 2 or not shape.half_width > 0:
-        raise NoSpikeError(f"the membrane doesn't come back from the impulse at {shape.time:g} ms")
     intervals = replay.time[rows] - shape.time
+    if len(rows) < 2 or not (shape.half_width > 0 and intervals[0] > 0):
+        raise NoSpikeError(f"the membrane doesn't come back from the impulse at {shape.time:g} ms")
     tried = np.geomspace(intervals[0], intervals[-1], _INTERVALS)
     rows = rows[np.unique(np.searchsorted(intervals, tried * (1 - 1e-9)))]
     before = max(0, int(np.searchsorted(replay.time, shape.time - 5.0)))  # as action_potential's

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axon.errors import GeometryError
+from axon.portable import distinct
 from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
 
 __all__ = ["MAX_COMPARTMENTS", "Axon", "Varying"]
@@ -645,7 +646,7 @@ def _pieces(knots: FloatArray, diameters: FloatArray, cells: int) -> _Pieces:
     # the user wrote then does so here.
     u: FloatArray = np.minimum(knots * cells / knots[-1], float(cells))
     u[-1] = cells
-    points = np.unique(np.concatenate((np.arange(cells + 1.0), u)))
+    points = distinct(np.concatenate((np.arange(cells + 1.0), u)))
     start, stop = points[:-1], points[1:]
     k = np.searchsorted(u, start, side="right") - 1
     u0, u1, d0, d1 = u[k], u[k + 1], diameters[k], diameters[k + 1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -12,12 +14,18 @@ from axon.channels import Channel, Gate, Markov, Pump
 from axon.description import Description, describe
 from axon.errors import MembraneError
 from axon.ions import Ion, Pool
-from axon.rates import Profile, all_are, arguments, check_arguments, resolve
+from axon.rates import Profile, all_are, arguments, check_arguments, likeness, resolve
 from axon.rest import Rest, find_rest
 from axon.units import QuantityLike, quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+T = TypeVar("T")
+
+_MOST_KNOWN = {"program": 16}
+"""What a membrane remembers of a kind, which may be large; of others `_MOST_OTHERS`."""
+_MOST_OTHERS = 256
 
 Currents = dict[str | None, Any]
 """mA/cm² by the ion that carries it; None for no particular one."""
@@ -53,6 +61,10 @@ class Membrane:
     Ra: float | None = None
     cm: float | None = None
     v_init: float | None = None
+    _known: _Memory = field(
+        default_factory=lambda: _Memory(), repr=False, compare=False, kw_only=True
+    )
+    """What `once` has found out; copies that differ in conductances only share it."""
 
     def __post_init__(self) -> None:
         if not all_are(self.channels, Channel) or not (self.channels or self.pumps):
@@ -232,6 +244,60 @@ class Membrane:
             for p in self.pumps
         ]
         return replace(self, channels=tuple(channels), pumps=tuple(pumps))
+
+    # ---- what is found out once ------------------------------------------------------------
+
+    def once(
+        self,
+        key: Sequence[Hashable],
+        find: Callable[[], T],
+        *,
+        amounts: bool = False,
+        others: Sequence[Membrane] = (),
+        alike: Hashable | None = None,
+    ) -> T:
+        """What `find` returns, from memory if a membrane of the same functions has found it before.
+
+        It may depend on the key, on what this membrane and the others are made of, and on nothing
+        else: on how much there is of each channel and pump with `amounts` only, and never on
+        the axon. It must not be changed by who gets it. Functions are the same as long as their
+        code is, and all that they read besides their arguments. `alike` is what `self.alike()` has
+        returned, if that is known.
+        """
+        kind, *rest = key
+        if amounts:
+            own = [(c.gbar, c.reversal, *c.scales) for c in self.channels]
+            own += [(p.density, *p.scales) for p in self.pumps]
+            rest += own
+            if not all(isinstance(p, float | int | None) for each in own for p in each):
+                return find()  # it varies along the axon
+        tokens = [self.alike() if alike is None else alike]
+        tokens += [self._known.token(other._likeness()) for other in others]
+        if None in tokens:
+            return find()
+        whole = (tuple(rest), tuple(tokens))
+        found = self._known.get(kind, whole)
+        if found is None:
+            found = (find(),)
+            self._known.put(kind, whole, found)
+        value: T = found[0]
+        return value
+
+    def alike(self) -> Hashable | None:
+        """A token of all that it is made of but for how much there is of each channel and pump.
+
+        The same for membranes that are `scaled` from one another, as long as what their functions
+        read is the same; None if nobody can tell, and nothing can be remembered.
+        """
+        return self._known.token(self._likeness())
+
+    def _likeness(self) -> Hashable | None:
+        channels = [
+            (c.name, c.reversal is None, c.open, c.q10, c.celsius, c.ion, c.gates)
+            for c in self.channels
+        ]
+        pumps = [(pump.name, pump.current, pump.carries) for pump in self.pumps]
+        return likeness((channels, pumps, self.ions, self.pools))
 
     # ---- what it does at given potentials and concentrations -----------------------------
 
@@ -418,8 +484,16 @@ class Membrane:
         NoRestError
             If there is none between -150 and 100 mV, or none that is stable.
         """
-        warmth = self.celsius if celsius is None else celsius
-        return find_rest(self, warmth, diameter)
+        warmth = self.celsius
+        if celsius is not None:
+            warmth = quantity(celsius, "degC", "celsius", error=MembraneError)
+        diameter = quantity(diameter, "um", "diameter", error=MembraneError, positive=True)
+        found = self.once(
+            ("rest", warmth, diameter if self.pools else None),
+            lambda: find_rest(self, warmth, diameter),
+            amounts=True,
+        )
+        return replace(found, gates=dict(found.gates), concentrations=dict(found.concentrations))
 
     # ---- what it looks like --------------------------------------------------------------
 
@@ -523,6 +597,45 @@ class Membrane:
                 for pool in self.pools
             ],
         }
+
+
+class _Memory:
+    """What was found for membranes of the same functions: of each kind, what was used last."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._found: dict[Hashable, dict[Hashable, Any]] = {}
+        self._tokens = count(1)
+
+    def token(self, likeness: Hashable | None) -> int | None:
+        """A number that stands for it, for things are made of much; None for None."""
+        if likeness is None:
+            return None
+        number = self.get("token", likeness)
+        if number is None:
+            number = next(self._tokens)
+            self.put("token", likeness, number)
+        return int(number)
+
+    def get(self, kind: Hashable, key: Hashable) -> Any:
+        """What was put there, or None."""
+        with self._lock:
+            found = self._found.setdefault(kind, {})
+            value = found.pop(key, None)
+            if value is not None:
+                found[key] = value  # as the last
+            return value
+
+    def put(self, kind: Hashable, key: Hashable, value: Any) -> None:
+        """Remember it, and forget what was not used for longest."""
+        with self._lock:
+            found = self._found.setdefault(kind, {})
+            found[key] = value
+            while len(found) > _MOST_KNOWN.get(str(kind), _MOST_OTHERS):
+                del found[next(iter(found))]
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _Memory, ()  # copies and pickles begin without
 
 
 def _constant(name: str, current: float, ion: str) -> Pump:

@@ -138,3 +138,10 @@ def least_squares(matrix: np.ndarray, right: np.ndarray, rcond: float) -> np.nda
             amount = sum(u * float(v) for u, v in zip(column, right, strict=True)) / square
             x = [u + amount * v for u, v in zip(x, direction, strict=True)]
     return np.array(x)
+
+
+def distinct(values: np.ndarray) -> np.ndarray:
+    """Values in their order, each once: what np.unique returns, which first loads numpy.ma."""
+    ordered = np.sort(values)
+    new = np.append(True, ordered[1:] != ordered[:-1])[: ordered.size]
+    return np.asarray(ordered[new])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -285,6 +285,7 @@ def lower(
     dt: float,
     per_current: Mapping[str, np.ndarray] | None = None,
     since: Epoch | None = None,
+    alike: Hashable | None = None,
 ) -> Program:
     """Turn a membrane into data.
 
@@ -302,11 +303,38 @@ def lower(
         What there was before, if the program is that of the first step after a change: states
         are half a step older than the potential, so they move by what there was for half a step
         yet. The currents are the new membrane's.
+    alike : hashable, optional
+        What ``membrane.alike()`` has returned, if that is known.
     """
     missing = [name for name in _concentrations(membrane) if name not in (per_current or {})]
     if missing:
         raise MembraneError(f"per_current says nothing of {', '.join(missing)}")
-    return _Lowering(membrane, x, celsius, dt, per_current or {}, since).program()
+    values = _parameters(membrane, x, celsius, per_current or {})
+    parts = [_Part(membrane, celsius)]
+    if since is not None:
+        parts.insert(0, _Part(since.membrane, since.celsius))
+        values["celsius before"] = since.celsius
+    key = ("program", dt, *(part.warmth for part in parts))
+    before = [part.membrane for part in parts[:-1]]
+    program = membrane.once(key, lambda: _Lowering(parts, dt).program(), others=before, alike=alike)
+    return replace(program, params=tuple(values[name] for name in program.param_names))
+
+
+def _parameters(
+    membrane: Membrane, x: np.ndarray, celsius: np.ndarray, per_current: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What may differ from axon to axon, by name: one value each, or one per compartment."""
+    values = {"celsius": celsius}
+    for channel in membrane.channels:
+        values[f"{channel.name}:gbar"] = channel.conductance(x, celsius)
+        if channel.reversal is not None:
+            what = f"channel {channel.name!r}: reversal"
+            values[f"{channel.name}:reversal"] = resolve(channel.reversal, x, what)
+    for pump in membrane.pumps:
+        values[f"{pump.name}:density"] = pump.factor(x)
+    for name, gain in per_current.items():
+        values[f"{name}:per_current"] = gain[:1] if np.all(gain == gain[0]) else gain
+    return values
 
 
 def _concentrations(membrane: Membrane) -> list[str]:
@@ -325,14 +353,17 @@ def _pooled(membrane: Membrane) -> tuple[str, ...]:
 
 
 class _Part(NamedTuple):
-    """By what states move, in some part of a step."""
+    """By what states move, in a step or in half of one."""
 
     membrane: Membrane
     celsius: np.ndarray
-    warmth: Any
-    """The temperature as functions see it: a number, or a symbol."""
-    share: float
-    """Of the step."""
+
+    @property
+    def warmth(self) -> tuple[float, ...]:
+        """All that code and tables depend on of the temperature: itself, or its range."""
+        if self.celsius.size == 1:
+            return (float(self.celsius[0]),)
+        return float(self.celsius.min()), float(self.celsius.max())
 
 
 class _Lowering:
@@ -358,39 +389,31 @@ class _Lowering:
     added to this one is made up for by the next.
     """
 
-    def __init__(
-        self,
-        membrane: Membrane,
-        x: np.ndarray,
-        celsius: np.ndarray,
-        dt: float,
-        per_current: Mapping[str, np.ndarray],
-        since: Epoch | None,
-    ) -> None:
-        self.membrane, self.x, self.celsius, self.dt = membrane, x, celsius, dt
-        self.per_current = per_current
+    def __init__(self, parts: Sequence[_Part], dt: float) -> None:
+        self.parts, self.dt = parts, dt
+        self.share = 1.0 / len(parts)
+        self.membrane = membrane = parts[-1].membrane
         self.recorder = Recorder()
         self.states = state_names(membrane)
         self.slot = {name: FIRST_STATE + i for i, name in enumerate(self.states)}
         self.moved = list(membrane.initial_concentrations)
-        self.params: dict[str, np.ndarray] = {}
+        self.params: list[str] = []
         self.multiples: dict[str, float] = {}
         self.v = self.recorder.input("v")
-        self.parts = [self.part(membrane, celsius, "celsius", 1.0 if since is None else 0.5)]
-        if since is not None:
-            self.parts.insert(0, self.part(since.membrane, since.celsius, "celsius before", 0.5))
 
     # ---- what functions see ---------------------------------------------------------------
 
-    def part(self, membrane: Membrane, celsius: np.ndarray, name: str, share: float) -> _Part:
-        """A part of a step, its temperature a parameter of this name where it varies."""
-        warmth = self.recorder.input(name) if celsius.size > 1 else float(celsius[0])
-        return _Part(membrane, celsius, warmth, share)
-
-    def parameter(self, name: str, value: np.ndarray) -> Symbol:
+    def parameter(self, name: str) -> Symbol:
         """A parameter as a symbol."""
-        self.params[name] = value
+        if name not in self.params:
+            self.params.append(name)
         return self.recorder.input(name)
+
+    def warmth(self, part: _Part) -> float | Symbol:
+        """The temperature: a number, or a parameter where it varies."""
+        if len(part.warmth) == 1:
+            return part.warmth[0]
+        return self.parameter("celsius" if part is self.parts[-1] else "celsius before")
 
     def state(self, name: str) -> Symbol:
         """A state as a symbol."""
@@ -406,7 +429,7 @@ class _Lowering:
     def quantities(self, part: _Part, concentrations: Mapping[str, Any]) -> dict[str, Any]:
         """What functions may ask for, with these concentrations."""
         plain = {name: value for name, value in concentrations.items() if "." not in name}
-        return part.membrane.quantities(self.v, part.warmth, plain)
+        return part.membrane.quantities(self.v, self.warmth(part), plain)
 
     def moving(self, part: _Part) -> set[str]:
         """Names of quantities besides V that differ in time or along the axon."""
@@ -428,11 +451,9 @@ class _Lowering:
                 ion: self.state(f"i{ion}:slope") * middle - self.state(f"i{ion}:offset")
                 for ion in _pooled(self.membrane)
             }
-            gains: dict[str, Any] = {
-                name: float(value[0])
-                if np.all(value == value[0])
-                else self.parameter(f"{name}:per_current", value)
-                for name, value in self.per_current.items()
+            gains = {
+                name: self.parameter(f"{name}:per_current")
+                for name in _concentrations(self.membrane)
             }
             rates = self.parts[0].membrane.pool_rates(currents, old, gains)
             for name in diffusing(self.membrane):
@@ -453,7 +474,7 @@ class _Lowering:
                     moved = _moved_scheme(
                         gate.matrix(seen),
                         occupancies,
-                        lambda rate, share=part.share: self.in_a_step(share * rate),  # type: ignore[misc]
+                        lambda rate: self.in_a_step(self.share * rate),
                     )
                     for state, value in zip(names, moved, strict=True):
                         results[state] = self.recorder.symbol(value)
@@ -462,13 +483,13 @@ class _Lowering:
                     inf, rate = gate.kinetics(seen)
                     # The exact solution for frozen rates, x + (1 - exp(-dt/tau)) (inf - x).
                     x = results.get(name, self.state(name))
-                    results[name] = x + np.expm1(self.in_a_step(part.share * -rate)) * (x - inf)
+                    results[name] = x + np.expm1(self.in_a_step(self.share * -rate)) * (x - inf)
         return results
 
     def refuse_what_a_table_would(self, gate: Gate | Markov, part: _Part) -> None:
         """Rates that aren't finite somewhere are refused, wherever they are computed."""
         fixed = part.membrane.quantities(np.arange(V_MIN, V_MAX + 1.0), 0.0)
-        for warmth in {float(part.celsius.min()), float(part.celsius.max())}:
+        for warmth in part.warmth:
             seen = part.membrane.quantities(fixed["v"], warmth)
             if isinstance(gate, Gate):
                 gate.at(seen)
@@ -495,7 +516,7 @@ class _Lowering:
                 add(ion, *self.recorder.tangent(self.recorder.symbol(current), self.v))
 
         for channel in self.membrane.channels:
-            gbar = self.parameter(f"{channel.name}:gbar", channel.conductance(self.x, self.celsius))
+            gbar = self.parameter(f"{channel.name}:gbar")
             if not channel.ohmic:
                 g = gbar * self.opening(channel, seen)
                 add_all(channel.currents(g, None, seen))
@@ -503,10 +524,7 @@ class _Lowering:
             if channel.reversal is None:
                 e = self.recorder.symbol(seen[f"e{channel.ion}"])
             else:
-                what = f"channel {channel.name!r}: reversal"
-                e = self.parameter(
-                    f"{channel.name}:reversal", resolve(channel.reversal, self.x, what)
-                )
+                e = self.parameter(f"{channel.name}:reversal")
             factors = self.factors(channel)
             (carrier,) = channel.carriers
             if factors is not None:
@@ -515,7 +533,7 @@ class _Lowering:
                 continue
             add_all({carrier: gbar * self.opening(channel, seen) * (self.v - e)})
         for pump in self.membrane.pumps:
-            factor = self.parameter(f"{pump.name}:density", pump.factor(self.x))
+            factor = self.parameter(f"{pump.name}:density")
             add_all(pump.currents(factor, seen))
         results: dict[str, Symbol] = {}
         for ion in pooled:
@@ -552,27 +570,23 @@ class _Lowering:
     # ---- all together ---------------------------------------------------------------------
 
     def program(self) -> Program:
-        """The whole."""
+        """The whole, but for the parameters' values."""
         gates: list[tuple[int, Any]] = []
         tabulated: list[set[int]] = []
         for part in self.parts:
             moving = self.moving(part)
-            fixed = part.membrane.quantities(0.0, float(part.celsius[0]))
+            fixed = part.membrane.quantities(0.0, part.warmth[0])
             tabulated.append(set())
             for channel, gate in part.membrane.gates:
                 if not isinstance(gate, Gate) or gate.instantaneous or gate.depends_on & moving:
                     continue
-                fit = fit_gate(gate, fixed, part.share * self.dt)
+                fit = fit_gate(gate, fixed, self.share * self.dt)
                 if fit is not None:
                     state = self.slot[f"{channel.name}.{gate.name}"] - FIRST_STATE
                     gates.append((state, fit))
                     tabulated[-1].add(state)
         after, terms, own = self.after()
         before = self.before(tabulated)
-        for part in self.parts:
-            if isinstance(part.warmth, Symbol):
-                self.params[part.warmth.args[0]] = part.celsius
-
         first_param = FIRST_STATE + len(self.states)
         inputs = {"v": V_SLOT} | self.slot
         inputs |= {name: first_param + i for i, name in enumerate(self.params)}
@@ -607,7 +621,7 @@ class _Lowering:
         )
         return Program(
             states=self.states,
-            params=tuple(self.params.values()),
+            params=(),
             param_names=tuple(self.params),
             consts=np.array([node.value for node in consts], dtype=np.float64),
             multiples=np.array(list(self.multiples.values()), dtype=np.float64),

@@ -941,7 +941,9 @@ class _Search:
         if above is None:
             # Of all that did nothing, the strongest that could be computed tells most.
             last = max(self.trials[1:], key=lambda t: (not t.ran_away, abs(t.factor)))
-            raise NoThresholdError(f"no factor up to {last.factor:g} {does}: {last.why}")
+            error = NoThresholdError(f"no factor up to {last.factor:g} {does}: {last.why}")
+            error.out_of_reach = True
+            raise error
         below = max(
             (size for trial in self.trials if (size := abs(trial.factor)) < above), default=0.0
         )

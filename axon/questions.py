@@ -15,7 +15,7 @@ from axon.errors import AxonError, StudyError
 from axon.runs import Run
 from axon.study import Study
 
-__all__ = ["QUESTIONS", "ask", "facts"]
+__all__ = ["QUESTIONS", "answer", "ask", "check", "facts"]
 
 QUESTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
@@ -72,11 +72,85 @@ def ask(
     AxonError
         Those of the protocol.
     """
+    return answer(study.load(name, changes), question, arguments, progress)
+
+
+def answer(
+    chosen: Study,
+    question: str | None = None,
+    arguments: Mapping[str, object] | None = None,
+    progress: Callable[..., None] | None = None,
+) -> Any:
+    """Ask a protocol's question of a study that is loaded.
+
+    Parameters
+    ----------
+    chosen : Study
+        As `axon.study.load` returns it, or `Study.changed`.
+    question : str, optional
+        One of `QUESTIONS`; that of the study's ``[ask]`` if not given.
+    arguments : mapping, optional
+        As for `ask`; those of ``[ask]`` if no question is given, or what takes their place.
+    progress : callable, optional
+        Handed to the protocol, if it tells its progress.
+
+    Returns
+    -------
+    The protocol's answer.
+
+    Raises
+    ------
+    StudyError
+        If there is no such question, or an argument is unknown or missing.
+    AxonError
+        Those of the protocol.
+    """
+    name, given = _asked(chosen, question, arguments)
+    function = QUESTIONS[name]
+    if progress is not None and "progress" in inspect.signature(function).parameters:
+        given["progress"] = progress
+    try:
+        if function is protocols.velocity_vs:
+            return function(_maker(chosen, given.pop("key")), **given)
+        return function(chosen.simulation, **given)
+    except TypeError as error:
+        raise StudyError(f"{name}: {error}") from error
+
+
+def check(
+    chosen: Study, question: str | None = None, arguments: Mapping[str, object] | None = None
+) -> None:
+    """Refuse a question that `answer` would refuse by its names, without running anything.
+
+    Parameters
+    ----------
+    chosen, question, arguments
+        As for `answer`.
+
+    Raises
+    ------
+    StudyError
+        If there is no such question, or an argument is unknown or missing.
+    """
+    _asked(chosen, question, arguments)
+
+
+def _asked(
+    chosen: Study, question: str | None, arguments: Mapping[str, object] | None
+) -> tuple[str, dict[str, Any]]:
+    """The question's name, and all arguments that the study and the caller give it."""
+    given: dict[str, Any] = dict(arguments or {})
+    if question is None:
+        if chosen.ask is None:
+            raise StudyError(f"{chosen.file}: ask is missing; write [ask], or name a question")
+        given = chosen.ask | given
+        try:
+            return _asked(chosen, str(given.pop("question")), given)
+        except StudyError as error:
+            raise StudyError(f"{chosen.file}: ask: {error}") from None
     function = QUESTIONS.get(question)
     if function is None:
         raise StudyError(f"{question!r} is no question; ask one of {', '.join(QUESTIONS)}")
-    chosen = study.load(name, changes)
-    given = dict(arguments or {})
     parameters = inspect.signature(function).parameters
     asked = [key for key in parameters if key not in _NOT_ASKED]
     if function is protocols.velocity_vs:
@@ -96,34 +170,26 @@ def ask(
     ]
     if missing:
         raise StudyError(f"{missing[0]} is missing; {question} takes {', '.join(asked)}")
-    if progress is not None and "progress" in parameters:
-        given["progress"] = progress
-    try:
-        if function is protocols.velocity_vs:
-            return function(_maker(name, given.pop("key"), changes or {}), **given)
-        return function(chosen.simulation, **given)
-    except TypeError as error:
-        raise StudyError(f"{question}: {error}") from error
+    return question, given
 
 
-def _maker(name: study.PathLike, key: object, changes: Mapping[str, object]) -> Callable[..., Any]:
+def _maker(chosen: Study, key: object) -> Callable[..., Any]:
     """Makes the study's simulation for a value of one of its keys."""
     if not isinstance(key, str):
         raise StudyError(f"key = {key!r} is none of a study's; write for instance axon.diameter")
-
-    def make(value: float) -> Any:
-        changed: Study = study.load(name, {**changes, key: value})
-        return changed.simulation
-
-    return make
+    return lambda value: chosen.changed({key: value}).simulation
 
 
 def facts(answer: Any) -> Any:
     """An answer in JSON's types: its attributes and properties; what is no number is None."""
     if isinstance(answer, float | np.floating):
         return float(answer) if math.isfinite(answer) else None
+    if isinstance(answer, np.generic):
+        return answer.item()
     if isinstance(answer, np.ndarray | list | tuple):
         return [facts(item) for item in (answer.tolist() if hasattr(answer, "tolist") else answer)]
+    if isinstance(answer, Mapping):
+        return {str(key): facts(value) for key, value in answer.items()}
     if not dataclasses.is_dataclass(answer):
         return answer
     names = [field.name for field in dataclasses.fields(answer)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
-from types import FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ Rate = Callable[..., Any]
 
 Profile = float | Sequence[float] | np.ndarray | Callable[[np.ndarray], Any]
 """A number, one value per compartment, or a function of position (µm)."""
+
+_MOST_BYTES = 2**20
+"""Of an array that a function reads, to be compared."""
 
 Quantities = Mapping[str, Any]
 """What functions may ask for, by name: numbers, arrays, or symbols that record expressions."""
@@ -132,3 +136,61 @@ def warmth(q10: float, celsius: Any, reference: float) -> Any:
 @lru_cache(maxsize=256)
 def _power(x: float, y: float) -> float:
     return float(unwrapped(wrapped(x) ** y))
+
+
+class _OpaqueError(Exception):
+    """There is something that may change without being seen."""
+
+
+def likeness(value: Any) -> Hashable | None:
+    """What tells whether something is still the same: all that it holds, and all that it reads.
+
+    Of a function that is its code, its defaults, what it closes over, and the globals that it
+    names, functions among them in the same way.
+
+    Returns
+    -------
+    hashable or None
+        Equal for what does the same. None where something could change without being seen, as an
+        object of a class of somebody's own can.
+    """
+    try:
+        return _likeness(value, ())
+    except (_OpaqueError, RecursionError):
+        return None
+
+
+def _likeness(value: Any, within: tuple[Any, ...]) -> Hashable:
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return type(value), value  # else 1 would be True
+    if isinstance(value, np.ndarray | np.generic) and value.nbytes <= _MOST_BYTES:
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, tuple | list):
+        return type(value), tuple(_likeness(each, within) for each in value)
+    if isinstance(value, Mapping):
+        return type(value), tuple(_likeness(pair, within) for pair in value.items())
+    if isinstance(value, type | ModuleType | BuiltinFunctionType | np.ufunc):
+        return value
+    if is_dataclass(value):
+        held: Any = tuple(_likeness(getattr(value, each.name), within) for each in fields(value))
+        return type(value), held
+    if type(value) is not FunctionType:
+        raise _OpaqueError
+    if value in within:
+        return "itself"
+    within = (*within, value)
+    try:
+        closed = [cell.cell_contents for cell in value.__closure__ or ()]
+    except ValueError:  # it holds nothing yet
+        raise _OpaqueError from None
+    names = [name for name in _names_in(value.__code__) if name in value.__globals__]
+    read = [value.__globals__[name] for name in names]
+    held = value.__defaults__, value.__kwdefaults__, closed, names, read
+    return value.__code__, _likeness(held, within)
+
+
+@lru_cache(maxsize=1024)
+def _names_in(code: CodeType) -> tuple[str, ...]:
+    """All names that code may look up, that of functions within it too."""
+    inner = [each for each in code.co_consts if isinstance(each, CodeType)]
+    return tuple(dict.fromkeys([*code.co_names, *(n for each in inner for n in _names_in(each))]))

@@ -37,6 +37,8 @@ _AREA = 1.0  # of a compartment, 1e-2 µm²
 _INERTIA = 1e18  # µF/cm²: no current of a membrane moves such a potential by a bit
 _NO_CONDUCTANCE = 1e-60  # µS: the kernel wants more than 0
 _NODES = 6  # rows between which a polynomial goes
+_NO_ROWS = np.empty((0, 0), np.float32)
+_POINTS_AT_ONCE = 2**16  # of it, at which it is computed
 _APART = 1e-9  # of the largest current: how far the parts may be from the sum
 _NAME = re.compile(r"\w+(\.\w+)*")
 
@@ -277,23 +279,30 @@ class Replay:
         rows, every = len(self.v), self._every
         nodes, side = min(rows, _NODES), _NODES // 2 - 1  # as many on each side of an interval
         steps = np.arange(every + 1) / every
-        weights = [_polynomial(nodes, k + steps) for k in range(nodes)]
+        weights = np.array([_polynomial(nodes, k + steps) for k in range(nodes)])
         earlier = np.empty((rows, self._begin.size))
         later = np.empty_like(earlier)
         self._slope = np.zeros(rows)
         # A run may begin off the grid of its rows: then some steps come before the first.
         lead = -self._start % every
         self._impose(kernel, _polynomial(nodes, np.arange(-lead, 1) / every) @ self.v[:nodes])
-        for row in range(rows):
-            first = min(max(row - side, 0), rows - nodes)
-            path = weights[row - first] @ self.v[first : first + nodes]
-            earlier[row] = kernel.get("state")
-            self._impose(kernel, path[:2])
-            later[row] = kernel.get("state")
-            if row + 1 < rows:
-                self._impose(kernel, path[1:])
-                self._slope[row] += (path[1] - path[0]) / (2.0 * self.dt)
-                self._slope[row + 1] += (path[-1] - path[-2]) / (2.0 * self.dt)
+        at_once = max(1, _POINTS_AT_ONCE // len(steps))
+        for begin in range(0, rows, at_once):
+            some = np.arange(begin, min(begin + at_once, rows))
+            first = np.clip(some - side, 0, rows - nodes)
+            paths = np.zeros((len(some), len(steps)))
+            for k in range(nodes):
+                paths += weights[some - first, :, k] * self.v[first + k, np.newaxis]
+            for row, path in zip(some.tolist(), paths, strict=True):
+                earlier[row] = kernel.get("state")
+                self._impose(kernel, path[:2])
+                later[row] = kernel.get("state")
+                if every > 1 and row + 1 < rows:
+                    self._impose(kernel, path[1:])
+            ends = some[some + 1 < rows]
+            here = paths[: len(ends)]
+            self._slope[ends] += (here[:, 1] - here[:, 0]) / (2.0 * self.dt)
+            self._slope[ends + 1] += (here[:, -1] - here[:, -2]) / (2.0 * self.dt)
         self._slope[[0, -1]] *= 2.0  # of one side only
         if self._start == 0:  # where everything lies on a whole step
             earlier[0] = later[0] = self._begin
@@ -302,7 +311,7 @@ class Replay:
     def _impose(self, kernel: Kernel, path: FloatArray) -> None:
         """Take the kernel's compartment along a path of potentials, mV, one a step."""
         kernel.set("v", path[:1])
-        current = 1e-3 * _AREA * _INERTIA / self.dt * np.diff(path)
+        current = 1e-3 * _AREA * _INERTIA / self.dt * (path[1:] - path[:-1])
         if advance(kernel, current[:, np.newaxis]) is None:
             raise RunFileError("its potential is out of all bounds")
 
@@ -426,16 +435,17 @@ def advance(kernel: Kernel, current: FloatArray) -> np.ndarray | None:
     """Take a step for each row of currents; the compartments that spiked, None if it ran away."""
     room = 2 * kernel.n
     compartment, time = np.empty(room, np.int64), np.empty(room)
-    no_rows, done = np.empty((0, 0), np.float32), 0
-    spiked = [np.empty(0, np.int64)]
+    quiet, spiked, done = np.zeros(len(current), np.uint8), [np.empty(0, np.int64)], 0
     while done < len(current):
-        quiet = np.zeros(len(current) - done, np.uint8)
-        word, taken, _, spikes = kernel.advance(current[done:], quiet, no_rows, compartment, time)
+        word, taken, _, spikes = kernel.advance(
+            current[done:], quiet[done:], _NO_ROWS, compartment, time
+        )
         if word == "diverged":
             return None
-        spiked.append(compartment[:spikes].copy())
+        if spikes:
+            spiked.append(compartment[:spikes].copy())
         done += taken
-    return np.concatenate(spiked)
+    return np.concatenate(spiked) if len(spiked) > 1 else spiked[0]
 
 
 def _polynomial(nodes: int, places: FloatArray) -> FloatArray:

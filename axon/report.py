@@ -26,9 +26,9 @@ from axon.analysis import (
 )
 from axon.charges import spike_charge
 from axon.errors import AxonError, MissingExtraError, NoSpikeError, RunFileError
-from axon.excitability import LONGEST, PatchRecovery, patch_recovery
+from axon.excitability import LONGEST, PatchRecovery, recovered
 from axon.ions import nernst
-from axon.replay import Patch, membrane_at
+from axon.replay import Patch, Replay
 from axon.units import FloatArray, QuantityLike, quantity
 
 if TYPE_CHECKING:
@@ -190,10 +190,14 @@ class _Story:
         self.x = float(run.x[np.argmin(np.abs(run.x - at))])
         self.shape = self._try(lambda: action_potential(run, self.x))
         begin = self.shape.time if isinstance(self.shape, ActionPotential) else float(run.time[0])
-        self.patch = self._try(lambda: membrane_at(run, self.x, begin + LONGEST))
-        self.recovery: PatchRecovery | str = self._unless(
-            self.shape, self.patch, lambda: patch_recovery(run, self.x)
-        )
+        replay = self._try(lambda: Replay(run, self.x, begin + LONGEST))
+        self.patch = replay if isinstance(replay, str) else self._try(replay.patch)
+        self.recovery: PatchRecovery | str
+        if isinstance(self.shape, str) or isinstance(replay, str):
+            self.recovery = self.shape if isinstance(self.shape, str) else str(replay)
+        else:
+            shape, there = self.shape, replay
+            self.recovery = self._try(lambda: recovered(run, there, shape))
 
     @staticmethod
     def _end(impulse: Impulse) -> float:
@@ -207,11 +211,6 @@ class _Story:
             return ask()
         except AxonError as error:
             return str(error)
-
-    def _unless(self, *needed: Any) -> Any:
-        """The answer of the last one, or why something before it is missing."""
-        *before, ask = needed
-        return next((why for why in before if isinstance(why, str)), None) or self._try(ask)
 
     def told(self) -> Report:
         header = self.run.header

@@ -55,18 +55,17 @@ class Rest:
 
 def find_rest(membrane: Membrane, celsius: float, diameter: float) -> Rest:
     """See `Membrane.rest`."""
-    v = np.linspace(*REST_RANGE, REST_GRID)
-    current = membrane.steady_current(v, celsius)
-    rising = np.flatnonzero((current[:-1] <= 0.0) & (current[1:] > 0.0))
-    if rising.size == 0:
+    balanced = membrane.once(
+        ("balanced", celsius), lambda: _balanced(membrane, celsius), amounts=True
+    )
+    if not balanced:
         raise NoRestError(
             f"this membrane has no resting potential between {REST_RANGE[0]:g} and "
             f"{REST_RANGE[1]:g} mV: its steady current nowhere rises through zero; "
             "give v_init"
         )
     unstable = []
-    for i in rising:
-        at = _bisect(membrane, celsius, v[i], v[i + 1])
+    for at in balanced:
         concentrations = membrane.initial_concentrations
         if concentrations:
             at, concentrations = _settle(membrane, celsius, diameter, at, concentrations)
@@ -82,6 +81,17 @@ def find_rest(membrane: Membrane, celsius: float, diameter: float) -> Rest:
         f"this membrane has no stable resting state: it balances at {', '.join(unstable)}, but "
         "departs when it is pushed a little, as a pacemaker does; give v_init"
     )
+
+
+def _balanced(membrane: Membrane, celsius: float) -> tuple[float, ...]:
+    """Potentials at which the steady current rises through zero, upwards, mV.
+
+    Concentrations are those of the beginning: no matter how fast pools fill.
+    """
+    v = np.linspace(*REST_RANGE, REST_GRID)
+    current = membrane.steady_current(v, celsius)
+    rising = np.flatnonzero((current[:-1] <= 0.0) & (current[1:] > 0.0))
+    return tuple(_bisect(membrane, celsius, v[i], v[i + 1]) for i in rising)
 
 
 def _bisect(membrane: Membrane, celsius: float, low: float, high: float) -> float:

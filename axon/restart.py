@@ -52,6 +52,7 @@ _FREE = {
     "simulation.duration",
     "recording.rows",
     "study.simulation.duration",
+    "study.title",
 }
 """What may differ in the header of a run that goes on."""
 _NEWER = {BEGINNING}

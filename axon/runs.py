@@ -127,7 +127,7 @@ class Run:
         electrodes: Array | None = None,
         first: int = 0,
         final: Mapping[str, Array] | None = None,
-        inputs: Mapping[str, Array] | None = None,
+        inputs: Callable[[], Mapping[str, Array]] | None = None,
     ) -> Run:
         """A finished run that is nowhere on disk.
 
@@ -155,8 +155,8 @@ class Run:
             Number of the first row, that of time zero being 0.
         final : mapping, optional
             Every state of the membrane at the end, by name, ``(n,)`` each.
-        inputs : mapping, optional
-            What the kernel ran, as arrays.
+        inputs : callable, optional
+            Returns what the kernel ran, as arrays.
         """
         potentials = np.empty((len(v), 0)) if electrodes is None else electrodes
         recording = Recording(
@@ -174,7 +174,7 @@ class Run:
         spikes = np.empty(len(np.atleast_1d(spike_time)), runfile.SPIKE)
         spikes["time"] = spike_time
         spikes["compartment"] = spike_compartment
-        return cls(_Memory(recording, v, potentials, spikes, dict(final or {}), dict(inputs or {})))
+        return cls(_Memory(recording, v, potentials, spikes, dict(final or {}), inputs or dict))
 
     @property
     def time(self) -> npt.NDArray[np.float64]:
@@ -465,7 +465,7 @@ class _Memory:
         electrodes: Array,
         spikes: Array,
         final: dict[str, Array],
-        inputs: dict[str, Array],
+        inputs: Callable[[], Mapping[str, Array]],
     ) -> None:
         self.recording = recording
         self.rows = len(v)
@@ -492,7 +492,7 @@ class _Memory:
         return dict(self._final)
 
     def inputs(self) -> dict[str, Array]:
-        return dict(self._inputs)
+        return dict(self._inputs())
 
     def refreshed(self) -> _Memory:
         return self

@@ -316,8 +316,8 @@ class Folder:
         path = self.path / f"seg-{first:012d}-{commit.stop:012d}-{previous}-{digest}.h5"
 
         def attempt() -> None:
-            with self._renamed(path) as file:
-                _write(file, image, 0)
+            with renamed(path, self.path) as file:
+                write(file, image, 0)
 
         self._patiently(attempt, recording)
         return Segment(first, commit.stop, previous, digest, path)
@@ -347,7 +347,7 @@ class Folder:
                     f"{free / 1e6:.0f} MB are free; what is committed is in {self.path}",
                     errno.ENOSPC,
                 )
-            with self._renamed(self.output) as file:
+            with renamed(self.output, self.path) as file:
                 sink = _Sink(file, check)
                 try:
                     with h5py.File(sink, "w", libver=runfile.HDF5_VERSION) as merged:
@@ -392,25 +392,6 @@ class Folder:
                 return part.header() == recording.header
         except (OSError, RunFileError):
             return False
-
-    @contextmanager
-    def _renamed(self, target: Path) -> Iterator[int]:
-        # A file that gets the name `target` when all that was written to it is on the disk.
-        temporary = self.path / (secrets.token_hex(8) + _TEMPORARY)
-        with writing(target):
-            file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-            try:
-                try:
-                    yield file
-                    os.fsync(file)
-                finally:
-                    os.close(file)
-                os.replace(temporary, target)
-                _sync_folder(target.parent)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(temporary)
-                raise
 
     def remove(self) -> None:
         """Remove the folder, but for files that are not of a run, and let others write."""
@@ -708,6 +689,29 @@ def writing(path: Path) -> Iterator[None]:
         raise unwritten(told, error.errno) from error
 
 
+@contextmanager
+def renamed(target: Path, folder: Path) -> Iterator[int]:
+    """A file that gets the name `target` when all that was written to it is on the disk.
+
+    Until then it has a name of its own in `folder`, on the same file system.
+    """
+    temporary = folder / (secrets.token_hex(8) + _TEMPORARY)
+    with writing(target):
+        file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            try:
+                yield file
+                os.fsync(file)
+            finally:
+                os.close(file)
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+
 def unwritten(told: str, number: int | None) -> WriteError:
     """A WriteError with the system's number; given to its constructor that would be its text."""
     error = WriteError(told)
@@ -715,9 +719,9 @@ def unwritten(told: str, number: int | None) -> WriteError:
     return error
 
 
-def _write(file: int, data: memoryview, offset: int) -> None:
-    # All of a run that gets to the disk gets there through here. Pieces that fit into the
-    # processor's cache take a quarter of the time of all at once.
+def write(file: int, data: memoryview, offset: int) -> None:
+    """Write all of `data`: all of a run that gets to the disk gets there through here."""
+    # Pieces that fit into the processor's cache take a quarter of the time of all at once.
     while data:
         written = os.pwrite(file, data[:_PIECE], offset)
         data = data[written:]
@@ -764,7 +768,7 @@ class _Sink(io.RawIOBase):
         view = memoryview(data).cast("B")
         if self._error is None:
             try:
-                _write(self._file, view, self._position)
+                write(self._file, view, self._position)
             except OSError as error:
                 self._error = error
         self._position += len(view)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from axon.estimate import Estimate, estimate
 from axon.geometry import Axon
 from axon.interruption import Interruption
 from axon.membranes import Membrane
+from axon.portable import distinct
 from axon.program import Program, diffusing, initial_states, lower, state_names
 from axon.rates import Profile, resolve
 from axon.rest import REST_RANGE, Rest
@@ -42,7 +43,7 @@ from axon.restart import Expected, Underway, lasting, take_on, write
 from axon.runs import Run, open_run
 from axon.segments import FinishedElsewhereError, is_begun
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
-from axon.storage import RunWriter
+from axon.storage import COMMIT_SECONDS, RunWriter
 from axon.units import QuantityLike, quantity
 
 if TYPE_CHECKING:
@@ -246,7 +247,19 @@ class Simulation:
 
     def _lowered(self, epoch: Epoch, since: Epoch | None = None) -> Program:
         gains = self._gains((since or epoch).membrane)
-        return lower(epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since)
+        alike = self._alike if epoch.membrane is self.membrane else None
+        return lower(epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since, alike)
+
+    @cached_property
+    def _alike(self) -> Hashable | None:
+        """What the membrane is known by among those of the same functions, as these are when the
+        simulation is built."""
+        return self.membrane.alike()
+
+    @cached_property
+    def _alike_at_rest(self) -> Hashable | None:
+        """The same as they are when its rest is looked for, which may be later."""
+        return self.membrane.alike()
 
     def _gains(self, membrane: Membrane) -> dict[str, npt.NDArray[np.float64]]:
         """What each pool gains from 1 mA/cm², mM/ms."""
@@ -314,17 +327,32 @@ class Simulation:
     @cached_property
     def _states_init(self) -> npt.NDArray[np.float64]:
         """Every state at time zero, one after the other: gates steady for `v_init`."""
-        concentrations = None
         if self._v_init is None and self._uniform:
-            concentrations = self._patch_rest.concentrations
+            return self._at_rest(self._patch_rest)
         return initial_states(
-            self.membrane,
-            self.axon.x,
-            self.celsius,
-            self.v_init,
-            self._per_current,
-            concentrations,
+            self.membrane, self.axon.x, self.celsius, self.v_init, self._per_current
         ).ravel()
+
+    def _at_rest(self, rest: Rest) -> npt.NDArray[np.float64]:
+        """The same for a uniform axon at rest: all of a compartment, which the membrane remembers,
+        unless pools fill at different rates."""
+        alike = all(np.all(gain == gain[0]) for gain in self._per_current.values())
+        n = 1 if alike else self.axon.n
+        gains = {name: gain[:n] for name, gain in self._per_current.items()}
+
+        def find() -> npt.NDArray[np.float64]:
+            v = np.full(n, rest.v)
+            return initial_states(
+                self.membrane, self.axon.x[:n], self.celsius, v, gains, rest.concentrations
+            )
+
+        if alike:
+            known = (self.celsius[0], rest.v, *rest.concentrations.values())
+            rates = (gain[0] for gain in gains.values())
+            key = ("at rest", *known, *rates)
+            find = partial(self.membrane.once, key, find, amounts=True, alike=self._alike_at_rest)
+        states = find()
+        return np.broadcast_to(states, (len(states), self.axon.n)).ravel()
 
     @cached_property
     def _uniform(self) -> bool:
@@ -348,8 +376,14 @@ class Simulation:
     @cached_property
     def _patch_rest(self) -> Rest:
         """Rest of a patch of a uniform axon."""
-        return self.membrane.uniform(self.axon.x).rest(
-            float(self.celsius[0]), diameter=float(self.axon.diameter[0])
+        diameter = float(self.axon.diameter[0]) if self.membrane.pools else 1.0  # else any
+        return self.membrane.once(
+            ("rest of a patch", self.celsius[0], diameter),
+            lambda: self.membrane.uniform(self.axon.x).rest(
+                float(self.celsius[0]), diameter=diameter
+            ),
+            amounts=True,
+            alike=self._alike_at_rest,
         )
 
     @cached_property
@@ -579,7 +613,7 @@ class Simulation:
         else:
             record = list(record)
             compartments = np.array([self.axon.index(at) for at in record], dtype=np.int64)
-            if np.unique(compartments).size < compartments.size:
+            if distinct(compartments).size < compartments.size:
                 raise SimulationError(
                     f"record={record!r}: two of the positions lie in one compartment"
                 )
@@ -645,7 +679,7 @@ class Simulation:
         electrodes: Sequence[Source] = (),
         overwrite: bool = False,
         resume: bool = False,
-        commit_every: QuantityLike = "5 min",
+        commit_every: QuantityLike | None = None,
         stop_after: float | str | None = None,
         stop: Stop | None = None,
         progress: Progress | None = None,
@@ -677,7 +711,8 @@ class Simulation:
             If `output` is there, go on with it, or leave it as it is if it is finished. It must
             be the same run, though it may be shorter.
         commit_every : float or quantity, optional
-            Wall time after which all that was computed is safe on the disk; a number is in ms.
+            Wall time after which all that was computed is safe on the disk, 5 min if not given; a
+            number is in ms.
         stop_after : float or str, optional
             Wall time after which the run stops, with all of it safe: seconds, or text such as
             ``"3h50m"``.
@@ -718,7 +753,11 @@ class Simulation:
         if study is not None:
             header["study"] = dict(study)
             header = lasting(header, steps)
-        patience = quantity(commit_every, "ms", "commit_every", error=SimulationError, minimum=0.0)
+        commit_seconds = COMMIT_SECONDS
+        if commit_every is not None:
+            commit_seconds = 1e-3 * quantity(
+                commit_every, "ms", "commit_every", error=SimulationError, minimum=0.0
+            )
         if output is None:
             if resume:
                 raise SimulationError("resume=True: there is no output to go on with")
@@ -726,13 +765,13 @@ class Simulation:
                 return self._in_memory(
                     equations, begin, steps, recording, header, progress, stopping
                 )
-        inputs = self._inputs(equations)
+        inputs = _inputs(equations, begin)
         output = Path(output)
         if resume and (output.exists() or is_begun(output)):
             return take_on(
                 output,
                 expected=Expected(header, inputs, recording.compartments),
-                commit_seconds=patience / 1000,
+                commit_seconds=commit_seconds,
                 stop_after=stop_after,
                 stop=stop,
                 progress=progress,
@@ -755,7 +794,7 @@ class Simulation:
                     electrodes=len(electrodes),
                     inputs=inputs,
                     state=begin._fields(),
-                    commit_seconds=patience / 1000,
+                    commit_seconds=commit_seconds,
                     overwrite=overwrite,
                     stop=stopping,
                 )
@@ -774,7 +813,7 @@ class Simulation:
         progress: Progress | None,
         stop: Stop,
     ) -> Run:
-        first, inputs = recording.rows_before(begin.step), self._inputs(equations)
+        first = recording.rows_before(begin.step)
         memory = _Memory(equations, recording, recording.rows_within(begin.step, steps))
         kernel = equations.started(begin._fields(), recording)
         try:
@@ -805,13 +844,8 @@ class Simulation:
             electrodes=memory.potentials,
             first=first,
             final=self.state().states,
-            inputs=inputs,
+            inputs=partial(_inputs, equations, begin),
         )
-
-    def _inputs(self, equations: Equations) -> dict[str, np.ndarray]:
-        """What the kernel runs, and where it begins, as arrays."""
-        states = self._beginning._fields()["state"]
-        return equations.to_arrays() | {BEGINNING: states.reshape(-1, self.axon.n)}
 
     def header(self, steps: int, recording: Recording) -> dict[str, Any]:
         """All that a run file says of where its numbers come from, in JSON's types."""
@@ -883,6 +917,12 @@ def _entries(
         np.concatenate([np.zeros(0, np.int32), *which]),
         np.concatenate([np.zeros(0), *weights]),
     )
+
+
+def _inputs(equations: Equations, begin: State) -> dict[str, np.ndarray]:
+    """What the kernel runs, and where it begins, as arrays."""
+    states = begin._fields()["state"]
+    return equations.to_arrays() | {BEGINNING: states.reshape(-1, equations.n)}
 
 
 class SpikeList:

@@ -10,6 +10,7 @@ A study is read whole before anything runs, and all that is wrong with it is tol
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import inspect
@@ -18,9 +19,9 @@ import os
 import re
 import reprlib
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -28,11 +29,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from axon import models, sources, units, waveforms
-from axon.analysis import conduction_velocity
+from axon import models, ranges, sources, units, waveforms
+from axon.analysis import action_potential, conduction_velocity
 from axon.changes import Change
-from axon.errors import AxonError, StudyError
+from axon.errors import AxonError, NoSpikeError, StudyError
+from axon.estimate import memory
 from axon.geometry import Axon
+from axon.ranges import Grid
 from axon.simulation import Simulation
 from axon.stimuli import CurrentClamp, Extracellular, VoltageClamp
 
@@ -48,11 +51,16 @@ __all__ = ["Study", "load", "names", "parse_change", "run", "text", "title"]
 
 PathLike = str | os.PathLike[str]
 
+_MOST_MEMBRANES = 64
+"""That are remembered for the points of a sweep."""
+
 
 @dataclass(frozen=True)
 class Study:
     """A study that has been read and found good; `load` makes it."""
 
+    file: str
+    """As `load` was given it; errors begin with it."""
     name: str
     """Of the built-in study, or of the file without its suffix."""
     title: str
@@ -63,14 +71,67 @@ class Study:
     """In ms."""
     recording: dict[str, Any]
     """Arguments of `Simulation.run`: what is recorded, and how often."""
+    sweep: Grid | None
+    """Points at which it may be repeated, each by `changed`; its own values are none of them."""
+    ask: dict[str, Any] | None
+    """What is asked of it: a question, and the arguments of that; `axon.questions` knows them."""
+    _membranes: dict[str, Membrane] = field(default_factory=dict, repr=False, compare=False)
+    """Those that were made for it and for what it was changed to, which share what they can."""
+
+    def changed(self, changes: Mapping[str, object]) -> Study:
+        """The same study with other values, as `load` would read it; its file is not read again.
+
+        It is one point and has no ranges: its `sweep` is None.
+
+        Parameters
+        ----------
+        changes : mapping
+            As for `load`, such as ``study.sweep[0]``.
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        StudyError
+            As for `load`.
+        """
+        with _told_of(self.file):
+            return _changed(self, changes)
 
     def run(self, **options: Any) -> Run:
-        """Simulate it. Arguments, result and errors are those of `Simulation.run`."""
-        return self.simulation.run(self.duration, study=self.tables, **self.recording, **options)
+        """Simulate it, without its ranges. Arguments, result and errors: `Simulation.run`."""
+        told = _without(self.tables, "sweep", "ask")
+        return self.simulation.run(self.duration, study=told, **self.recording, **options)
 
     def estimate(self) -> Estimate:
         """What `run` will take: `Simulation.estimate`."""
         return self.simulation.estimate(self.duration, **self.recording)
+
+    def memory(self, *, kept: bool) -> int:
+        """Bytes that `run` takes at most, about, if it is `kept` in a file, or if it isn't."""
+        given = {name: value for name, value in self.recording.items() if name != "electrodes"}
+        steps, recording = self.simulation.recording(self.duration, **given)
+        equations = self.simulation.observed(self.recording.get("electrodes", ()))
+        return memory(equations, recording, 0, steps, kept=kept)
+
+    def measured(self, run: Run) -> dict[str, Any]:
+        """What its ``[measure]`` names, of a run of it.
+
+        Returns
+        -------
+        dict
+            By the name of the table that asks for it a `Velocity` or an `ActionPotential`, or None
+            where there were too few spikes; and ``spikes``, how many there are.
+        """
+        found: dict[str, Any] = {}
+        for name, arguments in self.tables.get("measure", {}).items():
+            try:
+                found[name] = _MEASURES[name](run, **arguments)
+            except NoSpikeError:
+                found[name] = None
+        return found | {"spikes": len(run.spikes)}
 
 
 def names() -> list[str]:
@@ -123,13 +184,33 @@ def load(study: PathLike, changes: Mapping[str, object] | None = None) -> Study:
     """
     file = os.fspath(study)
     name, source = _source(file)
-    try:
-        return _study(name, _tables(source, changes or {}))
-    except _ProblemsError as problems:
-        lines = problems.args
-    except RecursionError:
-        lines = ("tables or lists too deep within each other to be read; write fewer",)
-    raise StudyError("\n".join(f"{file}: {line}" for line in lines))
+    with _told_of(file):
+        return _checked(_study(file, name, _tables(source, changes or {})))
+
+
+def rebuilt(name: str, tables: Mapping[str, Any]) -> Study:
+    """A study of tables that were read before: `Study.tables`, without its points.
+
+    Raises
+    ------
+    StudyError
+        As for `load`.
+    """
+    with _told_of(name):
+        return _study(name, name, copy.deepcopy(_without(tables, "sweep")))
+
+
+def blanked(tables: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """What tables say besides the values of some keys, which are left empty."""
+    outer = [key for key in keys if not any(_within(key, other) for other in keys)]
+    blank = copy.deepcopy(_without(tables, "sweep", "title"))
+    with _told_of("study"):
+        return _put_all(blank, dict.fromkeys(outer, ""))
+
+
+def _within(key: str, other: str) -> bool:
+    """Whether a key is of what another one names."""
+    return key != other and key.startswith((f"{other}.", f"{other}["))
 
 
 def run(study: PathLike, changes: Mapping[str, object] | None = None, **options: Any) -> Run:
@@ -188,6 +269,19 @@ class _ProblemsError(Exception):
     """What is wrong with a part of a study: the arguments are one line for each problem."""
 
 
+@contextmanager
+def _told_of(file: str) -> Iterator[None]:
+    """Tell problems as an error that names the study's file."""
+    try:
+        yield
+        return
+    except _ProblemsError as problems:
+        lines = problems.args
+    except RecursionError:
+        lines = ("tables or lists too deep within each other to be read; write fewer",)
+    raise StudyError("\n".join(f"{file}: {line}" for line in lines))
+
+
 # Reads the value at a path: returns what it stands for, or raises _ProblemsError.
 Kind = Callable[[Any, str], Any]
 
@@ -217,6 +311,22 @@ def _tables(source: str, changes: Mapping[str, object]) -> dict[str, Any]:
         tables = tomllib.loads(source)
     except ValueError as error:  # names line and column
         raise _ProblemsError(str(error)) from None
+    return _put_all(tables, changes)
+
+
+def _changed(study: Study, changes: Mapping[str, object]) -> Study:
+    for key in changes:
+        if re.match(r"sweep(?![\w-])", key):
+            raise _ProblemsError(f"{key} cannot be changed: one point of a sweep has no ranges")
+    tables = copy.deepcopy(_without(study.tables, "sweep"))
+    return _study(study.file, study.name, _put_all(tables, changes), study._membranes)
+
+
+def _without(tables: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in tables.items() if key not in keys}
+
+
+def _put_all(tables: dict[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
     for key, value in changes.items():
         _put(tables, key, value)
     return tables
@@ -240,7 +350,7 @@ def _put(tables: dict[str, Any], key: str, value: Any) -> None:
         _check_step(place, step, key)
         place = place.setdefault(step, {}) if isinstance(place, dict) else place[step]
     _check_step(place, last, key)
-    place[last] = value
+    place[last] = copy.deepcopy(value)  # further changes may go into it
 
 
 def _check_step(place: object, step: str | int, key: str) -> None:
@@ -250,8 +360,14 @@ def _check_step(place: object, step: str | int, key: str) -> None:
         raise _ProblemsError(f"{key} cannot be changed: the study has no [{step}] there")
 
 
-def _study(name: str, tables: dict[str, Any]) -> Study:
-    values, problems = _read(tables, "", {key: key in _NEEDED for key in _STUDY}, _STUDY)
+def _study(
+    file: str, name: str, tables: dict[str, Any], membranes: dict[str, Membrane] | None = None
+) -> Study:
+    known = {} if membranes is None else membranes
+    membrane = functools.partial(_membrane, known=known)
+    change = functools.partial(_change, kinds=_CHANGE | {"membrane": membrane})
+    kinds = _STUDY | {"membrane": membrane, "changes": _each(change)}
+    values, problems = _read(tables, "", {key: key in _NEEDED for key in _STUDY}, kinds)
     if "axon" in values:
         problems += _misplaced(values)
     if problems:
@@ -275,7 +391,52 @@ def _study(name: str, tables: dict[str, Any]) -> Study:
     _attempt("record", simulation.recording, duration, **recording)
     if electrodes:
         recording["electrodes"] = electrodes
-    return Study(name, values.get("title", name), tables, simulation, duration, recording)
+    return Study(
+        file,
+        name,
+        values.get("title", name),
+        tables,
+        simulation,
+        duration,
+        recording,
+        values.get("sweep"),
+        values.get("ask"),
+        known,
+    )
+
+
+def _checked(study: Study) -> Study:
+    """The same, if the first and the last of its points are good too."""
+    if study.sweep is not None:
+        problems = [line for k in (0, -1) for line in _spoilt(study, study.sweep, k)]
+        if problems:
+            raise _ProblemsError(*dict.fromkeys(problems))
+    return study
+
+
+def _spoilt(study: Study, sweep: Grid, k: int) -> Iterator[str]:
+    """What is wrong with the k-th point, and which axis is to blame, if one alone is."""
+    wrong = _wrong(study, sweep[k])
+    if not wrong:
+        return
+    places = {
+        f"sweep.axes[{n}]": dict(zip(axis.keys, axis.values[k], strict=True))
+        for n, axis in enumerate(sweep.axes)
+    }
+    alone = {path: _wrong(study, changes) for path, changes in places.items()}
+    for line in wrong:
+        path = next((path for path, lines in alone.items() if line in lines), "sweep")
+        changes = places.get(path) or sweep[k]
+        at = ", ".join(f"{key} = {reprlib.repr(value)}" for key, value in changes.items())
+        yield f"{path} at {at}: {line}"
+
+
+def _wrong(study: Study, changes: Mapping[str, object]) -> list[str]:
+    """What is wrong with a study that is changed."""
+    problems: list[str] = []
+    with _collecting(problems):
+        _changed(study, changes)
+    return problems
 
 
 def _misplaced(values: Mapping[str, Any]) -> list[str]:
@@ -290,6 +451,8 @@ def _misplaced(values: Mapping[str, Any]) -> list[str]:
     places += [(f"record.positions[{k}]", position) for k, position in enumerate(positions)]
     stretch = values.get("measure", {}).get("velocity", {})
     places += [(f"measure.velocity.{end}", stretch[end]) for end in ("start", "stop") if stretch]
+    if shape := values.get("measure", {}).get("action_potential", {}):
+        places.append(("measure.action_potential.at", shape["at"]))
     problems: list[str] = []
     for path, place in places:
         with _collecting(problems):
@@ -472,22 +635,29 @@ def _axon(value: Any, path: str) -> Axon:
     return bent
 
 
-def _membrane(value: Any, path: str) -> Membrane:
-    """A model, some of whose conductances may be scaled."""
-    known: dict[str, Callable[..., Membrane]]
-    known = {name: getattr(models, name) for name in models.names()}
+def _membrane(value: Any, path: str, known: dict[str, Membrane] | None = None) -> Membrane:
+    """A model, some of whose conductances may be scaled; if it is `known`, the same one."""
+    makers: dict[str, Callable[..., Membrane]]
+    makers = {name: getattr(models, name) for name in models.names()}
     table = dict(value) if isinstance(value, dict) else value
     scaled = table.pop("scaled", {}) if isinstance(value, dict) else {}
-    membrane = _made(table, path, "model", known, {})
+    written = repr(table)
+    membrane = None if known is None else known.get(written)
+    if membrane is None:
+        membrane = _made(table, path, "model", makers, {})
+    if known is not None:
+        known[written] = membrane
+        while len(known) > _MOST_MEMBRANES:
+            known.pop(next(iter(tuple(known))), None)
     path = f"{path}.scaled"
     factors = _table({channel.name: False for channel in membrane.channels}, {})(scaled, path)
     result: Membrane = _attempt(path, membrane.scaled, **factors)
     return result
 
 
-def _change(value: Any, path: str) -> Change:
+def _change(value: Any, path: str, kinds: Mapping[str, Kind]) -> Change:
     """Another membrane or temperature, from a time on."""
-    change: Change = _attempt(path, Change, **_table(_keys(Change), _CHANGE)(value, path))
+    change: Change = _attempt(path, Change, **_table(_keys(Change), kinds)(value, path))
     return change
 
 
@@ -530,6 +700,23 @@ def _electrode(value: Any, path: str) -> Source:
     ]
     together: Source = functools.reduce(operator.add, scaled)
     return together
+
+
+def _sweep(value: Any, path: str) -> Grid:
+    try:
+        return ranges.read(value, path)
+    except StudyError as error:  # names the path itself
+        raise _ProblemsError(*str(error).splitlines()) from None
+
+
+def _ask(value: Any, path: str) -> dict[str, Any]:
+    """A question, of whose arguments only those who answer know."""
+    table = dict(value) if isinstance(value, dict) else {}
+    if not isinstance(table.get("question"), str):
+        raise _ProblemsError(
+            f'{path} = {reprlib.repr(value)} names no question; write question = "threshold"'
+        )
+    return table
 
 
 def _current(value: Any, path: str) -> Any:
@@ -626,20 +813,37 @@ _RECORD: dict[str, Kind] = {
     "electrodes": _each(_electrode),
 }
 _VELOCITY: dict[str, Kind] = {"start": _LENGTH, "stop": _LENGTH, "threshold": _POTENTIAL}
+_SHAPE: dict[str, Kind] = {
+    "at": _LENGTH,
+    "number": _whole,
+    "before": _TIME,
+    "after": _TIME,
+    "slope": _in("mV/ms"),
+}
+_MEASURES: dict[str, Callable[..., Any]] = {
+    "velocity": conduction_velocity,
+    "action_potential": action_potential,
+}
 
 _STUDY: dict[str, Kind] = {
     "title": _string,
     "axon": _axon,
     "membrane": _membrane,
     "stimuli": _each(_stimulus),
-    "changes": _each(_change),
+    "changes": _free,  # of each study its own, which knows its membranes
     "simulation": _table(
         {"duration": True} | _keys(Simulation, "axon", "membrane", "stimuli", "changes"),
         _SIMULATION,
     ),
     "record": _table(dict.fromkeys(_RECORD, False), _RECORD),
     "measure": _table(
-        {"velocity": False}, {"velocity": _table(_keys(conduction_velocity, "run"), _VELOCITY)}
+        dict.fromkeys(_MEASURES, False),
+        {
+            "velocity": _table(_keys(conduction_velocity, "run"), _VELOCITY),
+            "action_potential": _table(_keys(action_potential, "run"), _SHAPE),
+        },
     ),
+    "sweep": _sweep,
+    "ask": _ask,
 }
 _NEEDED = {"axon", "membrane", "simulation"}

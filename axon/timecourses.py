@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from axon import portable
 from axon.errors import StimulusError
+from axon.portable import distinct
 from axon.units import FloatArray, QuantityLike, quantity
 
 __all__ = [
@@ -122,7 +123,7 @@ class Waveform(ABC):
         StimulusError
             If there are more than a million edges in the window.
         """
-        times = np.unique(self._edges(start, stop))
+        times = distinct(self._edges(start, stop))
         return times[(times >= start) & (times < stop)]
 
     @abstractmethod

@@ -10,6 +10,7 @@ import numpy as np
 
 from axon.equations import Fields, Recording, Stop, integrate, whole_steps
 from axon.errors import DivergedError, SimulationError, StoppedError
+from axon.portable import distinct
 from axon.runs import Run
 from axon.simulation import Simulation, SpikeList, State
 from axon.stimuli import Stimulus, VoltageClamp
@@ -190,7 +191,7 @@ class Bench:
             if number == 1:
                 return f"an impulse arrived at {self.x:g} um {first}"
             return f"{number} impulses arrived at {self.x:g} um{since}, the first {first}"
-        reached = np.unique(seen.compartments[seen.times > after])
+        reached = distinct(seen.compartments[seen.times > after])
         if not reached.size:
             return f"there was no spike{since}"
         spread = f"{x[reached[0]]:g} to {x[reached[-1]]:g} um"

@@ -12,7 +12,7 @@ import re
 import reprlib
 from collections.abc import Iterable
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -23,7 +23,7 @@ from axon.errors import AxonError, UnitError
 if TYPE_CHECKING:
     import pint
 
-__all__ = ["FloatArray", "QuantitiesLike", "QuantityLike", "quantities", "quantity"]
+__all__ = ["FloatArray", "QuantitiesLike", "QuantityLike", "as_written", "quantities", "quantity"]
 
 
 class HasUnit(Protocol):
@@ -192,6 +192,50 @@ def quantities(
     return array
 
 
+def as_written(
+    value: float | str, name: str, *, error: type[AxonError] = UnitError
+) -> tuple[Decimal, str]:
+    """A number with the digits with which it is written, and its unit, which may be any.
+
+    Parameters
+    ----------
+    value : float or str
+        A number, or text such as ``"10 mm"``.
+    name : str
+        What the caller calls it; appears in the error.
+    error : type of AxonError, optional
+        Raised if `value` will not do.
+
+    Returns
+    -------
+    number : Decimal
+    unit : str
+        As it is written; ``""`` of a plain number.
+
+    Raises
+    ------
+    UnitError
+        Or `error`, if `value` is no number, or no finite one.
+
+    Examples
+    --------
+    >>> as_written("0.20 um", "start")
+    (Decimal('0.20'), 'um')
+    """
+    match = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
+    number, unit = match.groups() if match else (value, "")
+    if match is None and not _is_number(value):
+        raise error(f'{name} = {reprlib.repr(value)} is no number; write 10 or "10 um"')
+    try:
+        exact = Decimal(repr(float(number)) if isinstance(number, float) else str(number))
+        good = exact.is_finite() and (exact == 0 or abs(exact.adjusted()) <= 300)
+    except (ArithmeticError, ValueError):  # such as an exponent of too many digits
+        good = False
+    if not good:
+        raise error(f"{name} = {reprlib.repr(value)} is not finite, or too near 0; write another")
+    return exact, unit
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
@@ -217,15 +261,19 @@ def _convert(value: Any, unit: str, name: str, error: type[AxonError]) -> Any:
         if match is None:
             raise _refusal(value, unit, name, error, "is no number with a unit")
         number, of = match.groups()
-        registry = _registry()
+        _registry()  # if it can't be had, that is not the value's fault
     try:
-        given = registry.Quantity(Decimal(number), of) if isinstance(value, str) else value
-        return given.to(unit).magnitude
+        return _converted(number, of, unit) if isinstance(value, str) else value.to(unit).magnitude
     # Whatever it is: besides its own errors, pint fails by KeyError ("m^0"), by
     # AssertionError ("dBm^2"), TypeError, ValueError, and ArithmeticError from decimal.
     except Exception as why:
         refusal = _refusal(value, unit, name, error, f"cannot be converted to {unit}")
         raise refusal from why
+
+
+@lru_cache(maxsize=4096)  # pint takes longer than all else that a sweep does at a point
+def _converted(number: str, of: str, unit: str) -> Any:
+    return _registry().Quantity(Decimal(number), of).to(unit).magnitude
 
 
 @cache

@@ -25,6 +25,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 DOORS = {
     ("timecourses", "waveforms"): "a description names the functions that read it",
     ("membranes", "plots"): "membrane.plot() is where one looks for it",
+    ("populations", "plots"): "a population's plot() is where one looks for it",
+    ("results", "plots"): "sweep.plot() is where one looks for it",
     ("runs", "plots"): "run.plot() is where one looks for it",
     ("runs", "report"): "run.report() is where one looks for it",
 }
@@ -37,7 +39,8 @@ FOREIGN = {
     "matplotlib": {"plots"},
     "mpi4py": {"engines"},
     "pint": {"units"},
-    "xarray": {"runs"},
+    "pyarrow": {"results"},
+    "xarray": {"results", "runs"},
 }
 ONLY_IN_FUNCTIONS = set(FOREIGN)
 WITHOUT_NUMPY = {"__main__", "cli", "errors"}  # `axon --help` answers at once
@@ -271,3 +274,21 @@ def test_the_version_has_one_source():
     except metadata.PackageNotFoundError:
         return  # straight from the source tree
     assert installed == axon.__version__
+
+
+def test_a_threshold_loads_nothing_that_it_does_not_need():
+    """Of the time that a short question takes, loading modules is the most."""
+    code = (
+        "import sys, axon\n"
+        "fibre = axon.Axon.cylinder(1000.0, 1.0, Ra=100.0, compartments=50)\n"
+        "source = axon.PointSource(500.0, 0.0, 100.0)\n"
+        "pulse = axon.pulse(-1.0, start=0.1, duration=0.2)\n"
+        "electrode = axon.Extracellular(source, pulse)\n"
+        "sim = axon.Simulation(fibre, axon.models.sundt(), [electrode], celsius=37.0)\n"
+        "axon.threshold(sim, 10.0)\n"
+        "print(*sys.modules)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "axon._kernel" in out.stdout
+    heavy = {"h5py", "html", "matplotlib", "multiprocessing", "numpy.ma", "pint", "xarray"}
+    assert not heavy & set(out.stdout.split())

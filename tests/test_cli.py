@@ -13,6 +13,7 @@ import pytest
 from test_study import SMALL
 
 from axon import __version__, cli, plots, segments, storage, study
+from axon.analysis import action_potential
 from axon.cli import main
 from axon.errors import DivergedError
 from axon.runs import open_run
@@ -288,11 +289,11 @@ def test_progress_is_drawn_over_itself(monkeypatch):
     now = iter([100.0, 110.0, 290.0])
     monkeypatch.setattr(cli.time, "monotonic", lambda: next(now))
     terminal = io.StringIO()
-    progress = cli._Progress(terminal)
-    progress(0.1, 5.0)  # where it goes on
-    progress(0.2, 10.0)
-    progress(0.5, 25.0)
-    progress.clear()
+    bar = cli._Bar(terminal)
+    bar.of_run(0.1, 5.0)  # where it goes on
+    bar.of_run(0.2, 10.0)
+    bar.of_run(0.5, 25.0)
+    bar.clear()
     first, second, third, last = terminal.getvalue().split("\r")[1:]
     assert first == "###" + 27 * "." + "  10%  5 ms  ? left\x1b[K"
     assert second == 6 * "#" + 24 * "." + "  20%  10 ms  0:01:20 left\x1b[K"
@@ -383,7 +384,20 @@ def test_info_for_programs(out, capsys):
         "electrodes": 0,
         "dtype": "float32",
         "spikes": 20,
+        "action_potential": None,
     }
+
+
+def test_the_shape_of_an_impulse_is_told_if_the_study_measures_it(capsys):
+    shape = "measure.action_potential={at = 1000}"
+    assert main(["run", "small.toml", "--set", shape]) == 0
+    told = table(capsys.readouterr().out)["action potential"].strip()
+    with open_run("small.h5") as run:
+        measured = action_potential(run, 1000.0)
+    assert told.startswith(f"{measured.amplitude:.4g} mV from {measured.rest:.4g} mV")
+    assert main(["info", "small.h5", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["action_potential"]["peak"] == measured.peak
 
 
 def test_info_has_null_for_a_velocity_that_is_not_known(capsys):

@@ -29,9 +29,9 @@ from hypothesis import strategies as st
 from axon import StoppedError, SweepError, WorkerDiedError, engines, machine
 from axon.engines import Batch, Engine, engine
 
-ALONE = engine("local", workers=1)
+ALONE = engine("processes", workers=1)
 THREADS = engine("threads", workers=2)
-PROCESSES = engine("local", workers=2)
+PROCESSES = engine("processes", workers=2)
 LOCAL = pytest.mark.parametrize(
     "using", [ALONE, THREADS, PROCESSES], ids=["alone", "threads", "processes"]
 )
@@ -82,7 +82,7 @@ def nothing_is_left(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
 # Which engine
 
 
-@pytest.mark.parametrize("name", ["local", "threads", "dask"])
+@pytest.mark.parametrize("name", ["processes", "threads", "dask"])
 def test_there_are_as_many_workers_as_processors(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,17 +100,17 @@ def test_those_of_clusters_are_theirs() -> None:
     ("arguments", "message"),
     [
         ({"name": "slurm"}, "engine='slurm' is not one of local, threads, dask, mpi"),
-        ({"name": "local", "workers": 0}, "workers=0 must be a whole number, at least 1"),
-        ({"name": "local", "workers": -2}, "workers=-2 must be"),
+        ({"name": "processes", "workers": 0}, "workers=0 must be a whole number, at least 1"),
+        ({"name": "processes", "workers": -2}, "workers=-2 must be"),
         ({"name": "threads", "workers": 1.5}, "workers=1.5 must be"),
-        ({"name": "local", "workers": "2"}, "workers='2' must be"),
+        ({"name": "processes", "workers": "2"}, "workers='2' must be"),
         ({"name": "mpi", "workers": 2}, "workers=2: the MPI job has as many as it was begun with"),
         (
             {"name": "dask", "workers": 2, "scheduler": "tcp://host:1"},
             "workers=2: the Dask cluster has as many",
         ),
         (
-            {"name": "local", "scheduler": "tcp://host:1"},
+            {"name": "processes", "scheduler": "tcp://host:1"},
             "scheduler='tcp://host:1' has a meaning with engine='dask' only",
         ),
     ],
@@ -471,7 +471,7 @@ def test_those_who_were_there_when_one_died(
     """They are done alone, later, and it is seen whose fault it was."""
     monkeypatch.setattr(Blaming, "times", times)
     monkeypatch.setattr(engines, "_LOOK_SECONDS", 0.001)
-    monkeypatch.setitem(engines._CREWS, "local", Blaming)
+    monkeypatch.setitem(engines._CREWS, "processes", Blaming)
     came = outcomes(PROCESSES, None, [("a", "poison", "b"), *singles("c d e f g")])
     assert str(came.pop(("poison",))) == f"workers died over it, {expected} in a row: it died"
     assert came == {(name,): [name] for name in "abcdefg"}
@@ -581,7 +581,7 @@ def gone(process: int) -> bool:
     return status.rpartition(")")[2].split()[0] in "ZX"
 
 
-@pytest.mark.parametrize("sweeping", [("Waiting", "local")], indirect=True)
+@pytest.mark.parametrize("sweeping", [("Waiting", "processes")], indirect=True)
 @pytest.mark.parametrize(
     ("number", "send"),
     [
@@ -600,7 +600,7 @@ def test_signals(sweeping: Any, number: int, send: Callable[[int, int], None]) -
     assert len(task.begun()) == task.ended() == 2
 
 
-@pytest.mark.parametrize("sweeping", [("Deaf", "local")], indirect=True)
+@pytest.mark.parametrize("sweeping", [("Deaf", "processes")], indirect=True)
 def test_a_second_signal_ends_at_once(sweeping: Any) -> None:
     process, task = sweeping
     os.killpg(process.pid, signal.SIGINT)
@@ -612,7 +612,7 @@ def test_a_second_signal_ends_at_once(sweeping: Any) -> None:
     until(lambda: all(map(gone, task.begun())))
 
 
-@pytest.mark.parametrize("sweeping", [("Deaf", "local")], indirect=True)
+@pytest.mark.parametrize("sweeping", [("Deaf", "processes")], indirect=True)
 def test_workers_end_with_who_started_them(sweeping: Any) -> None:
     process, task = sweeping
     process.kill()
@@ -631,7 +631,7 @@ def test_ctrl_c_while_workers_begin(tmp_path: Path) -> None:
         if __name__ == "__main__":
             with Interruption(signals=SIGNALS) as stop:
                 try:
-                    using = engines.engine("local", workers=2)
+                    using = engines.engine("processes", workers=2)
                     list(using.results(batches.double, ((f"{i}",) for i in range(10**9)), stop))
                 except StoppedError as error:
                     print(error)
@@ -654,7 +654,7 @@ def test_a_generator_that_nobody_closes(tmp_path: Path) -> None:
 
         if __name__ == "__main__":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            results = engines.engine("local", workers=2).results(
+            results = engines.engine("processes", workers=2).results(
                 batches.double, ((f"{i}",) for i in range(10**9)), lambda: ""
             )
             print(next(results)[1])
@@ -671,7 +671,7 @@ def test_a_script_without_its_guard(tmp_path: Path) -> None:
         import batches
         from axon import engines
 
-        list(engines.engine("local", workers=2).results(batches.double, [("a",)], lambda: ""))
+        list(engines.engine("processes", workers=2).results(batches.double, [("a",)], lambda: ""))
     """
     process = begin(sys.executable, script(tmp_path, text))
     _, complaints = process.communicate(timeout=60)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,7 @@ from axon.errors import MembraneError
 from axon.ions import Buffer, Ion, Pool, ghk, nernst
 from axon.membranes import Membrane
 from axon.program import lower
+from axon.rates import likeness
 
 V = np.linspace(-120.0, 60.0, 181)
 X = np.linspace(50.0, 950.0, 10)
@@ -488,3 +493,150 @@ def test_a_membrane_is_as_published() -> None:
     membrane = rich()
     assert (membrane.Ra, membrane.cm, membrane.v_init) == (150.0, 1.0, -60.0)
     assert models.hodgkin_huxley().v_init is None
+
+
+# ---- what is remembered ------------------------------------------------------------------
+
+
+def counted() -> tuple[list[int], Any]:
+    calls: list[int] = []
+
+    def find() -> int:
+        calls.append(len(calls))
+        return len(calls)
+
+    return calls, find
+
+
+def test_what_was_found_once_is_remembered_by_all_that_are_alike() -> None:
+    calls, find = counted()
+    membrane = rich()
+    found = membrane.once(("kind", 1.0), find)
+    assert membrane.scaled(k=0.5).once(("kind", 1.0), find) == found
+    assert membrane.scaled(k=lambda x: x).once(("kind", 1.0), find) == found
+    assert len(calls) == 1
+    membrane.once(("kind", 2.0), find)
+    membrane.once(("other", 1.0), find)
+    membrane.once(("kind", 1.0), find, others=[membrane])
+    assert len(calls) == 4
+
+
+def test_how_much_there_is_counts_where_it_is_said_to() -> None:
+    calls, find = counted()
+    membrane = rich().scaled(leak=0.0)  # the leak of `rich` varies along the axon
+    plain = Membrane([channel for channel in membrane.channels if channel.name != "leak"],
+                     ions=membrane.ions, pools=membrane.pools, pumps=membrane.pumps)  # fmt: skip
+    for factor in (1.0, 0.5, 1.0, 0.5):
+        plain.scaled(k=factor).once(("kind",), find, amounts=True)
+    assert len(calls) == 2
+    for _ in range(2):  # what varies may be another elsewhere
+        plain.scaled(k=lambda x: 1.0 + x).once(("kind",), find, amounts=True)
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("holds", ["a global", "a cell", "a default", "a dict", "an object"])
+def test_functions_that_say_something_else_are_noticed(holds: str) -> None:
+    """As in a notebook, where a global is changed and the simulation is built again."""
+    box = {"shift": 0.0}
+    shift = 0.0
+
+    class Own:
+        shift = 0.0
+
+    own = Own()
+    if holds == "a global":
+        space: dict[str, Any] = {"np": np, "shift": 0.0}
+        exec("def alpha(v): return 0.1 * np.exp((v + 50.0 + shift) / 20.0)", space)
+        alpha = space["alpha"]
+    elif holds == "a cell":
+        alpha = lambda v: 0.1 * np.exp((v + 50.0 + shift) / 20.0)  # noqa: E731
+    elif holds == "a default":
+        alpha = lambda v, shift=0.0: 0.1 * np.exp((v + 50.0 + shift) / 20.0)  # noqa: E731
+    elif holds == "a dict":
+        alpha = lambda v: 0.1 * np.exp((v + 50.0 + box["shift"]) / 20.0)  # noqa: E731
+    else:
+        alpha = lambda v: 0.1 * np.exp((v + 50.0 + own.shift) / 20.0)  # noqa: E731
+    gate = Gate("n", alpha=alpha, beta=lambda v: 0.1 + 0 * v)
+    membrane = Membrane([Channel("k", 0.01, -77.0, gates=[gate]), leak()])
+    before = membrane.rest().v, lower(membrane, X, np.array([6.3]), 0.01)
+    if holds == "a global":
+        space["shift"] = 30.0
+    elif holds == "a default":
+        alpha.__defaults__ = (30.0,)
+    shift = own.shift = box["shift"] = 30.0
+    after = membrane.rest().v, lower(membrane, X, np.array([6.3]), 0.01)
+    anew = Membrane([Channel("k", 0.01, -77.0, gates=[gate]), leak()])
+    assert after[0] == anew.rest().v and after[0] < before[0] - 0.1
+    np.testing.assert_array_equal(
+        after[1].tables[0].cubics, lower(anew, X, np.array([6.3]), 0.01).tables[0].cubics
+    )
+
+
+def test_parts_of_two_membranes_are_not_mixed_up() -> None:
+    """What a channel is of, the old membrane or the new one, is part of what is remembered."""
+    base = Membrane(models.hodgkin_huxley().channels)
+    after = replace(base, channels=(*base.channels, leak("extra")))
+    before = replace(base, channels=(leak("extra"), *base.channels))
+    fibre = axon.Axon.cylinder(200.0, 10.0, Ra=100.0, compartments=2)
+
+    def course(first: Membrane, second: Membrane) -> np.ndarray:
+        change = axon.Change(0.5, second, celsius=20.0)
+        sim = axon.Simulation(fibre, first, celsius=6.3, dt=0.01, v_init=-60.0, changes=[change])
+        return np.asarray(sim.run(2.0, dtype="float64").v)
+
+    together = course(before, base), course(base, after)
+    base = Membrane(models.hodgkin_huxley().channels)
+    np.testing.assert_array_equal(
+        together[1], course(base, replace(base, channels=(*base.channels, leak("extra"))))
+    )
+
+
+def test_copies_remember_nothing_of_their_originals() -> None:
+    calls, find = counted()
+    membrane = rich()
+    membrane.once(("kind",), find)
+    copied = copy.deepcopy(membrane)
+    copied.once(("kind",), find)
+    assert len(calls) == 2
+    squid = Membrane([leak()])
+    lower(squid, X, np.array([6.3]), 0.01)
+    assert len(pickle.dumps(squid)) < 2000
+
+
+def test_little_is_remembered_and_of_that_what_was_used_last() -> None:
+    membrane = rich()
+    calls, find = counted()
+    for k in range(40):
+        membrane.once(("program", k), find)
+        membrane.once(("program", 0), find)
+        membrane.once(("rest", k), find)
+    assert len(calls) == 80
+    membrane.once(("program", 39), find)
+    membrane.once(("program", 0), find)
+    membrane.once(("rest", 3), find)
+    assert len(calls) == 80
+    membrane.once(("program", 5), find)
+    assert len(calls) == 81
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        (1, 1, True), (1, 1.0, False), (1, True, False), ("a", "a", True), ([1], (1,), False),
+        ({"a": 1}, {"a": 1}, True), ({"a": 1}, {"a": 2}, False), (np.exp, np.exp, True),
+        (np.exp, np.log, False), (np.ones(3), np.ones(3), True), (np.ones(3), np.zeros(3), False),
+        (CA, Ion("ca", 2, 1e-4, 2.0), True), (CA, Ion("ca", 2, 2e-4, 2.0), False),
+        (flat, flat, True), (flat, lambda v: 2 * v, False),
+    ],
+)  # fmt: skip
+def test_things_are_alike_that_hold_the_same(a: Any, b: Any, same: bool) -> None:
+    assert likeness(a) is not None
+    assert (likeness(a) == likeness(b)) is same
+    hash(likeness(a))
+
+
+def test_what_may_change_unseen_is_not_alike() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    for opaque in (object(), {1, 2}, loop, partial(max, 1), np.ones(2**18)):
+        assert likeness(opaque) is None

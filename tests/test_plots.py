@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.animation import writers
-from matplotlib.collections import LineCollection
+from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -36,6 +36,7 @@ from axon.geometry import Axon
 from axon.membranes import Membrane
 from axon.plots import drawing
 from axon.plots import impulses as of_impulses
+from axon.plots import populations as of_populations
 from axon.protocols import RecoveryCycle, StrengthDuration
 from axon.replay import membrane_at
 from axon.runs import Run
@@ -659,6 +660,41 @@ def test_logarithmic_scales_have_plain_numbers(widest, told, tmp_path):
     assert not any(label.get_text() for label in ax.get_xticklabels(minor=True))
 
 
+# Populations
+
+
+def test_fibres_are_circles_in_the_fascicle():
+    fibres = draw.fibres()
+    ax = plots.cross_section(fibres)
+    assert named(ax) == ("y (µm)", "z (µm)") and ax.get_aspect() == 1.0
+    (circles,) = ax.collections
+    np.testing.assert_array_equal(circles.get_offsets(), np.stack((fibres.y, fibres.z), axis=1))
+    # As large as they are: so many pixels, each as wide as it is high, are coloured.
+    with Image.open(draw.png(ax)) as picture:
+        red, _, blue, _ = np.moveaxis(np.asarray(picture).astype(float), -1, 0)
+    (left, _), (right, _) = ax.transData.transform([(0.0, 0.0), (1.0, 0.0)])
+    area = np.sum(blue - red) / 0xB2 * (ax.figure.dpi / draw.DPI / (right - left)) ** 2
+    assert area == pytest.approx(np.pi / 4 * np.sum(fibres.diameter**2), rel=0.01)
+    np.testing.assert_array_equal(ax.patches[0].get_xy()[:-1], fibres.fascicle.points)
+    assert fibres.plot().figure is not ax.figure
+
+
+@pytest.mark.parametrize("most", [None, 50])
+def test_compounds_are_lines_of_the_electrodes(monkeypatch, most):
+    if most:  # of 200 rows
+        monkeypatch.setattr(of_populations, "ROWS", most)
+    found = draw.compound()
+    ax = found.plot()
+    assert named(ax) == ("time (ms)", "potential outside (µV)")
+    assert labels(ax) == ["(2, 0, 0.1) mm", "(3, 0, 0.1) mm"]
+    for line, phi in zip(ax.get_lines(), 1e3 * found.potential.T, strict=True):
+        y = line.get_ydata()
+        if most:
+            assert (len(y), y.min(), y.max()) == (2 * most, phi.min(), phi.max())
+        else:
+            np.testing.assert_array_equal(y, phi)
+
+
 # Stored pictures
 
 
@@ -670,7 +706,8 @@ def seen(ax):
         if line.get_linestyle() != ":" and line.get_marker() != "D" and line.get_clip_on()
     ]
     ways = [c for c in ax.collections if isinstance(c, LineCollection)]
-    return [*ax.images, *lines, *ways, *ax.patches]
+    circles = [c for c in ax.collections if isinstance(c, EllipseCollection)]
+    return [*ax.images, *lines, *ways, *circles, *ax.patches]
 
 
 def test_every_kind_is_stored():

@@ -71,8 +71,7 @@ def test_passive_has_neither_states_nor_code() -> None:
 def test_gates_whose_temperature_varies_go_into_the_program() -> None:
     p = lower(models.hodgkin_huxley(), X, MANY, 0.01)
     assert tabulated(p) == ()
-    assert p.param_names[-1] == "celsius"
-    np.testing.assert_array_equal(p.params[-1], MANY)
+    np.testing.assert_array_equal(p.params[p.param_names.index("celsius")], MANY)
     # Each gate is written where it belongs by the instruction that computes it.
     assert [(op, out) for op, out, *_ in p.code if out < 5] == [("FMA", 2), ("FMA", 3), ("FMA", 4)]
     # What the three have in common, the Q10, is computed once; what depends on V, looked up.
@@ -155,9 +154,9 @@ def test_states_are_gates_concentrations_and_what_moves_these() -> None:
     assert p.ions == ((9, 10), (11, 12))
     # Ohmic currents of pooled ions are added to theirs by the kernel, the others to none.
     assert [ion for *_, ion in p.terms] == [0, 1, -1]
-    # What a pool gains is a number where it is one, a parameter where it varies.
-    assert "nai:per_current" in p.param_names
-    assert "cai:per_current" not in p.param_names
+    # What a pool gains depends on the diameter: axons of all diameters share their code.
+    sizes = {n: v.size for n, v in zip(p.param_names, p.params, strict=True)}
+    assert (sizes["nai:per_current"], sizes["cai:per_current"]) == (10, 1)
 
 
 def test_states_begin_as_the_membrane_does() -> None:
@@ -418,3 +417,64 @@ def test_functions_that_only_numpy_has_do_as_long_as_a_table_holds_them() -> Non
 def test_profiles_that_do_not_fit_the_axon_are_refused(gbar: Any, advice: str) -> None:
     with pytest.raises(MembraneError, match=f"'leak'.*{advice}"):
         lower(models.passive(g=gbar), X, ONE, 0.01)
+
+
+def test_membranes_of_the_same_functions_share_code_and_tables() -> None:
+    """Whatever else differs: the most of the work of a population is done once."""
+    membrane = with_pools()
+    gains = {"cai": -np.ones(10), "nai": -X - 1.0}
+    p = lower(membrane, X, ONE, 0.01, gains)
+    others = [
+        lower(membrane, X[:3], ONE, 0.01, {name: gain[:3] for name, gain in gains.items()}),
+        lower(membrane.scaled(na=0.5), X, ONE, 0.01, gains),
+        lower(membrane.scaled(na=lambda x: x).scaled(leak=np.ones(10)), X, ONE, 0.01, gains),
+    ]
+    for other in others:
+        assert other.tables is p.tables and other.code is p.code
+    assert others[0].params[0].size == 1
+    gbar = p.param_names.index("na:gbar")
+    np.testing.assert_array_equal(others[1].params[gbar], 0.5 * p.params[gbar])
+    np.testing.assert_array_equal(others[2].params[gbar], X * p.params[gbar])
+    assert lower(with_pools(), X, ONE, 0.01, gains).tables is not p.tables  # functions of its own
+
+
+@pytest.mark.parametrize("what", ["dt", "celsius", "along", "gate", "q10", "open", "share", "ion"])
+def test_what_code_depends_on_is_not_shared(what: str) -> None:
+    """What is remembered is what would be found anew: the same membrane, made twice."""
+
+    def membrane(changed: bool) -> Membrane:
+        gate = Gate("m", inf=lambda v: 1 / (1 + np.exp(-v / 9)), tau=lambda v: 2.0 + 0 * v)
+        other = Gate("m", inf=lambda v: 1 / (1 + np.exp(-v / 8)), tau=lambda v: 2.0 + 0 * v)
+        first, *rest = (
+            Channel("k", 1e-3, -90.0, [gate]),
+            Channel("h", 1e-4, ion={"na": 0.4, "k": 0.6}),
+            Channel("q", 1e-4, -70.0, [Gate("n", inf=lambda v, celsius: v / celsius / 1e5)]),
+        )
+        if changed:
+            first = {
+                "gate": replace(first, gates=[other]),
+                "open": replace(first, open=lambda m: m * m),
+            }.get(what, first)
+            if what == "share":
+                rest[0] = replace(rest[0], ion={"na": 0.5, "k": 0.5})
+            if what == "q10":
+                rest[1] = replace(rest[1], gates=[replace(rest[1].gates[0], q10=2.0)])
+        nai = 20.0 if changed and what == "ion" else 12.0
+        return Membrane([first, *rest], ions=[Ion("na", 1, nai, 145.0), Ion("k", 1, 140.0, 5.0)])
+
+    def lowered(base: Membrane, changed: bool) -> Program:
+        own = membrane(changed)
+        chained = replace(base, channels=own.channels, ions=own.ions) if changed else base
+        celsius = {"celsius": np.array([21.0]), "along": np.linspace(6.3, 21.0, 10)}
+        dt = 0.02 if changed and what == "dt" else 0.01
+        return lower(chained, X, celsius.get(what, ONE) if changed else ONE, dt)
+
+    base = membrane(False)
+    lowered(base, False)
+    remembered, anew = lowered(base, True), lowered(membrane(False), True)
+    assert remembered.code == anew.code
+    np.testing.assert_array_equal(remembered.consts, anew.consts)
+    for a, b in zip(remembered.tables, anew.tables, strict=True):
+        np.testing.assert_array_equal(a.cubics, b.cubics)
+    if what != "along":
+        assert remembered.tables is not lowered(base, False).tables

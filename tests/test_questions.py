@@ -55,6 +55,52 @@ def test_velocity_is_measured_where_the_study_measures_it():
     assert found == [axon.conduction_velocity(run, at["start"], at["stop"])]
 
 
+def test_a_study_asks_its_own_question():
+    asks = {"ask": {"question": "threshold", "tolerance": 0.5, "at": "50 mm"}}
+    chosen = study.load("squid", SMALL | asks)
+    assert chosen.ask == asks["ask"]
+    found = questions.answer(chosen)
+    assert found.trials == ask("threshold", tolerance=0.5, at="50 mm").trials
+    closer = questions.answer(chosen, arguments={"tolerance": 0.1})
+    assert closer.trials == ask("threshold", tolerance=0.1, at="50 mm").trials
+    other = questions.answer(chosen, "activity_slowing", {"frequency_hz": 50.0, "pulses": 2})
+    assert isinstance(other, axon.ActivitySlowing)
+    assert chosen.ask == asks["ask"]
+    assert chosen.changed({"ask.tolerance": 0.1}).ask["tolerance"] == 0.1
+
+
+def test_a_question_of_a_changed_study_is_of_what_it_is_now():
+    changed = study.load("squid", SMALL).changed({"axon.Ra": 70.0})
+    arguments = {"key": "simulation.celsius", "values": [6.3]}
+    expected = questions.ask("squid", "velocity_vs", arguments, SMALL | {"axon.Ra": 70.0})
+    assert questions.answer(changed, "velocity_vs", arguments) == expected
+    assert expected != questions.ask("squid", "velocity_vs", arguments, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("asks", "told"),
+    [
+        ({}, "squid: ask is missing; write [ask], or name a question"),
+        (
+            {"ask": {"question": "speed"}},
+            "squid: ask: 'speed' is no question; ask one of threshold",
+        ),
+        (
+            {"ask": {"question": "threshold", "tol": 1}},
+            "squid: ask: tol is unknown; threshold takes",
+        ),
+        ({"ask": {"question": "strength_duration"}}, "squid: ask: durations is missing; strength"),
+    ],
+)
+def test_a_question_is_checked_before_anything_runs(asks, told):
+    chosen = study.load("squid", asks)
+    for refuses in (questions.check, questions.answer):
+        with pytest.raises(axon.StudyError) as caught:
+            refuses(chosen)
+        assert str(caught.value).startswith(told)
+    questions.check(chosen, "threshold", {"tolerance": 0.1})
+
+
 @pytest.mark.parametrize(
     ("question", "arguments", "told"),
     [

@@ -15,6 +15,7 @@ from axon.channels import Channel, Gate, Markov, Pump
 from axon.errors import AxonError, NoRestError
 from axon.ions import FARADAY, Buffer, Ion, Pool
 from axon.membranes import Membrane
+from axon.rest import Rest, find_rest
 
 V = np.linspace(-120.0, 60.0, 181)
 CA = Ion("ca", 2, 1e-4, 2.0)
@@ -231,6 +232,30 @@ def driven(current: float) -> Membrane:
     """The squid's membrane with a constant inward current, mA/cm²."""
     squid = models.hodgkin_huxley()
     return Membrane(squid.channels, 6.3, pumps=[Pump("drive", lambda: -current, {"na": 1})])
+
+
+def test_a_rest_is_solved_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By membranes that are alike in all that matters, and by no others."""
+    solved = []
+
+    def find(membrane: Membrane, celsius: float, diameter: float) -> Rest:
+        solved.append((celsius, diameter))
+        return find_rest(membrane, celsius, diameter)
+
+    monkeypatch.setattr("axon.membranes.find_rest", find)
+    squid = models.hodgkin_huxley()
+    rest = squid.rest()
+    rest.gates.clear()  # a copy of its own
+    assert squid.rest(diameter=3.0).gates and len(solved) == 1
+    assert squid.scaled(k=0.9).rest().v > squid.rest().v + 0.1
+    assert squid.scaled(k=0.9).rest(18.5).v != squid.rest(18.5).v
+    assert squid.scaled(k=0.9).rest(18.5).v == models.hodgkin_huxley().scaled(k=0.9).rest(18.5).v
+    assert [celsius for celsius, _ in solved] == [6.3, 6.3, 18.5, 18.5, 18.5]
+    tigerholm = models.tigerholm()
+    thin, thick = tigerholm.rest(diameter=0.5), tigerholm.rest(diameter=1.5)
+    assert tigerholm.rest(diameter=0.5) == thin
+    assert [diameter for _, diameter in solved[5:]] == [0.5, 1.5]
+    assert thick == models.tigerholm().rest(diameter=1.5)
 
 
 @pytest.mark.parametrize("current", [0.0, 5e-3, 9e-3, 11e-3, 50e-3, 0.2])

@@ -398,14 +398,14 @@ def test_files_of_others_stay(tmp_path):
 
 def fail_from(monkeypatch, k):
     """The disk is full from the k-th write on."""
-    real, count = segments._write, iter(range(10**6))
+    real, count = segments.write, iter(range(10**6))
 
     def fake(file, data, offset):
         if next(count) >= k:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(file, data, offset)
 
-    monkeypatch.setattr(segments, "_write", fake)
+    monkeypatch.setattr(segments, "write", fake)
     return count
 
 

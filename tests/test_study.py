@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reference import rallpack
 
 import axon.study
-from axon import analysis, models, sources, study, waveforms
+from axon import analysis, models, ranges, sources, study, waveforms
 from axon.changes import Change
 from axon.errors import StudyError
 from axon.geometry import Axon
@@ -260,6 +260,112 @@ def test_an_axon_on_a_path(small):
             study.load(small, {"axon.path": wrong})
 
 
+def test_a_study_is_changed_without_its_file(small):
+    read = study.load(small, {"axon.Ra": 50.0})
+    text = small.read_text()
+    small.unlink()
+    changes = {
+        "axon.diameter": "1 um",
+        "stimuli[0].waveform": {"shape": "constant", "amplitude": 1},
+    }
+    changed = read.changed(changes | {"stimuli[0].waveform.amplitude": "2 nA"})
+    assert read.tables["axon"]["diameter"] == 476.0
+    assert changes["stimuli[0].waveform"]["amplitude"] == 1  # what was given stays as it was
+    small.write_text(text)
+    again = study.load(
+        small, {"axon.Ra": 50.0} | changes | {"stimuli[0].waveform.amplitude": "2 nA"}
+    )
+    assert changed.tables == again.tables
+    assert changed.simulation.stimuli == again.simulation.stimuli
+    assert (
+        changed.simulation.axon
+        == again.simulation.axon
+        == Axon.cylinder("2 mm", 1.0, Ra=50.0, compartments=20)
+    )
+    assert (changed.name, changed.title, changed.file) == ("small", "A short axon", str(small))
+    with pytest.raises(StudyError, match=rf"^{small}: axon: diameter = -1"):
+        changed.changed({"axon.diameter": -1})
+    assert changed.changed({}).tables == changed.tables
+
+
+SWEEP = {
+    "seed": 1,
+    "axes": [
+        {"axon.diameter": {"start": "0.2 um", "stop": "1 um", "count": 5}},
+        {"simulation.celsius": [10, 20], "membrane.scaled.na": [1.0, 0.8]},
+        {"count": 1000, "membrane.scaled.k": {"draw": "normal", "mean": 1.0, "sd": 0.1, "low": 0}},
+    ],
+}
+
+
+def test_a_study_names_ranges_and_stays_what_it_is(small):
+    read = study.load(small, {"sweep": SWEEP})
+    assert read.sweep == ranges.read(SWEEP)
+    assert len(read.sweep) == 10_000
+    assert read.simulation.axon == study.load(small).simulation.axon
+    assert study.load(small).sweep is None
+    for k in (0, 1234, -1):
+        point, alone = read.changed(read.sweep[k]), study.load(small, read.sweep[k])
+        assert point.sweep is None
+        assert point.tables == alone.tables
+        assert point.simulation.membrane.to_dict() == alone.simulation.membrane.to_dict()
+    assert point.simulation.axon.profile_diameter[0] == 1.0
+    assert point.tables["simulation"]["celsius"] == 20
+
+
+def test_a_run_knows_nothing_of_ranges_and_questions(small):
+    """These may be changed, and the run goes on all the same."""
+    both = {"sweep": {"axes": [{"axon.diameter": [400, 500]}]}, "ask": {"question": "threshold"}}
+    read = study.load(small, both)
+    assert read.tables == tomllib.loads(SMALL) | both
+    assert read.run().header == study.load(small).run().header
+    point = read.changed(read.sweep[1])
+    assert point.run().header == study.run(small, {"axon.diameter": 500}).header
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        ([{"a": 3}], ['sweep.axes[0]."a" = 3 is no list and no range; ']),
+        (
+            [{"axon.Ra": [1]}, {"axon.diameter": [1, -2]}],
+            ["sweep.axes[1] at axon.diameter = -2: axon: diameter = -2"],
+        ),
+        (
+            [{"axon.diameter": ["1 ms", 1, -2]}],
+            [
+                "sweep.axes[0] at axon.diameter = '1 ms': axon.diameter = '1 ms' cannot be",
+                "sweep.axes[0] at axon.diameter = -2: axon: diameter = -2",
+            ],
+        ),
+        ([{"axon.diametre": [1]}], ["sweep.axes[0] at axon.diametre = 1: axon.diametre = 1: unk"]),
+        ([{"axon..Ra": [1]}], ["sweep.axes[0] at axon..Ra = 1: 'axon..Ra' is no key"]),
+        (
+            [{"sweep.seed": [1, 2]}],
+            [
+                "sweep.axes[0] at sweep.seed = 1: sweep.seed cannot be changed",
+                "sweep.axes[0] at sweep.seed = 2: sweep.seed cannot be changed",
+            ],
+        ),
+        (  # neither alone
+            [{"membrane": [{"model": "passive"}]}, {"membrane.g_na": [0.1]}],
+            ["sweep at membrane = {'model': 'passive'}, membrane.g_na = 0.1: membrane.g_na"],
+        ),
+    ],
+)
+def test_what_a_range_spoils_is_told_with_its_axis(small, axes, told):
+    lines = problems(small, {"sweep": {"axes": axes}})
+    assert len(lines) == len(told)
+    for line, start in zip(lines, told, strict=True):
+        assert line.startswith(start)
+
+
+def test_problems_with_ranges_are_told_with_all_others(small):
+    lines = problems(small, {"sweep": {"axes": []}, "axon.lenght": 1, "ask": {"at": 3}})
+    assert [line.partition(" ")[0] for line in lines] == ["axon.lenght", "sweep.axes", "ask"]
+    assert lines[2].endswith('names no question; write question = "threshold"')
+
+
 def test_a_change_without_a_value_is_refused():
     with pytest.raises(StudyError, match=r"simulation\.dt=0\.01"):
         study.parse_change("simulation.dt")
@@ -443,7 +549,10 @@ def test_all_problems_are_told_at_once(tmp_path):
         ({"measure.velocity.stop": 10}, "measure.velocity.start = 100 um is not before stop"),
         ({"measure.velocity.start": [1, 2]}, "measure.velocity.start = [1, 2]"),
         ({"measure.velocity.stop": "3 mm"}, "measure.velocity.stop: position = 3000"),
-        ({"measure.speed": {}}, "measure.speed = {}: unknown key; measure takes velocity"),
+        (
+            {"measure.speed": {}},
+            "measure.speed = {}: unknown key; measure takes velocity, action_potential",
+        ),
         ({"title": 3}, "title = 3 is no text"),
         ({"stimuli[1].at": 0}, "stimuli[1].at cannot be changed: the study has no [1] there"),
         ({"stimuli.at": 0}, "stimuli.at cannot be changed"),
@@ -494,12 +603,51 @@ def test_every_key_has_a_kind():
         "_CHANGE": [Change],
         "_SIMULATION": [Simulation],
         "_VELOCITY": [analysis.conduction_velocity],
+        "_SHAPE": [analysis.action_potential],
     }
     built = {"axon", "membrane", "stimuli", "changes", "run"}
     for kinds, functions in parameters.items():
         for function in functions:
             keys = set(inspect.signature(function).parameters) - built
             assert keys <= set(getattr(axon.study, kinds)), function.__name__
+
+
+def test_what_a_study_measures_is_measured_of_its_runs():
+    changes = {
+        "measure.velocity": {"start": "25 mm", "stop": "75 mm"},
+        "measure.action_potential": {"at": "50 mm", "before": "1 ms"},
+    }
+    squid = study.load("squid", changes)
+    run = squid.run()
+    measured = squid.measured(run)
+    assert list(measured) == ["velocity", "action_potential", "spikes"]
+    assert measured["velocity"] == axon.conduction_velocity(run, 25e3, 75e3)
+    assert measured["action_potential"] == axon.action_potential(run, 50e3, before=1.0)
+    assert measured["spikes"] == 1000
+    silent = squid.changed({"stimuli[0].waveform.amplitude": 0.0, "simulation.duration": 1.0})
+    assert silent.measured(silent.run()) == {
+        "velocity": None,
+        "action_potential": None,
+        "spikes": 0,
+    }
+
+
+def test_a_study_is_rebuilt_from_its_tables():
+    squid = study.load("squid", {"simulation.celsius": 18.5})
+    again = study.rebuilt("squid", squid.tables)
+    assert again.tables == squid.tables
+    assert np.array_equal(again.run().v, squid.run().v)
+
+
+def test_points_of_a_study_share_their_membrane():
+    squid = study.load("squid")
+    points = [squid.changed({"axon.diameter": d}) for d in (100.0, 200.0)]
+    halved = squid.changed({"membrane.scaled": {"na": 0.5}})
+    first, second, third = (each.simulation.membrane for each in (*points, halved))
+    assert first.channels[0].gates is second.channels[0].gates
+    assert third.channels[0].gates is first.channels[0].gates
+    other = squid.changed({"membrane.e_k": -80.0}).simulation.membrane
+    assert other.channels[1].reversal == -80.0 and first.channels[1].reversal == -77.0
 
 
 TOML_VALUES = st.recursive(
@@ -524,6 +672,8 @@ KEYS = [
     *(f"simulation.{key}" for key in ("duration", "dt", "celsius", "v_init", "method")),
     *(f"record.{key}" for key in ("every", "positions", "dtype", "electrodes")),
     *(f"measure.velocity{key}" for key in ("", ".start", ".stop", ".threshold")),
+    *(f"measure.action_potential{key}" for key in ("", ".at", ".number", ".slope")),
+    *("sweep", "sweep.seed", "sweep.axes", "ask", "ask.question", "ask.at"),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pint
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axon import errors
-from axon.units import quantities, quantity
+from axon.units import as_written, quantities, quantity
 
 UREG = pint.UnitRegistry()
 
@@ -220,3 +221,34 @@ def test_diverged_error_names_place_and_time_and_crosses_processes() -> None:
     assert (copy.time, copy.x, copy.compartment, copy.v) == (1.25, 505.0, 50, 1e6)
     assert isinstance(copy, ArithmeticError)
     assert "1e+06 mV at t = 1.25 ms, x = 505 um (compartment 50)" in str(copy)
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "unit"),
+    [
+        (3, "3", ""),
+        (0.1, "0.1", ""),
+        (np.float64(0.1), "0.1", ""),
+        (np.float32(0.1), "0.1", ""),
+        (np.int64(-3), "-3", ""),
+        ("0.10 um", "0.10", "um"),
+        ("-1e-3uA / cm^2", "-0.001", "uA / cm^2"),
+    ],
+)
+def test_numbers_keep_their_digits_and_their_unit(value: object, number: str, unit: str) -> None:
+    assert str(as_written(value, "x")[0]) == number
+    assert as_written(value, "x")[1] == unit
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        *((value, "is no number; write 10") for value in ("3", "mm", "", None, True, [1])),
+        *((value, "is not finite, or ") for value in (Fraction(1, 3), np.inf, np.nan, 1e-320)),
+        ("1e999 um", "is not finite"),
+        (f"1e{'9' * 99} um", "is not finite"),
+    ],
+)
+def test_what_is_written_is_no_number(value: object, why: str) -> None:
+    with pytest.raises(errors.UnitError, match=f"^x = .* {why}"):
+        as_written(value, "x")

@@ -1,4 +1,4 @@
-"""Pictures: of runs, of what protocols find, and of membranes; each is one call.
+"""Pictures: of runs, of what protocols find, of populations, of membranes; each is one call.
 
 They need matplotlib (``pip install 'axon-cable[plot]'``) but not pyplot, so no window, backend or
 current figure is touched.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from axon.plots.fields import animation, overview, snapshots, space_time, traces, waterfall
 from axon.plots.impulses import extracellular, spikes, velocity
 from axon.plots.membranes import membrane, membrane_currents
+from axon.plots.populations import compound, cross_section
+from axon.plots.sweeps import sweep
 from axon.plots.thresholds import (
     excitability,
     recovery,
@@ -19,6 +21,8 @@ from axon.plots.thresholds import (
 
 __all__ = [
     "animation",
+    "compound",
+    "cross_section",
     "excitability",
     "extracellular",
     "membrane",
@@ -30,6 +34,7 @@ __all__ = [
     "space_time",
     "spikes",
     "strength_duration",
+    "sweep",
     "threshold_against_distance",
     "traces",
     "velocity",

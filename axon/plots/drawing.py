@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from axon.errors import MissingExtraError, RunFileError
 from axon.geometry import Axon
+from axon.sources import DiskSource, PointSource, Source
 from axon.units import FloatArray, QuantityLike
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ def shades(n: int) -> FloatArray:
 def legend_above(ax: Axes, abreast: int = 5) -> None:
     """What the lines are, outside of the picture."""
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=abreast, frameon=False)
+
+
+def named(electrode: Source, number: int) -> str:
+    """What a line of an electrode is called: where it is if it has a place, or its number."""
+    if isinstance(electrode, PointSource | DiskSource):
+        place = (electrode.x, electrode.y, electrode.z)
+        return "({:g}, {:g}, {:g}) mm".format(*(1e-3 * along for along in place))
+    return f"electrode {number}"
 
 
 def across(run: Run) -> tuple[FloatArray, npt.NDArray[np.intp]]:

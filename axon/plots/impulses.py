@@ -22,11 +22,12 @@ from axon.plots.drawing import (
     enough,
     extremes_of,
     legend_above,
+    named,
     new_figure,
     shades,
     zigzag,
 )
-from axon.sources import DiskSource, PointSource, Source
+from axon.sources import Source
 from axon.units import QuantityLike
 
 if TYPE_CHECKING:
@@ -172,13 +173,8 @@ def extracellular(run: Run, sources: Source | Iterable[Source], *, ax: Axes | No
     block = -(-enough(run) // ROWS)
     for k, (electrode, shade) in enumerate(zip(electrodes, shades(len(electrodes)), strict=True)):
         potential = _MICROVOLT * extracellular_potential(run, electrode)
-        if isinstance(electrode, PointSource | DiskSource):
-            place = (electrode.x, electrode.y, electrode.z)
-            label = "({:g}, {:g}, {:g}) mm".format(*(1e-3 * along for along in place))
-        else:
-            label = f"electrode {k + 1}"
         drawn = zigzag(run.time[::block], *extremes_of(potential, block))
-        ax.plot(*drawn, label=label, color=shade)
+        ax.plot(*drawn, label=named(electrode, k + 1), color=shade)
     ax.set(xlabel=TIME, ylabel="potential outside (µV)")
     legend_above(ax)
     return ax

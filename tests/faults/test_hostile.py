@@ -765,6 +765,14 @@ def very_long_code(folder: Path) -> None:
 
 
 @named("stopped")
+def very_many_multiples(folder: Path) -> None:
+    """Of the time step, which are made anew whenever the kernel begins to step."""
+    with editing(folder, 0) as file:
+        put(file, "inputs/program_multiples", np.full(1_000_000, 0.5))
+    lasting(folder)
+
+
+@named("stopped")
 def very_many_entries(folder: Path) -> None:
     with editing(folder, 0) as file:
         for name, value in (("compartment", 0), ("source", 0), ("weight", 0.0)):

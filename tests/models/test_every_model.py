@@ -177,7 +177,7 @@ def test_table_and_traced_program_give_the_same_run(
     tables = simulation(membrane, 0.01).run(6.0, every=0.01, dtype="float64")
     for fit in ("fit_gate", "fit_value"):
         monkeypatch.setattr(f"axon.program.{fit}", lambda *_: None)
-    traced = simulation(membrane, 0.01)
+    traced = simulation(model(name), 0.01)  # a membrane remembers its tables
     assert traced._program.tables == ()
     # Tables are good to 1e-8, of currents that move V by up to 10 mV a step.
     run = traced.run(6.0, every=0.01, dtype="float64")

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageFilter
 
 import axon
-from axon import plots
+from axon import plots, populations
 from axon.protocols import RecoveryCycle, StrengthDuration, Threshold
 
 FOLDER = Path(__file__).parent
@@ -64,6 +64,29 @@ def patch():
     return axon.patch_recovery(run, "50 mm")
 
 
+@cache
+def fibres():
+    """In an oval fascicle, placed by hand."""
+    return populations.Population(
+        [6.0, 5.0, 4.0, 3.0, 3.0, 2.0, 2.0, 1.5],
+        [-14.0, 0.0, 12.0, 6.0, -5.0, 17.0, -8.0, 1.0],
+        [0.0, 4.0, -2.0, -6.0, -6.0, 3.0, 5.0, -1.0],
+        populations.Fascicle.ellipse(40.0, 20.0),
+    )
+
+
+@cache
+def compound():
+    """Of two electrodes, as sums of impulses that spread."""
+    time = np.arange(0.0, 10.0, 0.05)
+    bumps = [np.exp(-(((time - t) / 0.6) ** 2)) for t in (2.0, 3.0, 4.0, 5.5)]
+    near = np.array([0.4, -1.0, 0.3, 0.0]) @ bumps
+    far = np.array([0.0, 0.15, -0.5, 0.2]) @ bumps
+    electrodes = tuple(axon.PointSource(x, 0.0, 100.0) for x in ("2 mm", "3 mm"))
+    potential = 1e-2 * np.stack((near, far), axis=1)
+    return populations.Compound(time, potential, electrodes, 8, np.ones(8, np.int64), {})
+
+
 # Of a C-fibre of 1 µm, for a point beside its middle: µm, mA.
 DISTANCES = np.array([50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 400.0, 600.0, 800.0, 1000.0])
 THRESHOLDS = -np.array([0.0151, 0.0286, 0.0474, 0.103, 0.189, 0.476, 0.946, 2.62, 5.53, 9.98])
@@ -82,6 +105,8 @@ PICTURES = {
     "recovery": lambda ax: plots.recovery(cycle(), ax=ax),
     "excitability": lambda ax: plots.excitability(patch(), ax=ax),
     "recruitment": lambda ax: plots.recruitment(THRESHOLDS, unit="mA", ax=ax),
+    "cross_section": lambda ax: plots.cross_section(fibres(), ax=ax),
+    "compound": lambda ax: plots.compound(compound(), ax=ax),
     "threshold_against_distance": lambda ax: plots.threshold_against_distance(
         DISTANCES, THRESHOLDS, unit="mA", ax=ax
     ),
