@@ -99,7 +99,7 @@ def test_those_of_clusters_are_theirs() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "slurm"}, "engine='slurm' is not one of local, threads, dask, mpi"),
+        ({"name": "slurm"}, "engine='slurm' is not one of processes, threads, dask, mpi"),
         ({"name": "processes", "workers": 0}, "workers=0 must be a whole number, at least 1"),
         ({"name": "processes", "workers": -2}, "workers=-2 must be"),
         ({"name": "threads", "workers": 1.5}, "workers=1.5 must be"),
