@@ -215,7 +215,8 @@ class RunWriter:
         self._keep = False  # the folder, even if there is but a first segment in it
 
         # Buffers that the thread is done with, and how many more there may be.
-        self._free: queue.SimpleQueue[list[Array]] = queue.SimpleQueue()
+        # Not a SimpleQueue: one whose waiting a signal ends in its last moment waits for ever.
+        self._free: queue.Queue[list[Array]] = queue.Queue()
         self._may_make = max(1, WAITING_BYTES // max(1, sum(each.nbytes for each in self._filling)))
 
         self._committer = _Committer(folder, recording, inputs, self.log)

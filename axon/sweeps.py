@@ -15,7 +15,7 @@ import reprlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from axon import engines, machine, questions, ranges, study
+from axon import engines, jobs, machine, questions, ranges, study
 from axon.answers import MAX_ANSWER, Folder, Plan, Record, canonical
 from axon.errors import AxonError, StoppedError, SweepError, WorkerDiedError, WriteError
 from axon.interruption import Interruption, seconds
@@ -204,7 +204,7 @@ def carry_out(
     if function is None and hands.workers is not None:
         _check_memory(plan, hands.workers)
     begun = folder.begin(plan)
-    numbers = range(first - 1, len(plan.grid), of)
+    numbers = jobs.shard(range(len(plan.grid)), first, of)
     driven = _Driven(plan, folder, numbers, retry_failed, progress)
     driven.run(hands, Work(str(folder.path), begun, function, limit), stop)
 
@@ -477,7 +477,7 @@ class _Driven:
         self,
         plan: Plan,
         folder: Folder,
-        numbers: range,
+        numbers: Sequence[int],
         retry_failed: bool,
         progress: Progress | None,
     ) -> None:
