@@ -141,20 +141,18 @@ def beside_peer(peer: str, axons: int, cores: list[int]) -> None:
 
 def of_a_sweep(points: int) -> None:
     """What a point costs besides its steps: of a study of one step, and of a function."""
-    grid = ranges.grid({"axon.diameter": ranges.linear(100.0, 500.0, points)})
     short = {"simulation.duration": 0.01, "axon.compartments": 10}
-    print(f"{points} points of a sweep, one worker")
-    for name, options in (("measured", {}), ("runs kept", {"keep": True})):
+    print(f"{points} points of a sweep, one worker, what each costs besides its steps")
+    for name, count, keep in (("measured", points, False), ("runs kept", points // 20, True)):
+        grid = ranges.grid({"axon.diameter": ranges.linear(100.0, 500.0, count)})
         with tempfile.TemporaryDirectory() as folder:
-            some = points if not options else points // 20
             took = seconds(
                 lambda: axon.sweep(
-                    "squid", ranges.grid({"axon.diameter": grid.axes[0].values[:some]}),  # noqa: B023
-                    output=Path(folder) / "sweep", changes=short, engine="threads", workers=1,
-                    **options,  # noqa: B023
+                    "squid", grid, output=folder, changes=short, keep=keep,  # noqa: B023
+                    engine="threads", workers=1,
                 )
             )  # fmt: skip
-            print(f"  {name}: {took / some * 1e3:.2f} ms a point")
+        print(f"  {name}: {took / count * 1e3:.2f} ms a point")
 
 
 def shapes(picture: Path, repeats: int, speedups: dict[int, float]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import axon
 
 TESTS = Path(__file__).parents[1]
 POINTS = 60
+SLOW = ("dask", "mpi")  # to begin
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(TESTS)!r})
@@ -26,7 +28,8 @@ from axon import ranges
 
 if __name__ == "__main__":
     grid = ranges.grid({{"k": list(range({POINTS})), "seconds": [0.02]}})
-    axon.sweep(points.counted, grid, output=sys.argv[1], engine=sys.argv[2], workers=2)
+    workers = None if sys.argv[2] == "mpi" else 2
+    axon.sweep(points.counted, grid, output=sys.argv[1], engine=sys.argv[2], workers=workers)
 """
 
 
@@ -69,25 +72,32 @@ def children(of: int) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["threads", "processes", "dask"])
+@pytest.mark.parametrize("engine", ["threads", "processes", "dask", "mpi"])
 @pytest.mark.parametrize("whom", ["all", "worker"])
 def test_killed_at_random_it_ends_with_all_answers_and_nothing_done_twice(
     engine: str, whom: str
 ) -> None:
     if (engine, whom) == ("threads", "worker"):
         pytest.skip("threads die with all the others")
+    command = [sys.executable, "sweep.py", "out", engine]
     if engine == "dask":
         pytest.importorskip("distributed")
+    if engine == "mpi":  # which ends all if one dies
+        pytest.importorskip("mpi4py")
+        folder = os.path.dirname(sys.executable)
+        mpirun = shutil.which("mpirun", path=os.pathsep.join([folder, os.environ["PATH"]]))
+        if mpirun is None:
+            pytest.skip("there is no mpirun")
+        start = [mpirun, "--oversubscribe", "--allow-run-as-root", "-n", "3"]
+        command = [*start, sys.executable, "-m", "mpi4py.futures", *command[1:]]
     chance = random.Random(f"{engine} {whom}")
     kills = 0
     for _ in range(60):
         answered, before = done(), calls()
-        process = subprocess.Popen(
-            [sys.executable, "sweep.py", "out", engine], start_new_session=True
-        )
+        process = subprocess.Popen(command, start_new_session=True)
         deadline = time.monotonic() + 120.0
         while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(chance.uniform(0.3, 1.2) * (5.0 if engine == "dask" else 1.0))  # to begin
+            time.sleep(chance.uniform(0.3, 1.2) * (5.0 if engine in SLOW else 1.0))
             victims = [process.pid] if whom == "all" else children(process.pid)
             if process.poll() is None and victims and chance.random() < 0.7:
                 os.kill(chance.choice(victims), signal.SIGKILL)
