@@ -61,6 +61,7 @@ class Sweep:
         for record in self._folder.new():
             if record.point in numbers:
                 self._take(numbers[record.point], record)
+        self.failures = dict(sorted(self.failures.items()))
 
     def _take(self, k: int, record: Record) -> None:
         if not record.error:

@@ -29,6 +29,7 @@ from axon.errors import (
     RunFileError,
     SimulationError,
     StimulusError,
+    SweepError,
     WriteError,
 )
 from axon.excitability import patch_recovery
@@ -693,6 +694,54 @@ def test_compounds_are_lines_of_the_electrodes(monkeypatch, most):
             assert (len(y), y.min(), y.max()) == (2 * most, phi.min(), phi.max())
         else:
             np.testing.assert_array_equal(y, phi)
+
+
+# Sweeps
+
+
+def test_a_sweep_is_a_line_for_each_value_of_a_second_axis():
+    ax = plots.sweep(draw.SWEPT, draw.VELOCITIES, "velocity")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("axon.diameter", "velocity")
+    assert ax.get_xscale() == "log"
+    for line, velocities in zip(ax.get_lines(), draw.VELOCITIES.T, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), draw.SWEPT["axon.diameter"])
+        np.testing.assert_array_equal(line.get_ydata(), velocities)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == [f"simulation.celsius = {celsius}" for celsius in ("6.3", "18.5", "30")]
+
+
+def test_a_sweep_along_one_axis_may_have_gaps_units_and_names():
+    values = np.array([1.0, np.nan, 3.0])
+    ax = plots.sweep({"length": ["1 mm", "2 mm", "4 mm"]}, values, "answer")
+    assert ax.get_xlabel() == "length (mm)" and ax.get_xscale() == "log"
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), [1.0, 2.0, 4.0])
+    np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), values)
+    ax = plots.sweep({"membrane.model": ["sundt", "tigerholm", "1.2.3 x"]}, values, "answer")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["sundt", "tigerholm", "1.2.3 x"]
+
+
+def test_a_sweep_of_two_long_axes_is_a_map():
+    x, y = np.arange(8.0)[::-1], np.arange(10.0)
+    values = np.add.outer(x, 10.0 * y)
+    ax = plots.sweep({"x": x, "y": y}, values, "sum")
+    (mesh,) = ax.collections
+    np.testing.assert_array_equal(mesh.get_array(), values[::-1].T)  # upwards along both
+
+
+def test_a_sweep_along_many_axes_is_median_and_range():
+    values = np.arange(24.0).reshape(4, 3, 2)
+    values[1] = np.nan
+    ax = plots.sweep({"x": [1, 2, 3, 4], "y": [1, 2, 3], "z": [1, 2]}, values, "answer")
+    (line,) = ax.get_lines()
+    np.testing.assert_array_equal(line.get_xdata(), [1, 3, 4])
+    np.testing.assert_array_equal(line.get_ydata(), np.median(values[[0, 2, 3]], axis=(1, 2)))
+
+
+def test_a_sweep_whose_values_do_not_fit_is_refused():
+    with pytest.raises(SweepError, match=r"shape \(2,\)"):
+        plots.sweep({"x": [1, 2, 3]}, [1.0, 2.0], "answer")
+    with pytest.raises(SweepError):
+        plots.sweep({}, np.array(1.0), "answer")
 
 
 # Stored pictures

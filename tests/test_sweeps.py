@@ -158,6 +158,19 @@ def test_runs_are_kept_if_that_is_wanted() -> None:
 
 @pytest.mark.parametrize("engine", ["threads", "processes", "dask", "mpi"])
 def test_all_engines_find_the_same(engine: str) -> None:
+    """Of axons, membranes, temperatures and steps that are mixed at random."""
+    mixed = """
+[sweep]
+seed = 1
+[[sweep.axes]]
+count = 4
+"axon.diameter" = {draw = "uniform", low = 10, high = 40}
+"membrane.scaled.leak" = {draw = "normal", mean = 1.0, sd = 0.1}
+[[sweep.axes]]
+"membrane.model" = ["hodgkin_huxley", "sundt", "rattay_aberham"]
+"simulation.dt" = [0.01, 0.02, 0.005]
+"""
+    Path("cable.toml").write_text(STUDY + mixed, "utf-8")
     axon.sweep("cable.toml", output="one", engine="threads", workers=1)
     if engine == "mpi":
         pytest.importorskip("mpi4py")

@@ -91,6 +91,13 @@ def compound():
 DISTANCES = np.array([50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 400.0, 600.0, 800.0, 1000.0])
 THRESHOLDS = -np.array([0.0151, 0.0286, 0.0474, 0.103, 0.189, 0.476, 0.946, 2.62, 5.53, 9.98])
 
+# Of the squid axon, as the root of the diameter and by a Q10 of 1.5: µm, °C, m/s.
+SWEPT = {
+    "axon.diameter": np.geomspace(100.0, 800.0, 7),
+    "simulation.celsius": [6.3, 18.5, 30.0],
+}
+VELOCITIES = 5.6 * np.outer(np.sqrt(SWEPT["axon.diameter"] / 100.0), [1.0, 1.64, 2.61])
+
 PICTURES = {
     "space_time": lambda ax: plots.space_time(squid(), ax=ax),
     "traces": lambda ax: plots.traces(squid(), ax=ax),
@@ -107,6 +114,7 @@ PICTURES = {
     "recruitment": lambda ax: plots.recruitment(THRESHOLDS, unit="mA", ax=ax),
     "cross_section": lambda ax: plots.cross_section(fibres(), ax=ax),
     "compound": lambda ax: plots.compound(compound(), ax=ax),
+    "sweep": lambda ax: plots.sweep(SWEPT, VELOCITIES, "velocity", ax=ax),
     "threshold_against_distance": lambda ax: plots.threshold_against_distance(
         DISTANCES, THRESHOLDS, unit="mA", ax=ax
     ),
