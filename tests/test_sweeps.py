@@ -315,11 +315,11 @@ def test_a_function_that_hangs_is_ended(workers: int) -> None:
 def test_a_run_that_takes_too_long_is_ended(keep: bool) -> None:
     long = ranges.grid({"simulation.duration": [1.0, 1e7]})
     sweep = axon.sweep(
-        "cable.toml", long, output="out", keep=keep, time_limit=2.0, workers=2,
+        "cable.toml", long, output="out", keep=keep, time_limit=4.0, workers=2,
         changes={"record.every": 1.0, "record.positions": []},
     )  # fmt: skip
     assert list(sweep.failures) == [1]
-    assert sweep.failures[1] == "it took longer than 2 s"
+    assert sweep.failures[1] == "it took longer than 4 s"
 
 
 def test_what_no_table_holds_is_refused() -> None:
@@ -343,12 +343,12 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(engine: str) -> None:
 
 
 def test_a_sweep_stops_when_its_time_is_over() -> None:
-    with pytest.raises(StoppedError, match=r"0\.3 are over"):
+    with pytest.raises(StoppedError, match=r"1\.5 are over"):
         axon.sweep(
-            points.counted, numbered(100, seconds=0.05), output="out", engine="threads", workers=1,
-            stop_after=0.3,
+            points.counted, numbered(400, seconds=0.05), output="out", engine="threads", workers=1,
+            stop_after=1.5,
         )  # fmt: skip
-    assert 0 < len(calls()) < 30
+    assert 0 < len(calls()) < 200
 
 
 def test_runs_that_are_kept_go_on_where_they_were() -> None:

@@ -27,7 +27,7 @@ import axon
 from axon import ranges
 
 if __name__ == "__main__":
-    grid = ranges.grid({{"k": list(range({POINTS})), "seconds": [0.02]}})
+    grid = ranges.grid({{"k": list(range({POINTS})), "seconds": [float(sys.argv[3])]}})
     workers = None if sys.argv[2] == "mpi" else 2
     axon.sweep(points.counted, grid, output=sys.argv[1], engine=sys.argv[2], workers=workers)
 """
@@ -79,7 +79,7 @@ def test_killed_at_random_it_ends_with_all_answers_and_nothing_done_twice(
 ) -> None:
     if (engine, whom) == ("threads", "worker"):
         pytest.skip("threads die with all the others")
-    command = [sys.executable, "sweep.py", "out", engine]
+    command = [sys.executable, "sweep.py", "out", engine, "0.4" if engine in SLOW else "0.02"]
     if engine == "dask":
         pytest.importorskip("distributed")
     if engine == "mpi":  # which ends all if one dies
@@ -97,7 +97,7 @@ def test_killed_at_random_it_ends_with_all_answers_and_nothing_done_twice(
         process = subprocess.Popen(command, start_new_session=True)
         deadline = time.monotonic() + 120.0
         while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(chance.uniform(0.3, 1.2) * (5.0 if engine in SLOW else 1.0))
+            time.sleep(chance.uniform(0.3, 1.2) * (4.0 if engine in SLOW else 1.0))
             victims = [process.pid] if whom == "all" else children(process.pid)
             if process.poll() is None and victims and chance.random() < 0.7:
                 os.kill(chance.choice(victims), signal.SIGKILL)
