@@ -19,17 +19,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from axon.equations import RESULTS
-from axon.errors import SweepError, WriteError
+from axon.errors import SweepError, UnitError, WriteError
 from axon.ranges import Axis, Grid
 from axon.segments import PASSING, renamed, write, writing
 from axon.storage import PATIENCE
+from axon.units import as_written
 
 PLAN = "sweep.json"
 LAYOUT = 1
@@ -45,7 +45,6 @@ MAX_ANSWER = 16 * 2**20
 _MAX_FILE = 2**30
 _MAX_PLAN = 2**30
 _LEFT_SECONDS = 86400.0
-_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*(\D.*?)\s*", re.ASCII)
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds till the next attempt
 
 _log = logging.getLogger("axon")
@@ -87,8 +86,10 @@ def _alike(value: Any) -> Any:
         return {key: _alike(each) for key, each in value.items()}
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, str) and (found := _QUANTITY.fullmatch(value)):
-        return f"{Decimal(found[1]).normalize():f} {found[2]}"
+    if isinstance(value, str):
+        with suppress(UnitError):  # which it isn't, then
+            number, unit = as_written(value, "")
+            return f"{number.normalize():f} {unit}"
     return value
 
 

@@ -12,7 +12,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -352,13 +353,9 @@ def _stopping(options: argparse.Namespace) -> Interruption:
 
 def _show(run: Callable[[Progress | None], Run]) -> None:
     """Run, with a bar if there is a terminal, and tell what came of it."""
-    bar = _Bar(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
     begin = time.monotonic()
-    try:
+    with _bar() as bar:
         done = run(bar.of_run if bar else None)
-    finally:
-        if bar is not None:
-            bar.clear()
     wall = time.monotonic() - begin
     with done:
         facts, file = _facts(done), done.name
@@ -474,7 +471,7 @@ def _ask(options: argparse.Namespace) -> None:
         options.question,
         dict(map(study.parse_change, options.arguments)),
         dict(map(study.parse_change, options.changes)),
-        told if sys.stderr is not None and sys.stderr.isatty() else None,
+        told if _is_watched() else None,
     )
     if options.json:
         facts = questions.facts(answer)
@@ -504,16 +501,12 @@ def _sweep(options: argparse.Namespace) -> Exit | None:
             return None
         if not options.status:
             shard = (1, 1) if options.shard is None else jobs.parse_shard(options.shard)
-            bar = _Bar(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
-            try:
+            with _bar() as bar:
                 sweeps.carry_out(
                     plan, folder, stop=stop, engine=options.engine, workers=options.workers,
                     scheduler=options.scheduler, shard=shard, retry_failed=options.retry_failed,
                     time_limit=options.time_limit, progress=bar.of_points if bar else None,
                 )  # fmt: skip
-            finally:
-                if bar is not None:
-                    bar.clear()
     return _tell_sweep(options, plan, folder.path)
 
 
@@ -564,6 +557,7 @@ def _foreseen_points(takes: Foreseen, folder: Path) -> dict[str, str]:
 def _tell_sweep(options: argparse.Namespace, plan: Plan, folder: Path) -> Exit | None:
     """What there is, and its table and picture."""
     from axon.answers import Folder
+    from axon.questions import facts
     from axon.results import Sweep
 
     Folder(folder).plan()  # or there is no sweep
@@ -575,7 +569,7 @@ def _tell_sweep(options: argparse.Namespace, plan: Plan, folder: Path) -> Exit |
         _save(found.plot(options.quantity), options.plot)
     done = len(found) - found.pending - len(found.failures)
     if options.json:
-        columns = {name: _as_list(column) for name, column in found.table().items()}
+        columns = facts(found.table())
         told = {"points": len(found), "done": done, "pending": found.pending, "table": columns}
         print(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -585,17 +579,10 @@ def _tell_sweep(options: argparse.Namespace, plan: Plan, folder: Path) -> Exit |
             words[f"failed at {at}"] = error
         if len(found.failures) > _MOST_FAILURES:
             words["failed besides"] = str(len(found.failures) - _MOST_FAILURES)
-        words["table"] = str(table)
-        if table is None:
-            del words["table"]
+        if table is not None:
+            words["table"] = str(table)
         _print_table(words | {"folder": str(folder)})
     return Exit.SOME_FAILED if found.failures and not options.status else None
-
-
-def _as_list(column: Any) -> list[Any]:
-    """A column in JSON's types."""
-    values = column.tolist() if hasattr(column, "tolist") else column
-    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
 
 
 def _electrodes(electrode: list[list[QuantityLike]], **sigma: QuantityLike) -> list[Source]:
@@ -775,6 +762,22 @@ class _Bar:
     def clear(self) -> None:
         self._terminal.write("\r\x1b[K")
         self._terminal.flush()
+
+
+def _is_watched() -> bool:
+    """Whether somebody sits at a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar | None]:
+    """A bar that is gone in the end, if somebody sees it."""
+    bar = _Bar(sys.stderr) if _is_watched() else None
+    try:
+        yield bar
+    finally:
+        if bar is not None:
+            bar.clear()
 
 
 def _complain(command: str, problem: object) -> None:

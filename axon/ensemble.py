@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, overload
 
 from axon.equations import Stop
 from axon.errors import AxonError, SimulationError, StoppedError
-from axon.machine import cpus
 from axon.runs import Run
 from axon.simulation import Simulation
+from axon.turns import checked, in_turn
 
 __all__ = ["Ensemble", "Runs"]
 
@@ -141,9 +140,7 @@ class Ensemble:
             raise SimulationError(
                 f"own has {len(own)} members, and the ensemble {len(self)}; give one mapping each"
             )
-        count = cpus() if threads is None else threads
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise SimulationError(f"threads={threads!r}; give a whole number from 1 on")
+        count = checked(threads, "threads")
         over = threading.Event()
 
         def stopping() -> str:
@@ -161,39 +158,21 @@ class Ensemble:
             except AxonError as error:
                 return error
 
-        return self._in_turn(outcome, count, over, progress)
+        outcomes = in_turn(
+            outcome, range(len(self)), count, _AHEAD * count, over=over.set, name="axon-ensemble"
+        )
+        return self._told(outcomes, progress)
 
-    def _in_turn(
+    def _told(
         self,
-        outcome: Callable[[int], Outcome],
-        threads: int,
-        over: threading.Event,
+        outcomes: Generator[Outcome, None, None],
         progress: Callable[[float, int], None] | None,
     ) -> Iterator[tuple[int, Outcome]]:
-        n = len(self)
-
-        def handed(k: int, found: Outcome) -> tuple[int, Outcome]:
-            if progress is not None:
-                progress((k + 1) / n, k + 1)
-            return k, found
-
-        if threads == 1:
-            for k in range(n):
-                yield handed(k, outcome(k))
-            return
-        with ThreadPoolExecutor(threads, "axon-ensemble") as pool:
-            waiting: deque[Future[Outcome]] = deque()
-            begun = 0
-            try:
-                for k in range(n):
-                    while begun < n and len(waiting) < _AHEAD * threads:
-                        waiting.append(pool.submit(outcome, begun))
-                        begun += 1
-                    yield handed(k, waiting.popleft().result())
-            finally:  # also if nobody wants the rest, or on Ctrl-C
-                over.set()
-                for future in waiting:
-                    future.cancel()
+        with closing(outcomes):
+            for k, found in enumerate(outcomes):
+                if progress is not None:
+                    progress((k + 1) / len(self), k + 1)
+                yield k, found
 
     def __repr__(self) -> str:
         return f"Ensemble of {len(self)} simulations"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -22,6 +22,7 @@ from axon.simulation import Simulation
 from axon.stimuli import Extracellular, Stimulus
 from axon.timecourses import Pulse, Waveform
 from axon.trials import Bench, Lead, Seen, begins, currents, scaled, with_waveform
+from axon.turns import checked, in_turn
 from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
 from axon.waveforms import train_of
 
@@ -868,11 +869,8 @@ def _at_once(
     progress: Callable[[float, Any], None] | None = None,
 ) -> list[Any]:
     """What a function gives for each value, several at a time."""
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise SimulationError(f"workers={workers!r}; give a whole number from 1 on")
-    found = []
-    with ThreadPoolExecutor(workers) as pool:
-        given = map(function, values) if workers == 1 else pool.map(function, values)
+    count, found = checked(workers, "workers"), []
+    with closing(in_turn(function, values, count, len(values) + 1)) as given:
         for value, answer in zip(values, given, strict=True):
             found.append(answer)
             if progress is not None:

@@ -489,11 +489,14 @@ class _Driven:
         self._begin = self._looked = time.monotonic()
         folder.look()
         self._again = set(folder.failed) if retry_failed else set()
-        left = [k for k in numbers if not self._is_settled(plan.name(k))]
+        left, done = [], 0
+        for k in numbers:
+            name = plan.name(k)
+            if not self._is_settled(name):
+                left.append(k)
+            done += name in folder.done
         self._left = np.array(left, np.int64)
-        failed = sum(plan.name(k) in folder.failed for k in numbers) if folder.failed else 0
-        failed -= len(self._again.intersection(map(plan.name, left)))
-        self.status = Status(len(numbers), len(numbers) - len(left) - failed, failed)
+        self.status = Status(len(numbers), done, len(numbers) - len(left) - done)
 
     def run(self, hands: engines.Engine, work: Work, stop: Callable[[], str]) -> None:
         """Have everything done that isn't."""

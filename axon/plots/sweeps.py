@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from axon.errors import SweepError
+from axon.errors import SweepError, UnitError
 from axon.plots.drawing import BLUE, legend_above, new_figure, shades
-from axon.units import FloatArray
+from axon.units import FloatArray, as_written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 6  # that one tells apart
 _MOST_MARKS = 12  # along a scale
-_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\D.*?)\s*", re.ASCII)
 
 
 def sweep(
@@ -105,11 +104,12 @@ class _Scale:
         self.key, self.label = key, key
         self.labels = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
         numbers = [value for value in values if type(value) in (int, float, np.float64)]
-        found = [_QUANTITY.fullmatch(value) for value in values if isinstance(value, str)]
-        units = {match[2] for match in found if match}
-        if len(found) == len(values) and all(found) and len(units) == 1:
-            numbers = [float(match[1]) for match in found if match]
-            self.label = f"{key} ({units.pop()})"
+        with suppress(UnitError):  # else they are names, which are not to be measured
+            found = [as_written(value, key) for value in values if isinstance(value, str)]
+            units = {unit for _, unit in found}
+            if len(found) == len(values) and len(units) == 1:
+                numbers = [float(number) for number, _ in found]
+                self.label = f"{key} ({units.pop()})"
         self.named = len(numbers) < len(values)
         self.places = np.arange(len(values)) if self.named else np.array(numbers, np.float64)
 

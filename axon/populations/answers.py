@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import reprlib
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -23,11 +20,11 @@ from axon.errors import (
     NoRestError,
     NoThresholdError,
     SimulationError,
-    StoppedError,
 )
 from axon.protocols import Threshold, threshold
 from axon.simulation import Simulation
 from axon.sources import Source
+from axon.turns import checked, in_turn
 from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities
 
 if TYPE_CHECKING:
@@ -163,7 +160,8 @@ def recruitment(
     below: list[float] = []
     remarks: dict[int, str] = {}
     failures: dict[int, AxonError] = {}
-    with closing(_in_order(attempt, simulations, _workers(workers))) as found:
+    count = checked(workers, "workers")
+    with closing(in_turn(attempt, simulations, count, count + 1)) as found:
         for k, answer in enumerate(found):
             if isinstance(answer, Threshold):
                 values.append(answer.value)
@@ -186,35 +184,6 @@ def _alone(error: AxonError) -> AxonError:
     """The error without its traceback, which would keep the fibre."""
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
-
-
-def _workers(workers: int | None) -> int:
-    if workers is None:
-        return len(os.sched_getaffinity(0))
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise SimulationError(f"workers={workers!r}; give a whole number from 1 on")
-    return workers
-
-
-def _in_order(
-    function: Callable[[A], B], items: Iterable[A], workers: int
-) -> Generator[B, None, None]:
-    """What a function gives for each item, in their order, while threads work on the next ones."""
-    if workers == 1:
-        yield from map(function, items)
-        return
-    waiting: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,8 +286,6 @@ def compound_action_potential(
     impulses: list[int] = []
     failures: dict[int, AxonError] = {}
     for k, outcome in outcomes:
-        if isinstance(outcome, StoppedError):
-            raise outcome
         if isinstance(outcome, AxonError):
             failures[k] = _alone(outcome)
             impulses.append(0)
