@@ -377,7 +377,8 @@ class RunWriter:
     def abort(self) -> None:
         """Stop, and leave what is committed; does nothing if the writer is closed.
 
-        A new run of which nothing but the first segment is committed leaves nothing.
+        A new run of which nothing but the first segment is committed leaves nothing, unless
+        the ``with`` ends by an interruption.
         """
         if self._closed:
             return
@@ -412,8 +413,8 @@ class RunWriter:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        # These errors have said that the run can go on.
-        self._keep |= isinstance(error, StoppedError | WriteError)
+        # These errors have said that the run can go on; who interrupts one may want it to.
+        self._keep |= isinstance(error, StoppedError | WriteError | KeyboardInterrupt)
         if isinstance(error, FinishedElsewhereError) and not self._closed:
             self._close()
             self._folder.remove()

@@ -361,6 +361,14 @@ def test_a_run_that_had_not_begun_is_in_nobodys_way(tmp_path):
     write(tmp_path / "run.h5", v)
 
 
+def test_a_run_interrupted_before_its_first_commit_stays(tmp_path):
+    path, v = tmp_path / "run.h5", wave(3, 2)
+    with pytest.raises(KeyboardInterrupt), writer(path, v) as run:
+        run.rows(v)
+        raise KeyboardInterrupt
+    assert len(open_run(path).v) == 0
+
+
 def test_one_writer_at_a_time(tmp_path):
     v = wave(3, 2)
     with (
