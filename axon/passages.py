@@ -54,10 +54,11 @@ class PointPassage:
     point : BranchPoint
         With its `geometric_ratio`.
     time : float
-        When it was there, ms; NaN if never.
+        When it was there, ms; NaN if never, be it that it ended before.
     passed, failed : tuple of int
-        Branches on which it went on as far as the next branch point or an end, and on which it
-        did not. If it never was here both are empty; one on which it still is is in neither.
+        Branches on which it went on, and on which it did not. Where it ends between two branch
+        points, it failed at the nearer one. If it did not come near, both are empty; a branch on
+        which it still is, or met another one, is in neither.
     reflected : bool
         Whether another impulse began of itself, here or beyond, and went back to where this one had
         come from.
@@ -192,29 +193,34 @@ def _at_point(
 ) -> PointPassage:
     here = point.compartment
     time = float(arrival[here])
-    if np.isnan(time):
-        return PointPassage(point, time, (), (), reflected=False)
-    beside = around.beside(here)
-    before = [k for k in beside if arrival[k] < time]
-    source = min(before, key=lambda k: float(arrival[k]), default=None)
+    ways = {k: _onwards(around, here, k) for k in around.beside(here)}
+    shared = {each.compartment for each in tree.branch_points}
+
+    def part(way: list[int], last: int) -> float:
+        """How far along a way a compartment is: more than half, and it is another point's."""
+        ends_here = way[-1] not in shared
+        whole = abs(tree.x[way[-1]] - tree.x[here]) * (np.inf if ends_here else 1.0)
+        return float(abs(tree.x[last] - tree.x[here]) / whole)
+
+    reached = {k: [at for at in way if np.isfinite(arrival[at])] for k, way in ways.items()}
+    began = int(np.nanargmin(arrival))
+    source = None if began == here else int(tree.between(here, began)[1])
+    if np.isnan(time):  # but it may have come near
+        last = None if source is None else next(iter(reached[source]), None)
+        if source is None or last is None or last in ends or part(ways[source], last) > 0.5:
+            return PointPassage(point, time, (), (), reflected=False)
     passed, failed = [], []
-    for k in beside:
+    for k, way in ways.items():
         if k == source:
             continue
+        last = (reached[k] or [here])[-1]
         branch = point.branch if k < here else int(tree.branch_of[k])
-        stretch = _onwards(around, here, k)
-        reached = [at for at in stretch if np.isfinite(arrival[at])]
-        if len(reached) == len(stretch):
+        if len(reached[k]) == len(way) or part(way, last) > 0.5:
             passed.append(branch)
-        elif (reached or [here])[-1] not in ends:
+        elif last not in ends:
             failed.append(branch)
-    return PointPassage(
-        point,
-        time,
-        tuple(passed),
-        tuple(failed),
-        reflected=source is not None and any(_went_back(tree, it, here, source) for it in later),
-    )
+    back = source is not None and any(_went_back(tree, it, here, source) for it in later)
+    return PointPassage(point, time, tuple(passed), tuple(failed), reflected=back)
 
 
 def _onwards(around: Branching, here: int, beside: int) -> list[int]:

@@ -5,6 +5,7 @@ Functions here read a run, finished, still growing or in memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -99,7 +100,9 @@ def impulses(run: Run, gap: QuantityLike = 2.0) -> list[Impulse]:
 
     A spike goes on with the impulse that passed a neighbouring compartment last, if that was no
     longer than `gap` ago; else an impulse begins with it. One that two neighbours lead to is
-    where two impulses meet.
+    where two impulses meet; unless one of the two began while the other stood there already, less
+    than `gap` before, and no stimulus was on: then it is the other one, which went on beyond a
+    place that rose later, as impulses do where an axon widens or branches.
 
     Parameters
     ----------
@@ -120,18 +123,22 @@ def impulses(run: Run, gap: QuantityLike = 2.0) -> list[Impulse]:
     """
     gap = units.quantity(gap, "ms", "gap", positive=True)
     paths = _Path(len(run.axon_x)) if run.tree is None else Branching(run.tree)
-    trails = _followed(run.spikes, gap, paths)
+    waveforms = [stimulus.waveform for stimulus in run.stimuli]
+
+    def quiet(start: float, stop: float) -> bool:
+        return not any(_is_on(waveform, start, stop) for waveform in waveforms)
+
+    trails = _followed(run.spikes, gap, paths, quiet)
     over = max([*run.time[-1:].tolist(), *run.spikes["time"][-1:].tolist()], default=0.0)
     ends = [trail.ends(paths, over - gap) for trail in trails]
     stops = [end for those in ends for end in those]
     when = np.array([end.time for end in stops])
-    waveforms = [stimulus.waveform for stimulus in run.stimuli]
 
     def reexcited(trail: _Trail) -> bool:
         begin = float(trail.first["time"])
         on_its_way = (when < begin) & paths.beyond(stops, int(trail.first["compartment"]))
         since = max(trail.passed, float(when[on_its_way].max(initial=-np.inf)))
-        return since > -np.inf and not any(_is_on(waveform, since, begin) for waveform in waveforms)
+        return since > -np.inf and quiet(since, begin)
 
     return [
         Impulse(
@@ -220,7 +227,9 @@ def _tour(parent: IntArray) -> tuple[IntArray, IntArray]:
 class _Trail:
     """The spikes of an impulse, as they are found."""
 
-    def __init__(self, passed: float) -> None:
+    def __init__(self, one: int, begin: float, passed: float) -> None:
+        self.one = one  # the number of that which it turned out to be
+        self.begin = begin  # ms
         self.passed = passed  # when the last one before it had been where it begins, ms
         self.numbers: list[int] = []
         self.met: set[tuple[int, int]] = set()  # from where to where it met another
@@ -256,30 +265,43 @@ class _Trail:
         return found
 
 
-def _followed(spikes: np.ndarray, gap: float, paths: _Path) -> list[_Trail]:
-    """Spikes, in the order of time, put into impulses."""
+def _followed(
+    spikes: np.ndarray, gap: float, paths: _Path, quiet: Callable[[float, float], bool]
+) -> list[_Trail]:
+    """Spikes, in the order of time, put into impulses.
+
+    `quiet` says whether no stimulus was on from a time to another.
+    """
     trails: list[_Trail] = []
     nowhere = -np.inf, -1
     last: dict[int, tuple[float, int]] = {}  # of each compartment: when, and which impulse
     for number, (time, compartment) in enumerate(
         zip(spikes["time"].tolist(), spikes["compartment"].tolist(), strict=True)
     ):
-        found: dict[int, int] = {}  # impulses that have come to a neighbour, and to which
+        found: dict[int, tuple[int, float]] = {}  # impulses at a neighbour, which, and since when
         for neighbour in paths.beside(compartment):
             when, which = last.get(neighbour, nowhere)
             if time - when <= gap:
-                found.setdefault(which, neighbour)
+                found.setdefault(trails[which].one, (neighbour, when))
         which = min(found, default=len(trails))
-        for other, neighbour in found.items():
-            if other != which:
+        for other, (neighbour, _) in found.items():
+            if other == which:
+                continue
+            if found[which][1] <= trails[other].begin and quiet(time - gap, time):
+                trails[which].numbers += trails[other].numbers
+                for trail in trails:
+                    trail.one = which if trail.one == other else trail.one
+            else:
                 trails[which].met.add((compartment, neighbour))
                 trails[other].met.add((neighbour, compartment))
         if which == len(trails):
-            trails.append(_Trail(passed=last.get(compartment, nowhere)[0]))
+            passed = last.get(compartment, nowhere)[0]
+            trails.append(_Trail(one=which, begin=time, passed=passed))
         trails[which].numbers.append(number)
         last[compartment] = time, which
+    trails = [trail for number, trail in enumerate(trails) if trail.one == number]
     for trail in trails:
-        mine = spikes[trail.numbers]
+        mine = spikes[sorted(trail.numbers)]
         trail.spikes = mine[np.argsort(mine["compartment"], kind="stable")]
     return trails
 

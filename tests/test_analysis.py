@@ -278,8 +278,18 @@ def test_a_spike_that_nothing_follows_is_an_impulse_that_failed():
     assert impulses(travelled([(0, 1.0)]))[0].failed
     assert impulses(travelled([(19, 1.0)]))[0].failed
     assert impulses(travelled([(0, 1.0)], n=1))[0].fates == ("arrived",)
-    (met, _) = impulses(travelled([(12, 1.05), *there(0, 11, 0.0)]))[::-1]
+    shock = axon.pulse(1.0, start=1.0, duration=0.1)
+    spikes = [(12, 1.05), *there(0, 11, 0.0)]
+    (met, _) = impulses(travelled(spikes, waveforms=[shock]))[::-1]
     assert (met.ends, met.fates) == ((125.0,), ("collided",))
+
+
+def test_an_impulse_goes_on_beyond_a_place_that_rises_later():
+    """As where an axon widens: the far side is the first to rise again."""
+    spikes = [*there(0, 11, 0.0), *((k, t + 0.5) for k, t in there(13, 19, 1.3)), (12, 1.85)]
+    (impulse,) = impulses(travelled(spikes))
+    assert (impulse.ends, impulse.fates) == ((195.0,), ("arrived",))
+    assert len(impulse.x) == 20
 
 
 FAILS, BEYOND, BACK = there(0, 7, 1.0), there(12, 19, 5.0), there(7, 0, 5.0)
