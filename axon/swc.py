@@ -42,8 +42,8 @@ _COLUMNS = ("number", "type", "x", "y", "z", "radius", "parent")
 _WHOLE = {"number": 0, "type": 0, "parent": -1}  # and the least that each may be
 _LARGEST = 1e12  # of any number; µm
 _SOMA, _AXON = 1, 2  # types
-_CLOSE = 1e-12  # of a branch's length; points that are closer are one
-_APART = 1e-9  # of the size of their coordinates, by which places that are one may differ
+_CLOSE = 1e-12  # of a branch's length; corners of path and profile that are closer are one
+_SAME = 1e-9  # of a length, by which places that are one may differ
 
 
 def read_swc(
@@ -60,7 +60,7 @@ def read_swc(
 
     Each stretch between branch points, tips and the edge of the soma becomes a branch, with the
     number of its last point as its name. Branches come depth first, those that leave one point by
-    the numbers of their first points; the order of the lines doesn't matter.
+    the numbers of their first points, but the soma first; the order of the lines doesn't matter.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def read_swc(
     from the middle of a sphere, begin at their own first point, and the way to there is no membrane
     and no resistance [2]_; if that is their only point, they are drawn from the soma's.
 
-    A point at its parent's place with another radius is a step. The first point of a stretch may
-    repeat the branch point, with a radius of its own.
+    A point at its parent's place with another radius is a step, but in a soma. The first point of a
+    stretch may repeat the branch point, with a radius of its own.
 
     References
     ----------
@@ -329,9 +329,9 @@ class _Growth:
         self.repeats = (has & (steps == 0)).tolist()
         self.onward = np.where(alone, onward, -1).tolist()
         self.children: list[list[int]] = [[] for _ in range(n)]
-        for child, of in enumerate(self.parent):
-            if of >= 0:
-                self.children[of].append(child)
+        for child in np.lexsort((np.arange(n), ~soma)).tolist():
+            if self.parent[child] >= 0:
+                self.children[self.parent[child]].append(child)
         self._grow()
 
     def _grow(self) -> None:
@@ -402,7 +402,9 @@ class _Growth:
             )
         if not self.repeats[point]:
             return
-        if not self.children[point]:
+        if self.soma[point]:
+            why = "in a soma, where there are no steps; leave it out"
+        elif not self.children[point]:
             why = "is a tip without length; leave it out"
         elif self.wired[point] or self.count[of] != 1:
             return
@@ -410,10 +412,7 @@ class _Growth:
             why = "so the cable begins twice; leave one of them out"
         elif self.repeats[of]:
             why = "which lies where its own does; a step takes two points, leave one out"
-        elif (
-            self.soma[of] == self.soma[point]
-            and self.points.radius[of] == self.points.radius[point]
-        ):
+        elif not self.soma[of] and self.points.radius[of] == self.points.radius[point]:
             why = "and has its radius; leave it out, or give it another radius, for a step"
         else:
             return
@@ -494,7 +493,7 @@ def _outline(branches: Sequence[Branch], types: int | Sequence[int]) -> list[_Po
                     "isn't; write other types"
                 )
             size = max(float(x[-1]), *map(abs, begin.place))
-            if math.dist(first.place, begin.place) > _APART * size:
+            if math.dist(first.place, begin.place) > _SAME * size:
                 if not leaves:
                     raise GeometryError(
                         f"{told} begins at {first.place} um, and branch {branch.parent} has "
@@ -507,6 +506,11 @@ def _outline(branches: Sequence[Branch], types: int | Sequence[int]) -> list[_Po
             else:
                 fresh[0] = first._replace(place=begin.place)
         for point in fresh:
+            if parent > 0 and point.type == _SOMA and point.place == points[parent - 1].place:
+                raise GeometryError(
+                    f"types: {told} is of a soma and has a step at {point.place} um, which can't "
+                    "be read again; write another type"
+                )
             points.append(point._replace(parent=parent))
             parent = len(points)
             numbers.append(parent)
@@ -544,12 +548,13 @@ def _knots(
     reached = np.cumsum(_steps(path, np.arange(-1, len(path) - 1)))
     taken = distinct(cable.profile_x).tolist()
     more: list[float] = []
-    for at in [*reached[1:-1].tolist(), *stops]:
-        k = bisect_right(taken, at)
-        near = min(abs(at - each) for each in taken[max(k - 1, 0) : k + 1])
-        if at < cable.length and near > _CLOSE * cable.length:
-            taken.insert(k, at)
-            more.append(at)
+    for wanted, close in ((reached[1:-1].tolist(), _CLOSE), (stops, _SAME)):
+        for at in wanted:
+            k = bisect_right(taken, at)
+            near = min(abs(at - each) for each in taken[max(k - 1, 0) : k + 1])
+            if at < cable.length and near > close * cable.length:
+                taken.insert(k, at)
+                more.append(at)
     x = np.append(cable.profile_x, more)
     between = np.interp(more, cable.profile_x, cable.profile_diameter)
     diameter = np.append(cable.profile_diameter, between)

@@ -38,9 +38,7 @@ def arbor(branches: int, seed: int) -> str:
             place = [p + length / steps * h for p, h in zip(place, heading, strict=True)]
             diameter = max(diameter * draw.uniform(*SLIMMED), THINNEST)
             x, y, z = place
-            lines.append(
-                f"{len(lines) + 1} 2 {x:.3f} {y:.3f} {z:.3f} {diameter / 2:.3f} {number}"
-            )
+            lines.append(f"{len(lines) + 1} 2 {x:.3f} {y:.3f} {z:.3f} {diameter / 2:.3f} {number}")
             number = len(lines)
         return number, place, heading, diameter
 
