@@ -19,21 +19,18 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from axon import __version__
 from axon.errors import GeometryError, WriteError
-from axon.geometry import Axon
+from axon.geometry import MAX_COMPARTMENTS, Axon, IntArray
 from axon.portable import distinct
-from axon.trees import Branch, Tree
+from axon.trees import MAX_BRANCHES, Branch, Tree
 from axon.units import FloatArray, QuantityLike, quantity
 
 __all__ = ["read_swc", "write_swc"]
-
-IntArray: TypeAlias = npt.NDArray[np.int64]
 
 MAX_POINTS = 1_000_000
 MAX_LINE = 100_000  # characters
@@ -127,7 +124,11 @@ def read_swc(
     if types is not None:
         points = _picked(points, types)
     start = _start(points, root)
-    return Tree(_Growth(_with_sphere(points, start), start, cut).branches)
+    branches = _Growth(_with_sphere(points, start), start, cut).branches
+    try:
+        return Tree(tuple(branches))
+    except GeometryError as error:
+        raise points.refusal(str(error)) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,6 +325,7 @@ class _Growth:
         steps = _steps(points.place, parent)
         self.points, self.start, self.cut = points, start, cut
         self.branches: list[Branch] = []
+        self.compartments = 0
         self.parent = parent.tolist()
         self.soma, self.wired = soma.tolist(), wired.tolist()
         self.repeats = (has & (steps == 0)).tolist()
@@ -376,6 +378,11 @@ class _Growth:
         x = np.cumsum(steps)
         lies = [origin] * len(run)
         if x[-1] > 0:
+            if len(self.branches) == MAX_BRANCHES:
+                raise self.points.refusal(
+                    f"there are more than {MAX_BRANCHES} stretches between branch points and tips; "
+                    "leave some out"
+                )
             # A step where a branch begins or ends is one from or to its neighbours.
             inside = slice(np.searchsorted(x, 0.0, "right") - 1, np.searchsorted(x, x[-1]) + 1)
             path = place[np.append(True, steps[1:] > 0)]
@@ -385,6 +392,12 @@ class _Growth:
                 raise self.points.refusal(
                     f"from {self.points.told(run[0])} to {self.points.told(run[-1])}: {error}"
                 ) from error
+            self.compartments += cable.n
+            if self.compartments > MAX_COMPARTMENTS:
+                raise self.points.refusal(
+                    f"branches have more than {MAX_COMPARTMENTS} compartments (100 million); "
+                    "write a larger dx or d_lambda"
+                )
             lies = [(len(self.branches), at) for at in x.tolist()]
             parent, start = origin if self.branches else (-1, 0.0)
             self.branches.append(Branch(cable, parent, start, str(self.points.number[run[-1]])))

@@ -76,7 +76,7 @@ def knots(branch: Branch) -> list[tuple[float, float]]:
 
 
 def membrane(tree: Tree) -> float:
-    return math.fsum(branch.cable.area.sum() for branch in tree.branches)
+    return float(tree.area.sum())
 
 
 def tips(tree: Tree) -> list[float]:
@@ -396,6 +396,15 @@ def test_files_of_too_many_points_are_refused_before_they_are_read(tmp_path, mon
     assert peak < 1e6  # of a file of 2.8 MB
 
 
+def test_trees_of_too_many_branches_or_compartments_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(axon.swc, "MAX_COMPARTMENTS", 100)
+    with pytest.raises(GeometryError, match=r"axon.swc: branches have more than 100 compartments"):
+        read(tmp_path, FORK, dx=1.0)
+    monkeypatch.setattr(axon.swc, "MAX_BRANCHES", 2)
+    with pytest.raises(GeometryError, match=r"axon.swc: there are more than 2 stretches"):
+        read(tmp_path, FORK)
+
+
 # Conventions
 
 
@@ -573,6 +582,17 @@ def laid(path: list, diameter: float | list = 1.0, x: list | None = None) -> Axo
 
 
 TRUNK_CABLE = laid([(0, 0, 0), (60, 0, 0), (60, 40, 0)], [4.0, 3.0, 2.0, 2.0], [0, 30, 30, 100])
+
+
+def test_axons_and_trees_read_and_write(tmp_path):
+    path = tmp_path / "axon.swc"
+    path.write_text(SPHERE + "2 2 13 2 3 1 1\n3 2 20 2 3 0.5 2\n4 3 0 0 90 1 -1\n5 3 0 0 99 1 4\n")
+    options = {"Ra": 70.0, "cm": 0.8, "dx": 3.0, "root": 1}
+    tree = Axon.from_swc(path, types={1, 2, 3}, **options)
+    assert tree == read_swc(path, **options)
+    assert Axon.from_swc(path, types={3}, d_lambda=0.3) == read_swc(path, root=4, d_lambda=0.3)
+    tree.to_swc(path, types=[1, 2])
+    assert shape(read_swc(path), names=False) == shape(tree, names=False)
 
 
 def test_a_file_tells_who_wrote_it(tmp_path):
