@@ -572,14 +572,16 @@ def _knots(
     between = np.interp(more, cable.profile_x, cable.profile_diameter)
     diameter = np.append(cable.profile_diameter, between)
     order = np.argsort(x, kind="stable")  # the knots of a step stay in their order
-    x = x[order]
-    places = np.stack([np.interp(x, reached, each) for each in path.T], axis=1)
-    return x, places, diameter[order] / 2
+    x, diameter = x[order], diameter[order]
+    new = np.append(True, (np.diff(x) > 0) | (np.diff(diameter) != 0))
+    places = np.stack([np.interp(x[new], reached, each) for each in path.T], axis=1)
+    return x[new], places, diameter[new] / 2
 
 
 def _nearest(x: FloatArray, at: float) -> int:
     """Index of the position that is nearest; at a step, of what comes after it."""
-    nearest = x[np.abs(x - at).argmin()]
+    k = min(max(int(np.searchsorted(x, at)), 1), len(x) - 1)
+    nearest = x[k] if x[k] - at < at - x[k - 1] else x[k - 1]
     return int(np.searchsorted(x, nearest, "right")) - 1
 
 

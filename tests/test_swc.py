@@ -147,6 +147,7 @@ def tips_of(rows: list[Row]) -> list[float]:
 
 
 quarters = st.integers(-200, 200).map(lambda k: k / 4)
+steps = st.tuples(quarters, quarters, quarters).filter(any)
 radii = st.sampled_from([0.125, 0.5, 1.0, 3.0])
 
 
@@ -643,6 +644,18 @@ def test_branches_that_begin_on_one_another_everywhere(tmp_path):
     assert knots(again.branches[2])[1:3] == [(20.0, 1.0), (20.0, 0.5)]
 
 
+def test_a_step_of_no_height_is_none(tmp_path):
+    cable = laid([(0, 0, 0), (20, 0, 0)], [1.0, 2.0, 2.0, 1.0], [0, 5, 5, 20])
+    (branch,) = rewritten(tmp_path, Tree((Branch(cable),))).branches
+    assert knots(branch) == [(0.0, 1.0), (5.0, 2.0), (20.0, 1.0)]
+
+
+def test_a_soma_with_a_step_is_refused(tmp_path):
+    tree = Tree((Branch(TRUNK_CABLE, name="body"),))
+    with pytest.raises(GeometryError, match="types: branch 0, 'body', is of a soma and has a step"):
+        write_swc(tree, tmp_path / "axon.swc", types=1)
+
+
 @st.composite
 def grown(draw: st.DrawFn) -> Tree:
     """Branches that begin anywhere on others, with tapers, steps and paths that go on."""
@@ -653,11 +666,10 @@ def grown(draw: st.DrawFn) -> Tree:
         if k:
             parent = draw(st.integers(0, k - 1))
             cable = branches[parent].cable
-            fractions = st.floats(0.0, 1.0).map(lambda f, cable=cable: f * cable.length)
+            fractions = st.integers(0, 60).map(lambda k, cable=cable: k / 60 * cable.length)
             at = draw(st.sampled_from(cable.profile_x.tolist()) | fractions)
             reached = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(cable.path, axis=0), axis=1)))
             begin = np.array([np.interp(at, reached, each) for each in cable.path.T])
-        steps = st.tuples(quarters, quarters, quarters).filter(any)
         path = begin + np.cumsum(
             [(0.0, 0.0, 0.0), *draw(st.lists(steps, min_size=1, max_size=4))], 0
         )
@@ -785,8 +797,8 @@ def outcome(folder: Path, data: bytes) -> bool:
 
 
 def test_damaged_files_are_trees_or_refused(tmp_path):
-    found = [outcome(tmp_path, damaged(random.Random(seed))) for seed in range(600)]
-    assert 50 < sum(found) < 550  # both happen
+    found = [outcome(tmp_path, damaged(random.Random(seed))) for seed in range(400)]
+    assert 40 < sum(found) < 360  # both happen
 
 
 @in_one_folder
