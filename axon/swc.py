@@ -191,20 +191,26 @@ def _row(line: str, where: str) -> list[float]:
         )
     row = []
     for name, word in zip(_COLUMNS, words, strict=True):
-        told = f"{where}: {name} = {reprlib.repr(word)}"
-        try:
-            # Python's own numbers may have underscores and digits of any script.
-            value = math.nan if "_" in word or not word.isascii() else float(word)
-        except ValueError:
-            value = math.nan
+        value = _number(word)
         if not abs(value) <= _LARGEST:
-            raise GeometryError(f"{told} must be a number, from -{_LARGEST:g} to {_LARGEST:g}")
-        if name in _WHOLE and not (value.is_integer() and value >= _WHOLE[name]):
-            raise GeometryError(f"{told} must be a whole number, at least {_WHOLE[name]}")
-        if name == "radius" and not value > 0:
-            raise GeometryError(f"{told} must be greater than 0; measure it, or write a guess")
-        row.append(value)
+            why = f"must be a number, from -{_LARGEST:g} to {_LARGEST:g}"
+        elif name in _WHOLE and not (value.is_integer() and value >= _WHOLE[name]):
+            why = f"must be a whole number, at least {_WHOLE[name]}"
+        elif name == "radius" and not value > 0:
+            why = "must be greater than 0; measure it, or write a guess"
+        else:
+            row.append(value)
+            continue
+        raise GeometryError(f"{where}: {name} = {reprlib.repr(word)} {why}")
     return row
+
+
+def _number(word: str) -> float:
+    """Python takes underscores and digits of any script; a file's numbers have neither."""
+    try:
+        return float(word) if word.isascii() and "_" not in word else math.nan
+    except ValueError:
+        return math.nan
 
 
 def _linked(file: str, rows: FloatArray, lines: IntArray) -> _Points:
