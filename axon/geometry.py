@@ -12,7 +12,8 @@ one, and those of a uniform axon are the same to the last bit, however far from 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -508,6 +509,40 @@ class Axon(Shape):
             _each(_at(Ra, centres), n, "ohm*cm", "Ra"),
             _each(_at(cm, centres), n, "uF/cm^2", "cm"),
         )
+
+    @staticmethod
+    def from_swc(
+        path: str | os.PathLike[str],
+        *,
+        Ra: QuantityLike = 100.0,
+        cm: QuantityLike = 1.0,
+        dx: QuantityLike | None = None,
+        d_lambda: float | None = None,
+        types: Collection[int] | None = None,
+        root: int | None = None,
+    ) -> Tree:
+        """A branching axon from an SWC file.
+
+        Parameters
+        ----------
+        path, Ra, cm, dx, d_lambda, types, root
+            As for `axon.swc.read_swc`, which says what such a file means.
+
+        Returns
+        -------
+        Tree
+            Each stretch between branch points, tips and the edge of the soma is a branch; its name
+            is the number of its last point.
+
+        Raises
+        ------
+        GeometryError
+            If the file can't be read, or isn't one tree that can have a membrane; the message
+            names the line.
+        """
+        from axon.swc import read_swc
+
+        return read_swc(path, Ra=Ra, cm=cm, dx=dx, d_lambda=d_lambda, types=types, root=root)
 
     def branch(self, child: Axon | Tree, at: PositionLike, name: str = "") -> Tree:
         """This axon, with another one that begins on it.

@@ -9,6 +9,7 @@ their number is cut as the one cable is that stands for all of them (Rall).
 from __future__ import annotations
 
 import math
+import os
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +41,9 @@ from axon.units import (
 )
 from axon.units import position as place_on
 
-__all__ = ["Branch", "BranchPoint", "Tree", "axon_from"]
+__all__ = ["MAX_BRANCHES", "Branch", "BranchPoint", "Tree", "axon_from"]
+
+MAX_BRANCHES = 100_000
 
 _SAME = 1e-9  # of a branch's length: places that are closer are one
 
@@ -105,7 +108,6 @@ class BranchPoint:
         return float(math.fsum(d**1.5 for _, d in self.daughters) / self.diameter**1.5)
 
 
-_MOST_BRANCHES = 100_000
 _FAN = math.radians(80.0)  # in which the daughters of a regular tree's stem go on
 
 
@@ -275,10 +277,10 @@ class Tree(Shape):
         for name, count, least in (("generations", generations, 0), ("daughters", daughters, 1)):
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise GeometryError(f"{name} = {count!r} must be a whole number from {least} on")
-        if sum(daughters**k for k in range(min(generations, 64) + 1)) > _MOST_BRANCHES:
+        if sum(daughters**k for k in range(min(generations, 64) + 1)) > MAX_BRANCHES:
             raise GeometryError(
                 f"generations = {generations} of {daughters} daughters are more than "
-                f"{_MOST_BRANCHES} branches"
+                f"{MAX_BRANCHES} branches"
             )
         ratio = quantity(geometric_ratio, "", "geometric_ratio", error=GeometryError, positive=True)
         thinner = (ratio / daughters) ** (2 / 3)
@@ -617,6 +619,25 @@ class Tree(Shape):
             branches.append(Branch(Axon.from_dict(rest), *place))
         return cls(tuple(branches))
 
+    def to_swc(self, path: str | os.PathLike[str], *, types: int | Sequence[int] = 2) -> None:
+        """Write it as an SWC file.
+
+        Parameters
+        ----------
+        path, types
+            As for `axon.swc.write_swc`, which says what such a file keeps.
+
+        Raises
+        ------
+        GeometryError
+            If some branch has no path through space, or can't be told by the format.
+        WriteError
+            If the file can't be written.
+        """
+        from axon.swc import write_swc
+
+        write_swc(self, path, types=types)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tree):
             return NotImplemented
@@ -658,8 +679,8 @@ class Joints(NamedTuple):
 def _checked(branches: Sequence[Branch]) -> tuple[Branch, ...]:
     if not isinstance(branches, list | tuple) or not branches:
         raise GeometryError(f"branches = {reprlib.repr(branches)} is no list of branches")
-    if len(branches) > _MOST_BRANCHES:
-        raise GeometryError(f"{len(branches)} branches are more than {_MOST_BRANCHES}")
+    if len(branches) > MAX_BRANCHES:
+        raise GeometryError(f"{len(branches)} branches are more than {MAX_BRANCHES}")
     found: list[Branch] = []
     names: set[str] = set()
     for k, each in enumerate(branches):

@@ -24,12 +24,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # The imports that go up: inside a function, and each for a reason.
 DOORS = {
     ("timecourses", "waveforms"): "a description names the functions that read it",
+    ("geometry", "swc"): "Axon.from_swc() is where one looks for it",
     ("geometry", "trees"): "branches are put on an axon by axon.branch()",
     ("membranes", "plots"): "membrane.plot() is where one looks for it",
     ("populations", "plots"): "a population's plot() is where one looks for it",
     ("results", "plots"): "sweep.plot() is where one looks for it",
     ("runs", "plots"): "run.plot() is where one looks for it",
     ("runs", "report"): "run.report() is where one looks for it",
+    ("trees", "swc"): "tree.to_swc() is where one looks for it",
 }
 
 # Who may import a package that isn't Python's own, even inside a function: one place for each.
