@@ -289,6 +289,7 @@ def _followed(
                 continue
             if found[which][1] <= trails[other].begin and quiet(time - gap, time):
                 trails[which].numbers += trails[other].numbers
+                trails[which].met |= trails[other].met
                 for trail in trails:
                     trail.one = which if trail.one == other else trail.one
             else:
