@@ -895,7 +895,7 @@ def _begun(run: Run, outside: bool) -> tuple[str, ...]:
     near = _NEAR * float(farthest)
     begun = sorted(impulses(run), key=lambda impulse: impulse.start)
     told = []
-    if any(b.start - a.start > near for a, b in pairwise(begun)):
+    if any(_apart(run, a, b) > near for a, b in pairwise(begun)):
         places = ", ".join(position_text(impulse.began) for impulse in begun)
         told.append(f"impulses began at {places}")
     if outside:
@@ -905,6 +905,13 @@ def _begun(run: Run, outside: bool) -> tuple[str, ...]:
                 told.append(f"one began near an end of the axon, at {place}")
                 break
     return tuple(told)
+
+
+def _apart(run: Run, a: Impulse, b: Impulse) -> float:
+    """How far from each other two impulses began, µm."""
+    if run.tree is None:
+        return abs(b.start - a.start)
+    return float(run.tree.way(a.began, b.began)[1][-1])
 
 
 def _to_an_end(run: Run, impulse: Impulse) -> float:

@@ -52,7 +52,8 @@ class CurrentClamp:
 
     def to_dict(self) -> dict[str, Any]:
         """Description in JSON's types, which `from_dict` understands."""
-        return {"type": "current_clamp", "at": self.at, "waveform": self.waveform.to_dict()}
+        waveform = self.waveform.to_dict()
+        return {"type": "current_clamp", "at": _told(self.at), "waveform": waveform}
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> CurrentClamp:
@@ -162,7 +163,7 @@ class VoltageClamp:
         """Description in JSON's types, which `from_dict` understands."""
         description: dict[str, Any] = {
             "type": "voltage_clamp",
-            "at": self.at,
+            "at": _told(self.at),
             "waveform": self.waveform.to_dict(),
             "start": self.start,
         }
@@ -266,6 +267,11 @@ def stimulus_from(description: Any) -> Stimulus:
     if kind == "voltage_clamp":
         return VoltageClamp.from_dict(description)
     return (Extracellular if kind == "extracellular" else CurrentClamp).from_dict(description)
+
+
+def _told(at: Position) -> float | list[int | str | float]:
+    """A position in JSON's types, which has no tuples."""
+    return list(at) if isinstance(at, tuple) else at
 
 
 def _check(value: object, kind: type, name: str, example: str) -> None:

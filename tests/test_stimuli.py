@@ -4,10 +4,11 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 
 from axon.errors import StimulusError
-from axon.stimuli import CurrentClamp
+from axon.stimuli import CurrentClamp, VoltageClamp
 from axon.waveforms import constant, pulse, train
 
 
@@ -40,6 +41,25 @@ def test_description_survives_json():
     clamp = CurrentClamp(0.1, train(1.0, 0.1, 0.2, 0.7, 5) + constant(0.3))
     description = json.loads(json.dumps(clamp.to_dict(), allow_nan=False))
     assert CurrentClamp.from_dict(description) == clamp
+
+
+@pytest.mark.parametrize("at", [(2, 0.1), ("left", "1 mm"), (np.int64(2), np.float64(0.1))])
+@pytest.mark.parametrize("kind", [CurrentClamp, VoltageClamp])
+def test_a_place_on_a_branch_survives_json(kind, at):
+    """In JSON's types, which has no tuples: a run that goes on compares them."""
+    clamp = kind(at, constant(1.0))
+    description = json.loads(json.dumps(clamp.to_dict()))
+    assert description == clamp.to_dict()
+    assert kind.from_dict(description) == clamp
+    assert hash(kind.from_dict(description)) == hash(clamp)
+
+
+@pytest.mark.parametrize(
+    "at", [(1,), (1, 2.0, 3.0), (1.5, 2.0), (True, 2.0), (None, 2.0), (1, -2.0)]
+)
+def test_no_place_on_a_branch(at):
+    with pytest.raises(StimulusError, match=r"^at(\[1\])? = "):
+        CurrentClamp(at, constant(1.0))
 
 
 GOOD = CurrentClamp(0.0, constant(1.0)).to_dict()

@@ -34,6 +34,9 @@ SHARE = 1e-12
 quickly = settings(deadline=None, max_examples=50)
 """And on any machine."""
 
+STEM = Axon.cylinder(100.0, 2.0, dx=10.0)
+TWIG = Axon.tapered(60.0, 1.2, 0.8, dx=10.0)
+
 
 # ---- trees of all sorts ----------------------------------------------------------------------
 
@@ -291,6 +294,34 @@ def test_the_geometric_ratio_of_a_stem_that_goes_on() -> None:
     (point,) = stem.branch(Axon.cylinder(300.0, 1.0, dx=50.0), 500.0).branch_points
     assert (point.diameter, point.daughters) == (4.0, ((0, 2.0), (1, 1.0)))
     assert point.geometric_ratio == pytest.approx((2**1.5 + 1) / 8, rel=1e-15)
+
+
+def test_what_varies_along_a_branch_does_so_in_the_tree() -> None:
+    uneven = Axon.cylinder(100.0, 2.0, Ra=lambda x: 50 + x, cm=lambda x: 1 + x / 50, dx=5.0)
+    # Between two branch points compartments are as long as those of the cable, which it lies on
+    # from centre to centre.
+    tree = STEM.branch(uneven, 100.0).branch(TWIG, (1, 100.0))
+    chain = [part.compartment for part in parts(tree, 1)]
+    joints = np.array(chain[1:]) - 1
+    np.testing.assert_allclose(
+        1 / tree.axial_conductance[joints], 1e-2 * uneven.Ra * 5.0 * 4 / (math.pi * 2.0**2), 1e-13
+    )
+    middles = (uneven.cm[1:] + uneven.cm[:-1]) / 2
+    np.testing.assert_allclose(tree.cm[chain[1:-1]], middles, 1e-13)
+    # Elsewhere half compartments have the values of the cable's where their middles are.
+    for tree in (STEM.branch(uneven, 100.0), uneven.branch(TWIG, 33.0)):
+        k = len(tree.branches) - 1 if tree.branches[0].cable is STEM else 0
+        chain = [part.compartment for part in parts(tree, k)]
+        joints = np.maximum(chain[1:], chain[:-1]) - 1
+        start, stop = parts(tree, k)[0].centre, parts(tree, k)[-1].centre
+        expected = 50 * (stop - start) + (stop**2 - start**2) / 2
+        found = (1 / tree.axial_conductance[joints]).sum() * math.pi * 2.0**2 / 4 * 1e2
+        # A value is that of a place up to half a compartment away: 2.5 of 100 µm.
+        assert found == pytest.approx(expected, rel=0.025)
+        charge = float(uneven.cm @ uneven.area)
+        others = [each for each in tree.branches if each.cable is not uneven]
+        others_charge = math.fsum(float(each.cable.area.sum()) for each in others)
+        assert (tree.cm * tree.area).sum() == pytest.approx(charge + others_charge, rel=0.025)
 
 
 @quickly
@@ -595,9 +626,6 @@ def test_regular_trees_that_cannot_be_are_refused(arguments: dict[str, Any], tol
 
 
 # ---- growing, and what is refused ------------------------------------------------------------
-
-STEM = Axon.cylinder(100.0, 2.0, dx=10.0)
-TWIG = Axon.tapered(60.0, 1.2, 0.8, dx=10.0)
 
 
 def test_branches_are_grown_one_by_one_or_as_trees() -> None:

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pint
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axon import errors
-from axon.units import as_written, quantities, quantity
+from axon.units import as_written, position, position_text, quantities, quantity
 
 UREG = pint.UnitRegistry()
 
@@ -252,3 +253,47 @@ def test_numbers_keep_their_digits_and_their_unit(value: object, number: str, un
 def test_what_is_written_is_no_number(value: object, why: str) -> None:
     with pytest.raises(errors.UnitError, match=f"^x = .* {why}"):
         as_written(value, "x")
+
+
+# ---- positions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (3, 3.0),
+        ("1 mm", 1000.0),
+        (np.float64(2.5), 2.5),
+        (("b", "1 mm"), ("b", 1000.0)),
+        ([2, 5], (2, 5.0)),
+        ((np.int64(2), np.float64(5.0)), (2, 5.0)),
+    ],
+)
+def test_positions(value: Any, expected: object) -> None:
+    found = position(value, "at")
+    assert found == expected
+    if isinstance(found, tuple):
+        assert type(found[0]) in (int, str) and type(found[1]) is float
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        *((value, "^at = .* is no position") for value in ((), (1,), (1.0, 2.0), (False, 1.0))),
+        ([[1], 2.0], "^at = .* is no position"),
+        ((1, -1.0), r"^at\[1\] = -1.0 must be at least 0"),
+        (("b", "1 ms"), r"^at\[1\] = '1 ms'"),
+        (-1.0, "^at = -1.0 must be at least 0"),
+        ("b", "^at = 'b' is no number"),
+        (np.array([1, 2]), "^at = "),
+    ],
+)
+def test_what_is_no_position(value: Any, told: str) -> None:
+    with pytest.raises(errors.UnitError, match=told):
+        position(value, "at")
+
+
+def test_how_positions_read() -> None:
+    assert position_text(1234.5) == "1234.5 um"
+    assert position_text(("b", 5.0)) == "5 um on branch 'b'"
+    assert position_text((2, 5.0)) == "5 um on branch 2"
