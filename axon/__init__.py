@@ -88,6 +88,7 @@ _HOMES = {
         "study": ("run",),
         "sweeps": ("sweep",),
         "timecourses": ("Waveform",),
+        "trees": ("Branch", "BranchPoint", "Tree"),
         "waveforms": (
             "biphasic",
             "carrier",
@@ -217,6 +218,9 @@ if TYPE_CHECKING:
     from axon.study import run as run
     from axon.sweeps import sweep as sweep
     from axon.timecourses import Waveform as Waveform
+    from axon.trees import Branch as Branch
+    from axon.trees import BranchPoint as BranchPoint
+    from axon.trees import Tree as Tree
     from axon.waveforms import biphasic as biphasic
     from axon.waveforms import carrier as carrier
     from axon.waveforms import chirp as chirp

@@ -41,6 +41,7 @@ class Kernel:
         recorded: npt.ArrayLike,
         record_every: int,
         record_float: bool,
+        parent: npt.ArrayLike | None = None,
         exchange: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         shunts: npt.ArrayLike = (),
         electrodes: Sequence[Doubles] | Doubles = (),

@@ -74,6 +74,7 @@ cdef extern from "axon.h" nogil:
         int64_t n
         const double *area
         const double *capacitance
+        const int64_t *parent
         const double *axial
         const double *gain
         const double *gain_below
@@ -220,10 +221,13 @@ cdef class Kernel:
     area, capacitance : array (n,)
         1e-2 times µm², and nF.
     axial : array (n - 1,)
-        µS between neighbours.
+        µS between compartment i + 1 and its parent.
+    parent : array of int64 (n,), optional
+        Each compartment's neighbour nearer the root, of a lower number; -1 for the root, number 0.
+        Without it each follows the one before.
     exchange : pair of arrays (n - 1,), optional
-        What a compartment gains, for a diffusion coefficient of 1 µm²/ms, from the next one when
-        that has 1 mM more, and what the next one loses, mM/ms; needed where something diffuses.
+        What a parent gains, for a diffusion coefficient of 1 µm²/ms, from compartment i + 1 when
+        that has 1 mM more, and what this one loses, mM/ms; needed where something diffuses.
     program : Program
         The membrane as data; checked here, whatever its origin.
     sources : tuple
@@ -245,8 +249,8 @@ cdef class Kernel:
 
     def __cinit__(self, *, area, capacitance, axial, program, sources, double dt,
                   bint backward_euler, double spike_threshold, isa, recorded,
-                  int64_t record_every, bint record_float, exchange=None, shunts=(),
-                  electrodes=()):
+                  int64_t record_every, bint record_float, parent=None, exchange=None,
+                  shunts=(), electrodes=()):
         cdef ax_cable cable
         cdef ax_membrane membrane
         cdef ax_sources source
@@ -259,6 +263,10 @@ cdef class Kernel:
         axial = flat(axial, np.float64, max(self.n - 1, 0), "axial")
         cable.area, cable.capacitance = doubles(area), doubles(capacitance)
         cable.axial = doubles(axial)
+        cable.parent = NULL
+        if parent is not None:
+            parent = flat(parent, np.int64, self.n, "parent")
+            cable.parent = int64s(parent)
         cable.gain = cable.gain_below = NULL
         if exchange is not None:
             gain = flat(exchange[0], np.float64, max(self.n - 1, 0), "exchange")

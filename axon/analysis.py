@@ -15,7 +15,7 @@ from axon.electrodes import seen_by
 from axon.equations import EDGE_SLACK, Clamp
 from axon.errors import GeometryError, NoSpikeError, SimulationError, StimulusError
 from axon.stimuli import VoltageClamp
-from axon.units import FloatArray, QuantitiesLike, QuantityLike
+from axon.units import FloatArray, QuantitiesLike, QuantityLike, position_text
 
 if TYPE_CHECKING:
     from axon.runs import Run
@@ -720,12 +720,13 @@ def _through(run: Run, clamp: VoltageClamp) -> FloatArray:
     """Current of a voltage clamp, nA."""
     if clamp.resistance is None:
         raise SimulationError(
-            f"the voltage clamp at {clamp.at:g} um is ideal: its potential does not tell its "
-            "current; give it a small resistance"
+            f"the voltage clamp at {position_text(clamp.at)} is ideal: its potential does not tell "
+            "its current; give it a small resistance"
         )
     site = np.flatnonzero(run.compartments == run.axon.index(clamp.at))
     if not site.size:
-        raise SimulationError(f"the clamped compartment at {clamp.at:g} um is not recorded")
+        place = position_text(clamp.at)
+        raise SimulationError(f"the clamped compartment at {place} is not recorded")
     v = np.asarray(run.v[:, int(site[0])], dtype=np.float64)
     clamped = Clamp(int(run.compartments[site[0]]), 1.0 / clamp.resistance, *clamp.command)
     return clamped.current(run.time + EDGE_SLACK * run.dt, v)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from axon.errors import StimulusError
-from axon.geometry import Axon
+from axon.geometry import Shape
 from axon.sources import Source
 from axon.stimuli import Extracellular, Stimulus
 from axon.units import FloatArray
@@ -22,7 +22,7 @@ _MILLIAMPERE = 1e-6  # is a nA
 
 
 def seen_by(
-    source: Source, axon: Axon, stimuli: Sequence[Stimulus]
+    source: Source, axon: Shape, stimuli: Sequence[Stimulus]
 ) -> tuple[FloatArray, FloatArray]:
     """How much every potential inside, and every stimulus, adds to what an electrode records.
 
@@ -30,7 +30,7 @@ def seen_by(
     ----------
     source : Source
         The electrode.
-    axon : Axon
+    axon : Axon or Tree
     stimuli : sequence of CurrentClamp, VoltageClamp and Extracellular
         Those that act on the axon.
 

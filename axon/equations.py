@@ -161,9 +161,12 @@ class Equations:
     area, capacitance : array (n,)
         1e-2 times µm², and nF.
     axial : array (n - 1,)
-        Between neighbours, µS.
+        Between compartment i + 1 and its parent, µS.
+    parent : array of int64 (n,), or None
+        The neighbour of each compartment that is nearer the root, of a lower number, and -1 for the
+        root; None where each follows the one before it.
     exchange : pair of arrays (n - 1,), or None
-        What diffusion of 1 µm²/ms brings to a compartment and takes from the next one, 1/ms.
+        What diffusion of 1 µm²/ms brings to a parent and takes from compartment i + 1, 1/ms.
     program : Program
         The membrane at time zero.
     waveforms : tuple of Waveform
@@ -185,6 +188,7 @@ class Equations:
     area: npt.NDArray[np.float64]
     capacitance: npt.NDArray[np.float64]
     axial: npt.NDArray[np.float64]
+    parent: npt.NDArray[np.int64] | None
     exchange: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None
     program: Program
     waveforms: tuple[Waveform, ...]
@@ -221,6 +225,8 @@ class Equations:
             "entry_source": source,
             "entry_weight": weight,
         }
+        if self.parent is not None:
+            arrays["parent"] = self.parent
         if self.exchange is not None:
             arrays["exchange"] = np.array(self.exchange)
         if self.clamps:
@@ -320,6 +326,7 @@ class Equations:
             area=take("area", np.float64),
             capacitance=take("capacitance", np.float64),
             axial=take("axial", np.float64),
+            parent=take("parent", np.int64) if "parent" in arrays else None,
             exchange=exchange,
             program=program,
             waveforms=tuple(waveforms),
@@ -367,6 +374,7 @@ class Equations:
             area=self.area,
             capacitance=self.capacitance,
             axial=self.axial,
+            parent=self.parent,
             exchange=self.exchange,
             program=self.epoch(step)[0],
             sources=(

@@ -15,16 +15,26 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from axon.errors import GeometryError
 from axon.portable import distinct
-from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
+from axon.units import (
+    FloatArray,
+    PositionLike,
+    QuantitiesLike,
+    QuantityLike,
+    quantities,
+    quantity,
+)
 
-__all__ = ["MAX_COMPARTMENTS", "Axon", "Varying"]
+if TYPE_CHECKING:
+    from axon.trees import Tree
+
+__all__ = ["MAX_COMPARTMENTS", "Axon", "Shape", "Varying"]
 
 MAX_COMPARTMENTS = 100_000_000
 
@@ -39,8 +49,71 @@ _LAMBDA_FREQUENCY = 100.0  # Hz; Hines and Carnevale (2001)
 _LAMBDA_CELLS = 1000  # where an Ra or cm that varies has a say in the cut, it is sampled so often
 
 
+class Shape:
+    """What an axon is to a simulation, be it one cable or a tree of such: its compartments.
+
+    `Axon` and `Tree` say what the attributes are.
+    """
+
+    n: int
+    length: float
+    x: FloatArray
+    area: FloatArray
+    volume: FloatArray
+    diameter: FloatArray
+    cm: FloatArray
+    axial_conductance: FloatArray
+    passage: FloatArray
+    parent: IntArray
+
+    @property
+    def places(self) -> FloatArray:
+        """Where the centres of the compartments lie in space, µm, (n, 3)."""
+        raise NotImplementedError
+
+    def index(self, position: PositionLike) -> int:
+        """The compartment that holds a position."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """A description that JSON and TOML can hold."""
+        raise NotImplementedError
+
+    def axial_inflow(self, potential: FloatArray) -> FloatArray:
+        """The current that comes to each compartment from its neighbours.
+
+        Parameters
+        ----------
+        potential : ndarray of float64, shape (n,)
+            Of the inside of each compartment, in mV.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            sum_j G_ij (V_j - V_i), in nA.
+        """
+        into_parent = self.axial_conductance * (potential[1:] - potential[self.parent[1:]])
+        return self.at_both_ends(into_parent, -into_parent)  # µS mV, which is nA
+
+    def at_both_ends(self, parent: FloatArray, child: FloatArray) -> FloatArray:
+        """The sum over each compartment's joints of what these do to it.
+
+        Parameters
+        ----------
+        parent, child : ndarray of float64, shape (n - 1,)
+            Of the joint between compartment i + 1 and its parent, to that and to i + 1.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        total = np.bincount(self.parent[1:], parent, minlength=self.n).astype(np.float64)
+        total[1:] += child
+        return total
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Axon:
+class Axon(Shape):
     """An unbranched axon, cut into compartments of equal length.
 
     It describes shape and passive parameters only, and never changes. It is built by
@@ -147,17 +220,13 @@ class Axon:
         edges[-1] = length
         Ra = _each(self.Ra, n, "ohm*cm", "Ra")
         cm = _each(self.cm, n, "uF/cm^2", "cm")
-        width = length / n
         with np.errstate(all="ignore"):  # what comes of it is looked at below
-            pieces = _pieces(knots, diameters, 2 * n)
-            part, a, b = pieces.part, pieces.start_diameter, pieces.stop_diameter
-            slant = np.sqrt(part**2 + (pieces.rise / width) ** 2)  # in halves of a compartment
-            diameter = pieces.sum((a + b) / 2 * slant).reshape(n, 2).mean(axis=1)
-            area = math.pi * diameter * width
-            volume = math.pi / 12 * pieces.sum((a**2 + a * b + b**2) * part)
-            volume = volume.reshape(n, 2).sum(axis=1) * (width / 2)
-            # From the centre to the left and to the right edge: ∫ dx/d², in 1/µm.
-            left, right = pieces.sum(part / (a * b)).reshape(n, 2).T * (width / 2)
+            both = halves(knots, diameters, 2 * n)
+            diameter = both.lateral.reshape(n, 2).mean(axis=1)
+            area = math.pi * diameter * (length / n)
+            volume = both.section.reshape(n, 2).sum(axis=1) * both.length
+            # From the centre to the left and to the right edge.
+            left, right = both.through.reshape(n, 2).T
             # Ω·cm is 1e4 Ω·µm, S is 1e6 µS.
             conductance = 100 * math.pi / 4 / (Ra[:-1] * right[:-1] + Ra[1:] * left[1:])
             passage = math.pi / 4 / (right[:-1] + left[1:])
@@ -436,6 +505,32 @@ class Axon:
             _each(_at(cm, centres), n, "uF/cm^2", "cm"),
         )
 
+    def branch(self, child: Axon | Tree, at: PositionLike, name: str = "") -> Tree:
+        """This axon, with another one that begins on it.
+
+        Parameters
+        ----------
+        child : Axon or Tree
+            Its origin comes to lie at `at`.
+        at : float or quantity
+            How far along this axon, in µm.
+        name : str, optional
+            Of the new branch, to find it by.
+
+        Returns
+        -------
+        Tree
+            Which can be branched in turn.
+
+        Raises
+        ------
+        GeometryError
+            If there is no such place.
+        """
+        from axon.trees import Branch, Tree
+
+        return Tree((Branch(self),)).branch(child, at, name)
+
     def along(self, path: QuantitiesLike) -> Axon:
         """The same axon on a line through space.
 
@@ -474,34 +569,14 @@ class Axon:
     @cached_property
     def places(self) -> FloatArray:
         """Where the centres of the compartments lie in space, µm, (n, 3)."""
-        rows = np.zeros((3, self.n))
         if self.path is None:
-            rows[0] = self.x
+            places = np.stack((self.x, np.zeros(self.n), np.zeros(self.n)), axis=1)
         else:
-            reached = _distances(self.path)
-            for row, coordinate in zip(rows, self.path.T, strict=True):
-                row[:] = np.interp(self.x, reached, coordinate)
-        rows.flags.writeable = False
-        return rows.T
+            places = places_along(self.path, self.x)
+        places.flags.writeable = False
+        return places
 
-    def axial_inflow(self, potential: FloatArray) -> FloatArray:
-        """The current that comes to each compartment from its neighbours.
-
-        Parameters
-        ----------
-        potential : ndarray of float64, shape (n,)
-            Of the inside of each compartment, in mV.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-            sum_j G_ij (V_j - V_i), in nA.
-        """
-        flux = self.axial_conductance * np.diff(potential)  # µS mV, which is nA
-        inflow: FloatArray = np.append(flux, 0.0) - np.append(0.0, flux)
-        return inflow
-
-    def index(self, position: QuantityLike) -> int:
+    def index(self, position: PositionLike) -> int:
         """The compartment that holds a position.
 
         Parameters
@@ -520,6 +595,10 @@ class Axon:
         GeometryError
             If `position` does not lie on the axon.
         """
+        if isinstance(position, tuple | list):
+            raise GeometryError(
+                f"position = {position!r} is on a branch, and this axon has none; write a number"
+            )
         where = quantity(position, "um", "position", error=GeometryError)
         if not 0 <= where <= self.length:
             raise GeometryError(
@@ -624,6 +703,56 @@ class Axon:
         thin, wide = self.profile_diameter.min(), self.profile_diameter.max()
         diameter = f"{thin:g}" if thin == wide else f"{thin:g} to {wide:g}"
         return f"Axon(length={self.length:g} um, diameter={diameter} um, n={self.n})"
+
+
+class Halves(NamedTuple):
+    """A profile in half compartments of equal length."""
+
+    length: float
+    """Of one, µm."""
+    lateral: FloatArray
+    """Its membrane over π times its length, µm."""
+    section: FloatArray
+    """Its volume over its length, µm²."""
+    through: FloatArray
+    """∫ dx/d² along it, 1/µm: its resistance is 4 Ra/π times that."""
+
+
+def halves(knots: FloatArray, diameters: FloatArray, number: int) -> Halves:
+    """A profile cut into so many."""
+    length = float(knots[-1]) / number
+    pieces = _pieces(knots, diameters, number)
+    part, a, b = pieces.part, pieces.start_diameter, pieces.stop_diameter
+    slant = np.sqrt(part**2 + (pieces.rise / (2 * length)) ** 2)
+    return Halves(
+        length,
+        lateral=pieces.sum((a + b) / 2 * slant),
+        section=math.pi / 12 * pieces.sum((a**2 + a * b + b**2) * part),
+        through=pieces.sum(part / (a * b)) * length,
+    )
+
+
+def stretch_of(
+    knots: FloatArray, diameters: FloatArray, begin: float, end: float
+) -> tuple[FloatArray, FloatArray]:
+    """A profile's part from `begin` to `end`: of a step there, what lies inside."""
+    inside = (knots > begin) & (knots < end)
+    first = int(np.searchsorted(knots, begin, side="right")) - 1
+    last = int(np.searchsorted(knots, end, side="left"))
+    ends = [
+        np.interp(at, knots[k : k + 2], diameters[k : k + 2])
+        for at, k in ((begin, min(first, knots.size - 2)), (end, max(last - 1, 0)))
+    ]
+    return (
+        np.concatenate(([0.0], knots[inside] - begin, [end - begin])),
+        np.concatenate((ends[:1], diameters[inside], ends[1:])),
+    )
+
+
+def places_along(path: FloatArray, x: FloatArray) -> FloatArray:
+    """Where positions on an axon lie in space, µm, (k, 3)."""
+    reached = _distances(path)
+    return np.stack([np.interp(x, reached, coordinate) for coordinate in path.T], axis=1)
 
 
 class _Pieces(NamedTuple):
@@ -751,7 +880,7 @@ def _number_of_compartments(
     if compartments is not None:
         return _checked_number(compartments)
     if dx is not None:
-        return math.ceil(_ratio(length, _length(dx, "dx"), "compartments"))
+        return parts_of(length, _length(dx, "dx"))
     fraction = 0.1 if d_lambda is None else d_lambda
     fraction = quantity(fraction, "", "d_lambda", error=GeometryError, positive=True)
     cells = _LAMBDA_CELLS if callable(Ra) or callable(cm) else 1
@@ -783,6 +912,11 @@ def _checked_number(compartments: object) -> int:
             f"compartments = {compartments} must be from 1 to {MAX_COMPARTMENTS} (100 million)"
         )
     return int(compartments)
+
+
+def parts_of(length: float, dx: float) -> int:
+    """Into how many parts no longer than `dx` a length is cut."""
+    return math.ceil(_ratio(length, dx, "compartments"))
 
 
 def _ratio(whole: float, part: float, what: str) -> float:

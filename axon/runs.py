@@ -28,6 +28,7 @@ from axon.runfile import ROWS, Chunks, Layer, Recording, opened, readable, readi
 from axon.segments import chain, is_written, output_of, parts_of
 from axon.stimuli import Stimulus, stimulus_from
 from axon.storage import rows_per_second
+from axon.trees import Tree, axon_from
 
 if TYPE_CHECKING:
     import xarray
@@ -236,13 +237,13 @@ class Run:
         return rows / rate
 
     @property
-    def axon(self) -> Axon:
+    def axon(self) -> Axon | Tree:
         """The axon that was simulated."""
         with readable(Path(self.name)):
             description = self.header["axon"]
             if description["compartments"] != len(self.axon_x):
                 raise RunFileError("its header tells of another axon")
-            return Axon.from_dict(description)
+            return axon_from(description)
 
     @property
     def stimuli(self) -> tuple[Stimulus, ...]:

@@ -32,7 +32,7 @@ from axon.equations import (
 )
 from axon.errors import MembraneError, NoRestError, SimulationError, StimulusError
 from axon.estimate import Estimate, estimate
-from axon.geometry import Axon
+from axon.geometry import Axon, Shape
 from axon.interruption import Interruption
 from axon.membranes import Membrane
 from axon.portable import distinct
@@ -44,7 +44,8 @@ from axon.runs import Run, open_run
 from axon.segments import FinishedElsewhereError, is_begun
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
 from axon.storage import COMMIT_SECONDS, RunWriter
-from axon.units import QuantityLike, quantity
+from axon.trees import Tree
+from axon.units import PositionLike, QuantityLike, position_text, quantity
 
 if TYPE_CHECKING:
     from axon.sources import Source
@@ -116,7 +117,7 @@ class Simulation:
 
     Parameters
     ----------
-    axon : Axon
+    axon : Axon or Tree
     membrane : Membrane
     stimuli : sequence of CurrentClamp, VoltageClamp and Extracellular, optional
     celsius : float, array or callable, optional
@@ -163,7 +164,7 @@ class Simulation:
 
     def __init__(
         self,
-        axon: Axon,
+        axon: Axon | Tree,
         membrane: Membrane,
         stimuli: Iterable[Stimulus] = (),
         *,
@@ -174,9 +175,10 @@ class Simulation:
         spike_threshold: QuantityLike = -20.0,
         changes: Iterable[Change] = (),
     ) -> None:
-        for name, value, kind in (("axon", axon, Axon), ("membrane", membrane, Membrane)):
-            if not isinstance(value, kind):
-                raise SimulationError(f"{name}={value!r} is no {kind.__name__}")
+        if not isinstance(axon, Axon | Tree):
+            raise SimulationError(f"axon={axon!r} is no Axon and no Tree")
+        if not isinstance(membrane, Membrane):
+            raise SimulationError(f"membrane={membrane!r} is no Membrane")
         self.axon = axon
         self.membrane = membrane
         self._take(stimuli)
@@ -272,9 +274,9 @@ class Simulation:
 
     @property
     def _exchange(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """What diffusion of 1 µm²/ms brings to a compartment and takes from the next, 1/ms."""
+        """What diffusion of 1 µm²/ms brings to a parent and takes from the next, 1/ms."""
         axon = self.axon
-        return axon.passage / axon.volume[:-1], axon.passage / axon.volume[1:]
+        return axon.passage / axon.volume[axon.parent[1:]], axon.passage / axon.volume[1:]
 
     @property
     def _sources(self) -> tuple[CurrentClamp | Extracellular, ...]:
@@ -284,7 +286,7 @@ class Simulation:
     @property
     def _clamps(self) -> tuple[Clamp, ...]:
         axon = self.axon
-        joined = np.append(axon.axial_conductance, 0.0) + np.append(0.0, axon.axial_conductance)
+        joined = axon.at_both_ends(axon.axial_conductance, axon.axial_conductance)
         charge = CAPACITANCE_FACTOR * axon.cm * axon.area / self.dt
         clamps = []
         for stimulus in self.stimuli:
@@ -304,8 +306,7 @@ class Simulation:
         }
         if not coefficients:
             return
-        gain, gain_below = self._exchange
-        leaving = np.append(gain, 0.0) + np.append(0.0, gain_below)
+        leaving = self.axon.at_both_ends(*self._exchange)
         for concentration, coefficient in sorted(coefficients):
             # Twice what leaves bounds the fastest rate (Gershgorin); to 1 the method is stable.
             rate = 2.0 * coefficient * leaving.max()
@@ -397,6 +398,7 @@ class Simulation:
             area=self.axon.area * AREA_FACTOR,
             capacitance=self.axon.cm * self.axon.area * CAPACITANCE_FACTOR,
             axial=self.axon.axial_conductance,
+            parent=self.axon.parent if isinstance(self.axon, Tree) else None,
             exchange=self._exchange if self._program.diffusions else None,
             program=self._program,
             waveforms=tuple(stimulus.waveform for stimulus in self._sources),
@@ -551,12 +553,10 @@ class Simulation:
             return self.membrane.steady_current(v, self.celsius, x) * area
 
         area = self.axon.area * AREA_FACTOR
-        axial = self.axon.axial_conductance
         solver = self._equations.kernel()
         v = self._patch_rests()
         for _ in range(100):
-            flux = axial * np.diff(v)
-            net = np.append(flux, 0.0) - np.append(0.0, flux) - current(v)
+            net = self.axon.axial_inflow(v) - current(v)
             h = 1e-4
             slope = (current(v + h) - current(v - h)) / (2 * h)
             step = solver.solve(np.maximum(slope, 1e-12 * area), net)
@@ -591,7 +591,7 @@ class Simulation:
         self,
         duration: QuantityLike,
         every: QuantityLike | None = None,
-        record: Iterable[QuantityLike] | None = None,
+        record: Iterable[PositionLike] | None = None,
         dtype: str = "float32",
     ) -> tuple[int, Recording]:
         """Steps of a run and what it keeps; arguments as those of `run`."""
@@ -631,8 +631,9 @@ class Simulation:
         for clamp in clamps:
             if clamp.resistance is None:
                 raise SimulationError(
-                    f"electrodes can't record beside the voltage clamp at {clamp.at:g} um, which "
-                    "is ideal: its potential does not tell its current; give it a small resistance"
+                    "electrodes can't record beside the voltage clamp at "
+                    f"{position_text(clamp.at)}, which is ideal: its potential does not tell its "
+                    "current; give it a small resistance"
                 )
         weights, shares = [], []
         for number, source in enumerate(electrodes):
@@ -649,7 +650,7 @@ class Simulation:
         duration: QuantityLike,
         *,
         every: QuantityLike | None = None,
-        record: Iterable[QuantityLike] | None = None,
+        record: Iterable[PositionLike] | None = None,
         dtype: str = "float32",
         electrodes: Sequence[Source] = (),
     ) -> Estimate:
@@ -674,7 +675,7 @@ class Simulation:
         *,
         output: str | os.PathLike[str] | None = None,
         every: QuantityLike | None = None,
-        record: Iterable[QuantityLike] | None = None,
+        record: Iterable[PositionLike] | None = None,
         dtype: str = "float32",
         electrodes: Sequence[Source] = (),
         overwrite: bool = False,
@@ -893,7 +894,7 @@ class Simulation:
 
 
 def _entries(
-    axon: Axon, stimuli: Iterable[CurrentClamp | Extracellular]
+    axon: Shape, stimuli: Iterable[CurrentClamp | Extracellular]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
     """Compartment, number of the stimulus and weight of each way in which current enters.
 

@@ -11,7 +11,7 @@ from typing import Any
 from axon.errors import StimulusError
 from axon.sources import Source, source_from
 from axon.timecourses import Waveform
-from axon.units import QuantityLike, quantity
+from axon.units import Position, PositionLike, QuantityLike, position, quantity
 
 __all__ = ["CurrentClamp", "Extracellular", "Stimulus", "VoltageClamp"]
 
@@ -22,8 +22,9 @@ class CurrentClamp:
 
     Parameters
     ----------
-    at : float or quantity
-        Position in µm from the axon's origin. A simulation refuses one that
+    at : position
+        In µm from the axon's origin; of an axon that branches a branch, by number or name, and the
+        distance along it, such as ``("b", 100.0)``. A simulation refuses one that
         lies beyond the end of its axon.
     waveform : Waveform
         Current in nA; a positive one depolarises.
@@ -40,13 +41,13 @@ class CurrentClamp:
     CurrentClamp(at=1000.0, waveform=pulse(amplitude=1.0, start=1.0, duration=0.5))
     """
 
-    at: float
+    at: Position
     waveform: Waveform
 
-    def __init__(self, at: QuantityLike, waveform: Waveform) -> None:
+    def __init__(self, at: PositionLike, waveform: Waveform) -> None:
         _check(waveform, Waveform, "waveform", "axon.constant(1.0)")
-        position = quantity(at, "um", "at", error=StimulusError, minimum=0.0)
-        object.__setattr__(self, "at", position)
+        place = position(at, "at", error=StimulusError)
+        object.__setattr__(self, "at", place)
         object.__setattr__(self, "waveform", waveform)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,8 +91,8 @@ class VoltageClamp:
 
     Parameters
     ----------
-    at : float or quantity
-        Position in µm from the axon's origin.
+    at : position
+        As for `CurrentClamp`.
     waveform : Waveform
         The membrane potential that is commanded, mV, as plain numbers: say
         ``axon.constant(-65.0) + axon.pulse(65.0, start=1.0, duration=10.0)``.
@@ -114,7 +115,7 @@ class VoltageClamp:
     1000.0
     """
 
-    at: float
+    at: Position
     waveform: Waveform
     resistance: float | None
     start: float
@@ -122,7 +123,7 @@ class VoltageClamp:
 
     def __init__(
         self,
-        at: QuantityLike,
+        at: PositionLike,
         waveform: Waveform,
         *,
         resistance: QuantityLike | None = None,
@@ -135,7 +136,7 @@ class VoltageClamp:
                 "waveform has amplitudes with a unit of current; write a voltage clamp's as plain "
                 "numbers, in mV"
             )
-        position = quantity(at, "um", "at", error=StimulusError, minimum=0.0)
+        place = position(at, "at", error=StimulusError)
         series = None
         if resistance is not None:
             series = quantity(resistance, "Mohm", "resistance", error=StimulusError, positive=True)
@@ -144,7 +145,7 @@ class VoltageClamp:
         if not begin < end:
             raise StimulusError(f"stop = {end:g} ms is not after start = {begin:g} ms")
         for name, value in (
-            ("at", position),
+            ("at", place),
             ("waveform", waveform),
             ("resistance", series),
             ("start", begin),

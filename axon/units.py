@@ -23,7 +23,18 @@ from axon.errors import AxonError, UnitError
 if TYPE_CHECKING:
     import pint
 
-__all__ = ["FloatArray", "QuantitiesLike", "QuantityLike", "as_written", "quantities", "quantity"]
+__all__ = [
+    "FloatArray",
+    "Position",
+    "PositionLike",
+    "QuantitiesLike",
+    "QuantityLike",
+    "as_written",
+    "position",
+    "position_text",
+    "quantities",
+    "quantity",
+]
 
 
 class HasUnit(Protocol):
@@ -38,6 +49,10 @@ class HasUnit(Protocol):
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 QuantityLike: TypeAlias = float | str | HasUnit
 QuantitiesLike: TypeAlias = npt.ArrayLike | HasUnit | Iterable[QuantityLike]
+PositionLike: TypeAlias = QuantityLike | tuple[int | str, QuantityLike]
+"""On an axon: its distance from the origin, or a branch, by number or name, and that along it."""
+Position: TypeAlias = float | tuple[int | str, float]
+"""The same in µm."""
 
 # A number, then names of units that are multiplied or divided, each with at most one power
 # of one digit. Pint reads more than this, and would evaluate "m**9**9**9" for hours.
@@ -119,6 +134,44 @@ def quantity(
     else:
         return number
     raise _refusal(value, unit, name, error, why)
+
+
+def position(value: PositionLike, name: str, *, error: type[AxonError] = UnitError) -> Position:
+    """A position on an axon, in µm.
+
+    Parameters
+    ----------
+    value : float, str, pint.Quantity or pair
+        A distance from the axon's origin; or of an axon that branches a branch, by number or name,
+        and the distance from where that begins.
+    name, error
+        As for `quantity`.
+
+    Raises
+    ------
+    UnitError
+        Or `error`, if it is neither, or negative.
+
+    Examples
+    --------
+    >>> position(("b", "1 mm"), "at")
+    ('b', 1000.0)
+    """
+    if not isinstance(value, tuple | list):
+        return quantity(value, "um", name, error=error, minimum=0.0)
+    if len(value) != 2 or not isinstance(value[0], int | str) or isinstance(value[0], bool):
+        raise error(
+            f"{name} = {reprlib.repr(value)} is no position; write a distance, or on an axon that "
+            "branches a branch and the distance along it, such as (3, 100.0)"
+        )
+    return value[0], quantity(value[1], "um", f"{name}[1]", error=error, minimum=0.0)
+
+
+def position_text(place: Position) -> str:
+    """A position as messages have it."""
+    if isinstance(place, tuple):
+        return f"{place[1]:g} um on branch {place[0]!r}"
+    return f"{place:g} um"
 
 
 def quantities(

@@ -143,14 +143,17 @@ typedef struct {
     const double *diffusion_coefficients; /* [n_diffusions] um2/ms */
 } ax_membrane;
 
-/* A cable of n compartments in a row. */
+/* A cable of n compartments in a row, or a tree of such cables. */
 typedef struct {
     int64_t n;
     const double *area;        /* [n] 1e-2 um2: S/cm2 to uS, mA/cm2 to nA */
     const double *capacitance; /* [n] nF */
-    const double *axial;       /* [n - 1] uS between neighbours */
-    /* [n - 1] 1/um2, what a compartment gains by diffusion from the next one when that has 1 more,
-     * and what the next one loses; both may be NULL where nothing diffuses. */
+    /* [n] each one's neighbour nearer the root, which has a lower number; -1 for the root, which
+     * is number 0. NULL: every compartment follows the one before it. */
+    const int64_t *parent;
+    const double *axial; /* [n - 1] uS between compartment i + 1 and its parent */
+    /* [n - 1] 1/um2, what the parent of i + 1 gains by diffusion from it when that has 1 more, and
+     * what i + 1 loses; both may be NULL where nothing diffuses. */
     const double *gain, *gain_below;
 } ax_cable;
 

@@ -1,8 +1,8 @@
 /*
  * Inside a simulation. Shared by the files of csrc/, never by anyone else.
  *
- * The cable is cut into chunks of consecutive compartments, one a SIMD lane;
- * eight of them are a tile. Element (row, lane) of a per-compartment array lies
+ * The tree is cut at its branch points, and between them, into chunks of
+ * consecutive compartments, one a SIMD lane; eight of like length are a tile. Element (row, lane) of a per-compartment array lies
  * at [row * 8 + lane]. Chunks shorter than their tile have padding rows at the
  * top: isolated compartments that nobody sees.
  *
@@ -27,13 +27,14 @@ typedef struct {
 } ax_tile;
 
 typedef struct {
-    int64_t n, n_rows; /* compartments; rows of all tiles */
+    int64_t n, n_rows, n_joints; /* compartments; rows of all tiles; doubles in joints */
     int32_t n_tiles, n_chunks;
     ax_tile *tiles;
     int64_t *slot;        /* [n] where a compartment lies */
     int64_t *compartment; /* [n_rows * 8] who lies there, -1 for padding */
     /* per chunk */
     int32_t *start;     /* row of its first compartment */
+    int32_t *first;     /* its first compartment, -1 for none: the others follow in the rows below */
     int64_t *left_node; /* node its first compartment is joined to, n_chunks for none */
     int64_t *left_slot; /* where that node lies */
     double *left_axial; /* uS of that joint, 0 for none */
@@ -153,6 +154,7 @@ struct ax_sim {
     double *sum_diagonal, *sum_right;
 
     double *gain, *gain_below; /* of diffusion, [n - 1] each; NULL where nothing diffuses */
+    int64_t *above;            /* [n] where the neighbour nearer the root lies, unless for the root */
 
     int32_t n_sources, n_shunts;
     int64_t n_entries;

@@ -16,6 +16,9 @@ static int check(const ax_cable *cable, const ax_sources *sources, const ax_opti
     for (int64_t i = 0; i + 1 < n; i++)
         if (!positive(cable->axial[i]))
             return AX_ERR_ARGUMENT;
+    for (int64_t i = 0; cable->parent != NULL && i < n; i++)
+        if (i == 0 ? cable->parent[i] != -1 : cable->parent[i] < 0 || cable->parent[i] >= i)
+            return AX_ERR_ARGUMENT;
     if (sources->n_sources < 0 || sources->n_entries < 0 || sources->n_shunts < 0)
         return AX_ERR_ARGUMENT;
     for (int32_t s = 0; s < sources->n_shunts; s++)
@@ -73,9 +76,13 @@ static void lay_out_cable(ax_sim *self, const ax_cable *cable) {
         self->charge[at] *= self->scale / implicit;
     }
     /* axial[at]: the joint with the row below; none below padding and nodes. */
-    for (int64_t i = 0; i + 1 < t->n; i++)
-        if (t->slot[i + 1] == t->slot[i] + AX_LANES)
-            self->axial[t->slot[i]] = cable->axial[i] * self->scale;
+    for (int32_t chunk = 0; chunk < t->n_chunks; chunk++) {
+        const ax_tile *tile = &t->tiles[chunk / AX_LANES];
+        for (int32_t row = t->start[chunk] + 1; row < tile->rows; row++) {
+            const int64_t at = (tile->row0 + row) * AX_LANES + chunk % AX_LANES;
+            self->axial[at - AX_LANES] = cable->axial[t->compartment[at] - 1] * self->scale;
+        }
+    }
 }
 
 static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
@@ -217,8 +224,11 @@ static int lay_out_diffusion(ax_sim *self, const ax_cable *cable) {
         return AX_ERR_ARGUMENT;
     self->gain = ax_alloc(joints, sizeof *self->gain);
     self->gain_below = ax_alloc(joints, sizeof *self->gain_below);
-    if (!self->gain || !self->gain_below)
+    self->above = ax_alloc(cable->n, sizeof *self->above);
+    if (!self->gain || !self->gain_below || !self->above)
         return AX_ERR_MEMORY;
+    for (int64_t i = 1; i < cable->n; i++)
+        self->above[i] = self->topology.slot[cable->parent != NULL ? cable->parent[i] : i - 1];
     for (int64_t i = 0; i < joints; i++) {
         if (!positive(cable->gain[i]) || !positive(cable->gain_below[i]))
             return AX_ERR_ARGUMENT;
@@ -414,7 +424,7 @@ void ax_sim_free(ax_sim *self) {
     void *const owned[] = {self->planes, self->params, self->operand, self->operand_step,
                            self->uniform, self->code, self->ohmic, self->groups, self->conductance, self->drive, self->node_diagonal,
                            self->node_right, self->node_joint, self->node_value,
-                           self->sum_diagonal, self->sum_right, self->source_begin, self->gain, self->gain_below,
+                           self->sum_diagonal, self->sum_right, self->source_begin, self->gain, self->gain_below, self->above,
                            self->source_weight, self->source_slot, self->spread,
                            self->spreads, self->shunt_slot,
                            self->shunt_factor, self->shunt, self->recorded_slot,
@@ -580,17 +590,15 @@ static void diffuse(ax_sim *self) {
     for (int32_t d = 0; d < m->n_diffusions; d++) {
         const double *c = self->states + m->diffusions[2 * d] * self->plane;
         double *rate = self->states + m->diffusions[2 * d + 1] * self->plane;
-        const double coefficient = m->diffusion_coefficients[d];
-        double from_above = 0.0;
-        for (int64_t i = 0; i < n; i++) {
-            double gained = from_above;
-            if (i + 1 < n) {
-                const double more = c[slot[i + 1]] - c[slot[i]];
-                gained += self->gain[i] * more;
-                from_above = -self->gain_below[i] * more;
-            }
-            rate[slot[i]] = coefficient * gained;
+        rate[slot[0]] = 0.0;
+        for (int64_t i = 1; i < n; i++) {
+            const int64_t own = slot[i], above = self->above[i];
+            const double more = c[own] - c[above];
+            rate[above] += self->gain[i - 1] * more;
+            rate[own] = -self->gain_below[i - 1] * more;
         }
+        for (int64_t i = 0; i < n; i++)
+            rate[slot[i]] *= m->diffusion_coefficients[d];
     }
 }
 
@@ -652,19 +660,20 @@ int ax_sim_solve(ax_sim *self, const double *d, const double *b, double *x) {
         if (t->compartment[at] < 0)
             self->diagonal[at] = 1.0; /* nothing but d holds padding: 0 would make it singular */
     }
-    for (int64_t i = 0; i < t->n; i++) {
-        const int64_t at = t->slot[i];
-        self->diagonal[at] += self->axial[at];
-        if (i > 0 && t->slot[i - 1] == at - AX_LANES)
-            self->diagonal[at] += self->axial[at - AX_LANES];
+    for (int32_t chunk = 0; chunk < t->n_chunks; chunk++) {
+        const ax_tile *tile = &t->tiles[chunk / AX_LANES];
+        for (int32_t row = t->start[chunk]; row < tile->rows; row++) {
+            const int64_t at = (tile->row0 + row) * AX_LANES + chunk % AX_LANES;
+            self->diagonal[at] += self->axial[at];
+            if (row > t->start[chunk])
+                self->diagonal[at] += self->axial[at - AX_LANES];
+        }
     }
     for (int32_t chunk = 0; chunk < t->n_chunks; chunk++) {
         if (t->left_node[chunk] == t->n_chunks)
             continue;
-        const int64_t node = t->left_slot[chunk];
-        self->diagonal[node] += t->left_axial[chunk];
-        const int64_t first = t->slot[t->compartment[node] + 1];
-        self->diagonal[first] += t->left_axial[chunk];
+        self->diagonal[t->left_slot[chunk]] += t->left_axial[chunk];
+        self->diagonal[t->slot[t->first[chunk]]] += t->left_axial[chunk];
     }
     self->kernel->solve(self);
     gather(self, self->delta, x);

@@ -24,6 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # The imports that go up: inside a function, and each for a reason.
 DOORS = {
     ("timecourses", "waveforms"): "a description names the functions that read it",
+    ("geometry", "trees"): "branches are put on an axon by axon.branch()",
     ("membranes", "plots"): "membrane.plot() is where one looks for it",
     ("populations", "plots"): "a population's plot() is where one looks for it",
     ("results", "plots"): "sweep.plot() is where one looks for it",

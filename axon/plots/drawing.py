@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from axon.errors import MissingExtraError, RunFileError
-from axon.geometry import Axon
 from axon.sources import DiskSource, PointSource, Source
 from axon.units import FloatArray, QuantityLike
 
@@ -79,7 +78,7 @@ def sites(run: Run, positions: Iterable[QuantityLike] | None, count: int) -> npt
     x = _recorded(run)
     if positions is None:
         return np.unique(np.linspace(0, len(x) - 1, count).round().astype(np.intp))
-    axon = Axon.from_dict(run.header["axon"])
+    axon = run.axon
     wanted = [axon.x[axon.index(position)] for position in positions]
     return np.array([np.abs(x - place).argmin() for place in wanted], dtype=np.intp)
 
