@@ -179,7 +179,7 @@ class Tree(Shape):
     >>> twig = axon.Axon.cylinder(500.0, diameter=1.26, dx=10.0)
     >>> fork = stem.branch(twig, at="1 mm").branch(twig, at="1 mm")
     >>> fork
-    <Tree: 3 branches, 2000 um, n=200>
+    <Tree: 3 branches, 2000 um, n=201>
     >>> round(fork.branch_points[0].geometric_ratio, 3)
     1.0
     """
