@@ -125,13 +125,10 @@ def channel_of(element: Element, gbar: Profile, reversal: Profile | None) -> Cha
         element.check(("species", "conductance", "type"), ("gate", *_GATES, scaling))
         gates = tuple(map(_gate, element.all("gate", *_GATES)))
         q10 = _conductance_q10(list(element.all(scaling)))
-    kind = element.attributes.get("type", "ionChannelHH")
-    if kind not in ("ionChannelHH", "ionChannelPassive"):
-        raise element.refusal(
-            f"type={kind!r} is not supported; there are ionChannelHH and ionChannelPassive"
-        )
-    if kind == "ionChannelPassive" and gates:
-        raise element.refusal("a passive channel has no gates; call it ionChannelHH")
+    if "type" in element.attributes:
+        kind = element.choice("type", ("ionChannelHH", "ionChannelPassive"))
+        if kind == "ionChannelPassive" and gates:
+            raise element.refusal("a passive channel has no gates; call it ionChannelHH")
     name, ion = element.get("id"), element.attributes.get("species")
     with _placed(element):
         return Channel(name, gbar, reversal, gates, ion, **q10)
@@ -166,17 +163,15 @@ def _q10(element: Element) -> dict[str, Any]:
 def _gate(element: Element) -> Gate:
     kind = element.tag
     if kind == "gate":
-        kind = element.get("type")
-        if kind not in _GATES:
-            raise element.refusal(f"type={kind!r} is not supported; there are {', '.join(_GATES)}")
+        kind = element.choice("type", _GATES)
     parts = _GATES[kind]
     own = ("instances", "type") if element.tag == "gate" else ("instances",)
     element.check(own, parts if kind == "gateHHInstantaneous" else (*parts, "q10Settings"))
-    held = {part: _only(element, part) for part in parts}
+    held = {part: element.only(part) for part in parts}
     settings: dict[str, Any] = {}
     faster = 1.0
     if any(element.all("q10Settings")):
-        settings, faster = _q10_settings(_only(element, "q10Settings"))
+        settings, faster = _q10_settings(element.only("q10Settings"))
     if "forwardRate" in held:
         for role, part in zip(("alpha", "beta"), _RATES, strict=True):
             settings[role] = _form(held[part], "Rate", faster)
@@ -210,32 +205,19 @@ def _power(element: Element) -> int:
     return power
 
 
-def _only(element: Element, tag: str) -> Element:
-    found = list(element.all(tag))
-    if len(found) != 1:
-        raise element.refusal(f"it holds {len(found) or 'no'} {tag}; give one")
-    return found[0]
-
-
 def _q10_settings(element: Element) -> tuple[dict[str, Any], float]:
     """Arguments of a gate, and the factor of a q10 that is fixed."""
-    kind = element.get("type")
-    if kind == "q10ExpTemp":
+    if element.choice("type", ("q10ExpTemp", "q10Fixed")) == "q10ExpTemp":
         element.check(("type", "q10Factor", "experimentalTemp"))
         return _q10(element), 1.0
-    if kind == "q10Fixed":
-        element.check(("type", "fixedQ10"))
-        return {}, element.amount("fixedQ10", "number", positive=True)
-    raise element.refusal(f"type={kind!r} is not supported; there are q10ExpTemp and q10Fixed")
+    element.check(("type", "fixedQ10"))
+    return {}, element.amount("fixedQ10", "number", positive=True)
 
 
 def _form(element: Element, suffix: str, faster: float = 1.0) -> Rate:
     """A rate (1/ms), or with the suffix Variable a number, as a function of v."""
-    kind = element.get("type")
-    form = _FORMS.get(kind.removesuffix(suffix)) if kind.endswith(suffix) else None
-    if form is None:
-        known = ", ".join(name + suffix for name in _FORMS)
-        raise element.refusal(f"type={kind!r} is not supported; there are {known}")
+    forms = {name + suffix: form for name, form in _FORMS.items()}
+    form = forms[element.choice("type", forms)]
     element.check(("type", "rate", "midpoint", "scale"))
     rate = element.amount("rate", "rate in 1/ms" if suffix == "Rate" else "number")
     scale = element.amount("scale", "potential in mV")
@@ -246,9 +228,7 @@ def _form(element: Element, suffix: str, faster: float = 1.0) -> Rate:
 
 def _fixed(element: Element, faster: float = 1.0) -> Rate:
     """A time constant, ms."""
-    kind = element.get("type")
-    if kind != "fixedTimeCourse":
-        raise element.refusal(f"type={kind!r} is not supported; there is fixedTimeCourse")
+    element.choice("type", ("fixedTimeCourse",))
     element.check(("type", "tau"))
     tau = element.amount("tau", "time in ms", positive=True) / faster
     return lambda v: tau + 0 * v
@@ -273,10 +253,12 @@ def _scheme(element: Element) -> Markov:
     for way in element.all(*ways):
         ends = way.get("from"), way.get("to")
         if ends[0] == ends[1] or not states.keys() >= set(ends):
-            raise way.refusal(f"it leads from {ends[0]!r} to {ends[1]!r}; states are {[*states]}")
+            raise way.refusal(
+                f"{way.shown('from')} and {way.shown('to')} must be two of {', '.join(states)}"
+            )
         for pair, function in _transition(way, *ends).items():
             if pair in rates:
-                raise way.refusal(f"a second rate from {pair[0]!r} to {pair[1]!r}")
+                raise way.refusal(f"a second rate from {pair[0]} to {pair[1]}")
             rates[pair] = function
     alone = states.keys() - {state for pair in rates for state in pair}
     if alone:
@@ -289,12 +271,12 @@ def _scheme(element: Element) -> Markov:
 def _transition(element: Element, start: str, end: str) -> dict[tuple[str, str], Rate]:
     if element.tag == "tauInfTransition":
         element.check(("from", "to"), ("timeCourse", "steadyState"))
-        tau = _fixed(_only(element, "timeCourse"))
-        inf = _form(_only(element, "steadyState"), "Variable")
+        tau = _fixed(element.only("timeCourse"))
+        inf = _form(element.only("steadyState"), "Variable")
         return {
             (start, end): lambda v: inf(v) / tau(v),
             (end, start): lambda v: (1 - inf(v)) / tau(v),
         }
     element.check(("from", "to"), ("rate",))
-    rate = _form(_only(element, "rate"), "Rate")
+    rate = _form(element.only("rate"), "Rate")
     return {(start, end) if element.tag == "forwardTransition" else (end, start): rate}

@@ -20,7 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from xml.parsers import expat
 
-from axon.errors import MembraneError
+from axon.errors import AxonError, MembraneError
 
 PathLike = str | os.PathLike[str]
 
@@ -28,10 +28,11 @@ NAMESPACE = "http://www.neuroml.org/schema/neuroml2"
 
 MOST_BYTES = 16 * 2**20
 """Of a file and all that it includes: twenty times the largest cells that are published."""
-MOST_ELEMENTS = 500_000
+MOST_ELEMENTS = 250_000
 
 _DEEPEST = 100
 _LONGEST = 100  # characters of a quantity
+_LONGEST_ERROR = 1000
 
 _ASIDE = {"notes", "property", "annotation"}
 """What is for readers, wherever it stands."""
@@ -66,20 +67,32 @@ class Element:
 
     def __str__(self) -> str:
         label = self.attributes.get("id")
-        return self.tag if label is None else f"{self.tag} {reprlib.repr(label)}"
+        return self.tag[:40] if label is None else f"{self.tag[:40]} {reprlib.repr(label)}"
 
-    def refusal(self, why: str) -> MembraneError:
+    def shown(self, name: str) -> str:
+        """An attribute as it stands there, for an error; not all of one that is very long."""
+        return f"{name}={reprlib.repr(self.attributes[name])}"
+
+    def refusal(self, why: str, kind: type[AxonError] = MembraneError) -> AxonError:
         """The error that says where this element stands, and what is wrong with it."""
         trail = [str(self)]
         above = self.parent
         while above is not None and above.parent is not None:
             trail.append(str(above))
             above = above.parent
-        return MembraneError(f"{self.file}, line {self.line}: {', '.join(trail[::-1])}: {why}")
+        where = f"{self.file}, line {self.line}: {', '.join(trail[::-1])}"
+        return kind(f"{where}: {why[:_LONGEST_ERROR]}")
 
     def all(self, *tags: str) -> Iterator[Element]:
         """The children of these kinds."""
         return (child for child in self.children if child.tag in tags)
+
+    def only(self, tag: str) -> Element:
+        """The one child of a kind."""
+        found = list(self.all(tag))
+        if len(found) != 1:
+            raise self.refusal(f"it holds {len(found) or 'no'} {tag}; give one")
+        return found[0]
 
     def get(self, name: str) -> str:
         """An attribute that must be there."""
@@ -88,16 +101,23 @@ class Element:
         except KeyError:
             raise self.refusal(f"{name} is missing") from None
 
+    def choice(self, name: str, known: Iterable[str]) -> str:
+        """An attribute that must be one of these."""
+        if self.get(name) not in known:
+            there = ", ".join(known)
+            raise self.refusal(f"{self.shown(name)} is not supported; choose from {there}")
+        return self.attributes[name]
+
     def check(self, attributes: Iterable[str], children: Iterable[str] = ()) -> None:
         """Refuse attributes and children that there is no use for: they would change what it is."""
         for name in self.attributes:
             if name not in attributes and name not in _LABELS:
                 known = ", ".join(attributes) or "none"
-                raise self.refusal(f"{name}=... is not supported here; there are {known}")
+                raise self.refusal(f"{self.shown(name)} is not supported; choose from {known}")
         for child in self.children:
             if child.tag not in children and child.tag not in _ASIDE:
                 known = ", ".join(children) or "none"
-                raise child.refusal(f"not supported in {self}; there are {known}")
+                raise child.refusal(f"not supported there; choose from {known}")
 
     def amount(self, name: str, kind: str, *, positive: bool = False) -> float:
         """An attribute as a plain number in axon's unit of its kind, which `_UNITS` lists.
@@ -109,16 +129,16 @@ class Element:
         if match is None or match[2] not in units:
             wanted = " or ".join(unit for unit in units if unit)
             wanted = f", with the unit {wanted}" if wanted else ""
-            raise self.refusal(f"{name}={reprlib.repr(text)} is no {kind.split()[0]}{wanted}")
+            raise self.refusal(f"{self.shown(name)} is no {kind.split()[0]}{wanted}")
         try:
             value = float(Decimal(match[1]).scaleb(units[match[2]]))
             good = abs(value) < float("inf")
         except ArithmeticError:  # an exponent of too many digits
             good = False
         if not good:
-            raise self.refusal(f"{name}={reprlib.repr(text)} is too large")
+            raise self.refusal(f"{self.shown(name)} is too large")
         if positive and not value > 0.0:
-            raise self.refusal(f"{name}={reprlib.repr(text)} must be greater than 0")
+            raise self.refusal(f"{self.shown(name)} must be greater than 0")
         return value
 
     def whole(self, name: str) -> int:
@@ -126,7 +146,7 @@ class Element:
         text = self.get(name)
         match = _WHOLE.fullmatch(text)
         if match is None:
-            raise self.refusal(f"{name}={reprlib.repr(text)} is no whole number of 0 or more")
+            raise self.refusal(f"{self.shown(name)} is no whole number of 0 or more")
         return int(match[1])
 
 
@@ -187,7 +207,7 @@ def named(
     chosen = [e for e in of_kind if name is None or e.attributes.get("id") == name]
     if len(chosen) == 1:
         return chosen[0]
-    there = ", ".join(element.attributes.get("id", "?") for element in of_kind) or "none"
+    there = ", ".join(str(element) for element in of_kind[:20]) or "none"
     which = "" if name is None else f" of the name {name!r}"
     many = "more than one" if chosen else "no"
     raise MembraneError(f"{str(path)!r} holds {many} {what}{which}; there are {there}")
@@ -245,7 +265,7 @@ def _parsed(data: bytes, file: str, left: list[int]) -> Element:
     (document,) = root.children
     if document.tag != "neuroml":
         raise MembraneError(
-            f"{file} is no NeuroML 2: it begins with <{document.tag}>, and not with "
+            f"{file} is no NeuroML 2: it begins with <{document.tag[:80]}>, and not with "
             f'<neuroml xmlns="{NAMESPACE}">'
         )
     document.parent = None
