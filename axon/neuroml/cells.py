@@ -16,17 +16,23 @@ import numpy as np
 
 from axon.channels import Channel
 from axon.errors import GeometryError
-from axon.geometry import Axon
+from axon.geometry import Axon, number_of_compartments
 from axon.membranes import Membrane
 from axon.neuroml.channels import KINDS, channel_of
-from axon.neuroml.documents import Element, PathLike, named, read
+from axon.neuroml.documents import Element, PathLike, named, placed, read
 from axon.rates import Profile
 from axon.trees import Branch, Tree
 from axon.units import QuantityLike
 
 _PARTS = ("morphology", "biophysicalProperties")
+MOST_COMPARTMENTS = 1_000_000
+"""Of a cell, whose lengths and diameters anybody may have written."""
+
+MOST_VALUES = 20_000_000
+"""Of properties of segments, or of channels' densities in compartments."""
+
 _NO_ION = "non_specific"
-_NOTHING = 1e-300  # S/cm², where a density must be positive
+_NOTHING = 1e-150  # S/cm², where a density must be positive
 
 
 @dataclass(frozen=True)
@@ -172,7 +178,7 @@ def read_cell(
             found_on[number].append(k)
     alike = {n: (cm[n], resistivity[n], tuple(found_on[n])) for n in segments}
     runs = list(_runs(segments, alike))
-    tree = _tree(morphology, segments, runs, cm, resistivity, dx=dx, d_lambda=d_lambda)
+    tree = _tree(morphology, segments, runs, cm, resistivity, dx, d_lambda)
 
     if not densities:
         raise on_membrane.refusal("there is no channelDensity; a membrane needs one or more")
@@ -231,7 +237,7 @@ def read_morphology(
     segments = _segments(morphology)
     same = dict.fromkeys(segments, cm), dict.fromkeys(segments, Ra)
     runs = list(_runs(segments, dict.fromkeys(segments)))
-    return _tree(morphology, segments, runs, *same, dx=dx, d_lambda=d_lambda)
+    return _tree(morphology, segments, runs, *same, dx, d_lambda)
 
 
 def _part(cell: Element, tag: str, components: Iterable[Element]) -> Element:
@@ -356,12 +362,11 @@ def _tree(
     runs: Sequence[Sequence[_Segment]],
     cm: Mapping[int, QuantityLike],
     resistivity: Mapping[int, QuantityLike],
-    **cut: Any,
+    dx: QuantityLike | None,
+    d_lambda: float | None,
 ) -> Tree:
-    try:
-        return Tree(tuple(_branches(segments, runs, cm, resistivity, **cut)))
-    except GeometryError as error:
-        raise morphology.refusal(str(error), GeometryError) from error
+    with placed(morphology):
+        return Tree(tuple(_branches(segments, runs, cm, resistivity, dx, d_lambda)))
 
 
 def _branches(
@@ -369,20 +374,28 @@ def _branches(
     runs: Sequence[Sequence[_Segment]],
     cm: Mapping[int, QuantityLike],
     resistivity: Mapping[int, QuantityLike],
-    **cut: Any,
+    dx: QuantityLike | None,
+    d_lambda: float | None,
 ) -> Iterator[Branch]:
     names = Counter(each.name for each in segments.values())
     places: dict[int, tuple[int, float]] = {}  # branch, and where on it each segment begins
+    left = MOST_COMPARTMENTS
     for k, run in enumerate(runs):
         along = [0.0]
         for each in run:
             places[each.number] = k, along[-1]
             along.append(along[-1] + each.length)
         first = run[0]
-        knots = np.repeat(along, 2)[1:-1]
         diameters = [d for each in run for d in (each.start.diameter, each.stop.diameter)]
-        n = first.number
-        cable = Axon.from_profile(*_profile(knots, diameters), Ra=resistivity[n], cm=cm[n], **cut)
+        profile = _profile(np.repeat(along, 2)[1:-1], diameters)
+        own = resistivity[first.number], cm[first.number]
+        left -= number_of_compartments(*profile, *own, dx, None, d_lambda)
+        if left < 0:
+            raise GeometryError(
+                f"it would be cut into more than {MOST_COMPARTMENTS} compartments; write a larger "
+                "dx or d_lambda, or look for a length or diameter in the wrong unit"
+            )
+        cable = Axon.from_profile(*profile, Ra=own[0], cm=own[1], dx=dx, d_lambda=d_lambda)
         path = [first.start.place, *(each.stop.place for each in run)]
         if first.is_sphere:
             x, y, z, diameter = first.stop
@@ -416,9 +429,17 @@ class _Groups:
                 raise element.refusal("another group has this id")
             self._elements[element.get("id")] = element
         self._known: dict[str, frozenset[int]] = {}
+        self._left = MOST_VALUES
 
     def of(self, element: Element) -> frozenset[int]:
         """Those that an element is for: all, if it doesn't say."""
+        found = self._meant(element)
+        self._left -= len(found)
+        if self._left < 0:
+            raise element.refusal("so many properties of so many segments are not read")
+        return found
+
+    def _meant(self, element: Element) -> frozenset[int]:
         if "segment" in element.attributes:
             if "segmentGroup" in element.attributes:
                 raise element.refusal("it names a segment and a segmentGroup; give one of these")
@@ -529,6 +550,8 @@ def _channels(
     by_name: dict[str, list[_Density]] = {}
     for density in densities:
         by_name.setdefault(density.channel, []).append(density)
+    if len(by_name) * tree.n > MOST_VALUES:
+        raise densities[0].element.refusal("so many channels in so many compartments are not read")
     for name, those in by_name.items():
         gbar, reversal = _amount(those, tree, first)
         channel = channel_of(named(components, KINDS, name, "ion channel", path), gbar, reversal)
@@ -538,7 +561,9 @@ def _channels(
             told = ", ".join(sorted(str(ion or _NO_ION) for ion in ions))
             raise those[-1].element.refusal(f"{name} carries more than one ion: {told}")
         (ion,) = ions
-        yield replace(channel, ion=ion)
+        with placed(those[0].element):
+            made = replace(channel, ion=ion)
+        yield made
 
 
 def _amount(
@@ -548,17 +573,16 @@ def _amount(
 
     Currents add up to that of one channel, sum(g) (v - sum(g e) / sum(g)).
     """
-    gbar = _spread(tree, [math.fsum(d.gbar for d in densities if n in d.segments) for n in first])
     lowest = min(density.reversal for density in densities)
+    amounts, products = dict.fromkeys(first, 0.0), dict.fromkeys(first, 0.0)
+    for density in densities:
+        for number in density.segments & amounts.keys():
+            amounts[number] += density.gbar
+            products[number] += density.gbar * (density.reversal - lowest)
+    gbar = _spread(tree, list(amounts.values()))
     if all(density.reversal == lowest for density in densities):
         return gbar, lowest
-    above = _spread(
-        tree,
-        [
-            math.fsum(d.gbar * (d.reversal - lowest) for d in densities if n in d.segments)
-            for n in first
-        ],
-    )
+    above = _spread(tree, list(products.values()))
     there = np.broadcast_to(gbar, tree.n) > 0.0
     return gbar, lowest + np.divide(above, gbar, out=np.zeros(tree.n), where=there)
 

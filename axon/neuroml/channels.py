@@ -7,16 +7,14 @@ Equations and units are those of the standard's definitions, https://docs.neurom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from axon.channels import MAX_POWER, Channel, Gate, Markov
-from axon.errors import MembraneError
 from axon.ions import exprel
-from axon.neuroml.documents import Element, PathLike, named, read
+from axon.neuroml.documents import Element, PathLike, named, placed, read
 from axon.rates import Profile, Rate
 
 KINDS = ("ionChannel", "ionChannelHH", "ionChannelKS", "ionChannelVShift")
@@ -130,17 +128,8 @@ def channel_of(element: Element, gbar: Profile, reversal: Profile | None) -> Cha
         if kind == "ionChannelPassive" and gates:
             raise element.refusal("a passive channel has no gates; call it ionChannelHH")
     name, ion = element.get("id"), element.attributes.get("species")
-    with _placed(element):
+    with placed(element):
         return Channel(name, gbar, reversal, gates, ion, **q10)
-
-
-@contextmanager
-def _placed(element: Element) -> Iterator[None]:
-    """Say where in the file that stands which is refused."""
-    try:
-        yield
-    except MembraneError as error:
-        raise element.refusal(str(error)) from error
 
 
 def _conductance_q10(scalings: list[Element]) -> dict[str, Any]:
@@ -184,7 +173,7 @@ def _gate(element: Element) -> Gate:
         settings.setdefault("inf", _inf_of(*rates))
         settings.setdefault("tau", _tau_of(*rates))
     name, power = element.get("id"), _power(element)
-    with _placed(element):
+    with placed(element):
         return Gate(name, power, **settings)
 
 
@@ -264,7 +253,7 @@ def _scheme(element: Element) -> Markov:
     if alone:
         raise element.refusal(f"no transition leads to or from {', '.join(sorted(alone))}")
     name, power = element.get("id"), _power(element)
-    with _placed(element):
+    with placed(element):
         return Markov(name, rates, states, power)
 
 

@@ -15,12 +15,13 @@ import os
 import re
 import reprlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from xml.parsers import expat
 
-from axon.errors import AxonError, MembraneError
+from axon.errors import AxonError, GeometryError, MembraneError
 
 PathLike = str | os.PathLike[str]
 
@@ -33,6 +34,7 @@ MOST_ELEMENTS = 250_000
 _DEEPEST = 100
 _LONGEST = 100  # characters of a quantity
 _LONGEST_ERROR = 1000
+_SMALLEST, _LARGEST = 1e-30, 1e30  # in axon's units; products of several stay numbers
 
 _ASIDE = {"notes", "property", "annotation"}
 """What is for readers, wherever it stands."""
@@ -132,11 +134,11 @@ class Element:
             raise self.refusal(f"{self.shown(name)} is no {kind.split()[0]}{wanted}")
         try:
             value = float(Decimal(match[1]).scaleb(units[match[2]]))
-            good = abs(value) < float("inf")
+            sane = value == 0.0 or _SMALLEST <= abs(value) <= _LARGEST
         except ArithmeticError:  # an exponent of too many digits
-            good = False
-        if not good:
-            raise self.refusal(f"{self.shown(name)} is too large")
+            sane = False
+        if not sane:
+            raise self.refusal(f"{self.shown(name)} is too large or too small")
         if positive and not value > 0.0:
             raise self.refusal(f"{self.shown(name)} must be greater than 0")
         return value
@@ -148,6 +150,15 @@ class Element:
         if match is None:
             raise self.refusal(f"{self.shown(name)} is no whole number of 0 or more")
         return int(match[1])
+
+
+@contextmanager
+def placed(element: Element) -> Iterator[None]:
+    """Say where in the file that stands which is refused."""
+    try:
+        yield
+    except (GeometryError, MembraneError) as error:
+        raise element.refusal(str(error), type(error)) from error
 
 
 def read(path: PathLike) -> list[Element]:
