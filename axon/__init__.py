@@ -22,7 +22,6 @@ _HOMES = {
         "analysis": (
             "ActionPotential",
             "Arrivals",
-            "Impulse",
             "Velocity",
             "VelocityProfile",
             "action_potential",
@@ -30,7 +29,6 @@ _HOMES = {
             "clamp_current",
             "conduction_velocity",
             "extracellular_potential",
-            "impulses",
             "latencies",
             "velocity_profile",
         ),
@@ -62,6 +60,7 @@ _HOMES = {
         "geometry": ("Axon",),
         "ions": ("Buffer", "Ion", "Pool", "ghk", "nernst"),
         "membranes": ("Membrane",),
+        "passages": ("Propagation", "propagation"),
         "protocols": (
             "ActivitySlowing",
             "FollowingFrequency",
@@ -88,6 +87,7 @@ _HOMES = {
         "study": ("run",),
         "sweeps": ("sweep",),
         "timecourses": ("Waveform",),
+        "trails": ("Impulse", "impulses"),
         "trees": ("Branch", "BranchPoint", "Tree"),
         "waveforms": (
             "biphasic",
@@ -138,7 +138,6 @@ if TYPE_CHECKING:
     from axon import ranges as ranges
     from axon.analysis import ActionPotential as ActionPotential
     from axon.analysis import Arrivals as Arrivals
-    from axon.analysis import Impulse as Impulse
     from axon.analysis import Velocity as Velocity
     from axon.analysis import VelocityProfile as VelocityProfile
     from axon.analysis import action_potential as action_potential
@@ -146,7 +145,6 @@ if TYPE_CHECKING:
     from axon.analysis import clamp_current as clamp_current
     from axon.analysis import conduction_velocity as conduction_velocity
     from axon.analysis import extracellular_potential as extracellular_potential
-    from axon.analysis import impulses as impulses
     from axon.analysis import latencies as latencies
     from axon.analysis import velocity_profile as velocity_profile
     from axon.changes import Change as Change
@@ -185,6 +183,8 @@ if TYPE_CHECKING:
     from axon.ions import ghk as ghk
     from axon.ions import nernst as nernst
     from axon.membranes import Membrane as Membrane
+    from axon.passages import Propagation as Propagation
+    from axon.passages import propagation as propagation
     from axon.protocols import ActivitySlowing as ActivitySlowing
     from axon.protocols import FollowingFrequency as FollowingFrequency
     from axon.protocols import RecoveryCycle as RecoveryCycle
@@ -218,6 +218,8 @@ if TYPE_CHECKING:
     from axon.study import run as run
     from axon.sweeps import sweep as sweep
     from axon.timecourses import Waveform as Waveform
+    from axon.trails import Impulse as Impulse
+    from axon.trails import impulses as impulses
     from axon.trees import Branch as Branch
     from axon.trees import BranchPoint as BranchPoint
     from axon.trees import Tree as Tree

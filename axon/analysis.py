@@ -6,7 +6,7 @@ Functions here read a run, finished, still growing or in memory. None of them ru
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -14,17 +14,17 @@ from axon import units
 from axon.electrodes import seen_by
 from axon.equations import EDGE_SLACK, Clamp
 from axon.errors import GeometryError, NoSpikeError, SimulationError, StimulusError
+from axon.geometry import IntArray
 from axon.stimuli import VoltageClamp
-from axon.units import FloatArray, QuantitiesLike, QuantityLike, position_text
+from axon.trails import impulses
+from axon.units import FloatArray, PositionLike, QuantitiesLike, QuantityLike, position_text
 
 if TYPE_CHECKING:
     from axon.runs import Run
     from axon.sources import Source
-    from axon.timecourses import Waveform
+    from axon.trees import Tree
 
 _VALUES_AT_ONCE = 2**22  # of the field are read into memory
-
-Fate = Literal["arrived", "collided", "failed", "on its way"]
 
 
 class Arrivals(NamedTuple):
@@ -61,59 +61,6 @@ class VelocityProfile(NamedTuple):
     """Velocities there in m/s, ``(k,)``, negative towards the origin."""
     stderr: FloatArray
     """Standard errors of the fits in m/s, ``(k,)``."""
-
-
-@dataclass(frozen=True, eq=False)
-class Impulse:
-    """An impulse on its way: the spikes that followed one another from place to place.
-
-    Attributes
-    ----------
-    x : array (k,)
-        Sites that it passed, µm, from the end nearer to the origin to the other.
-    time : array (k,)
-        When it was there, ms.
-    ends : tuple of float
-        Where it came to its end, µm: one place, or two if it set out in both directions.
-    fates : tuple of str
-        What became of it at each of these: ``"arrived"`` at an end of the axon, ``"collided"`` with
-        another one, which ended both, ``"failed"`` before either, or ``"on its way"``, if the run
-        ended first.
-    reexcited : bool
-        Whether it began of itself: where another one had passed, as does one that is reflected, or
-        beyond a place where another one had ended on its way there; and no stimulus was on since.
-    """
-
-    x: FloatArray
-    time: FloatArray
-    ends: tuple[float, ...]
-    fates: tuple[Fate, ...]
-    reexcited: bool
-
-    @property
-    def start(self) -> float:
-        """Where it began, µm."""
-        return float(self.x[np.argmin(self.time)])
-
-    @property
-    def collided(self) -> bool:
-        """Whether it met another one, which ended both."""
-        return "collided" in self.fates
-
-    @property
-    def failed(self) -> bool:
-        """Whether it came to its end before the axon's, and met no other one."""
-        return "failed" in self.fates
-
-    def __repr__(self) -> str:
-        told = {
-            "arrived": "", "collided": ", where it met another",
-            "failed": ", where it failed", "on its way": ", and on",
-        }  # fmt: skip
-        ends = zip(self.ends, self.fates, strict=True)
-        to = " and to ".join(f"{x:g} um{told[fate]}" for x, fate in ends)
-        again = ", re-excited," if self.reexcited else ""
-        return f"<Impulse from {self.start:g} um at {self.time.min():g} ms{again} to {to}>"
 
 
 @dataclass(frozen=True)
@@ -160,141 +107,9 @@ class ActionPotential:
         return self.peak - self.rest
 
 
-def impulses(run: Run, gap: QuantityLike = 2.0) -> list[Impulse]:
-    """The impulses that travelled along the axon, in the order in which they began.
-
-    A spike goes on with the impulse that passed a neighbouring compartment last, if that was no
-    longer than `gap` ago; else an impulse begins with it. One that both neighbours lead to is
-    where two impulses meet.
-
-    Parameters
-    ----------
-    run : Run
-        A finished or still growing run.
-    gap : float or quantity, optional
-        Longest time between two neighbours, ms. It must be less than the refractory period.
-
-    Returns
-    -------
-    list of Impulse
-
-    Examples
-    --------
-    >>> run = axon.run("squid")
-    >>> axon.impulses(run)
-    [<Impulse from 50 um at 1.1... ms to 99950 um>]
-    """
-    gap = units.quantity(gap, "ms", "gap", positive=True)
-    trails = _followed(run.spikes, gap)
-    over = max([*run.time[-1:].tolist(), *run.spikes["time"][-1:].tolist()], default=0.0)
-    ends = [trail.ends(len(run.axon_x), over - gap) for trail in trails]
-    where, when, side = (
-        np.array([end[k] for those in ends for end in those], dtype=np.float64) for k in range(3)
-    )
-    waveforms = [stimulus.waveform for stimulus in run.stimuli]
-
-    def reexcited(trail: _Trail) -> bool:
-        begin = float(trail.first["time"])
-        on_its_way = (when < begin) & ((trail.first["compartment"] - where) * side > 0)
-        since = max(trail.passed, float(when[on_its_way].max(initial=-np.inf)))
-        return since > -np.inf and not any(_is_on(waveform, since, begin) for waveform in waveforms)
-
-    return [
-        Impulse(
-            x=trail.spikes["x"],
-            time=trail.spikes["time"],
-            ends=tuple(float(run.axon_x[end.compartment]) for end in those),
-            fates=tuple(end.fate for end in those),
-            reexcited=reexcited(trail),
-        )
-        for trail, those in zip(trails, ends, strict=True)
-    ]
-
-
-class _End(NamedTuple):
-    """Where and when an impulse came to its end."""
-
-    compartment: int
-    time: float
-    side: int
-    """-1 if it went towards the origin, else 1."""
-    fate: Fate
-
-
-class _Trail:
-    """The spikes of an impulse, as they are found."""
-
-    def __init__(self, passed: float) -> None:
-        self.passed = passed  # when the last one before it had been where it begins, ms
-        self.numbers: list[int] = []
-        self.met: set[int] = set()  # on which sides it met another
-        self.spikes: np.ndarray = np.empty(0)  # in the order of compartments
-
-    @property
-    def first(self) -> np.void:
-        """The spike with which it began."""
-        first: np.void = self.spikes[np.argmin(self.spikes["time"])]
-        return first
-
-    def ends(self, n: int, late: float) -> list[_End]:
-        """Its ends in an axon of `n` compartments; one that is there so `late` goes on."""
-        sides = [
-            (side, spike)
-            for side, spike in ((-1, self.spikes[0]), (1, self.spikes[-1]))
-            if spike["compartment"] != self.first["compartment"]  # to that side it never went
-        ]
-        if not sides:  # it never left its place
-            other = -1 if self.first["compartment"] == n - 1 else 1
-            sides = [(min(self.met, default=other), self.first)]
-        found = []
-        for side, spike in sides:
-            compartment, time = int(spike["compartment"]), float(spike["time"])
-            fate: Fate = "failed"
-            if side in self.met:
-                fate = "collided"
-            elif compartment == (0 if side < 0 else n - 1):
-                fate = "arrived"
-            elif time >= late:
-                fate = "on its way"
-            found.append(_End(compartment, time, side, fate))
-        return found
-
-
-def _followed(spikes: np.ndarray, gap: float) -> list[_Trail]:
-    """Spikes, in the order of time, put into impulses."""
-    trails: list[_Trail] = []
-    nowhere = -np.inf, -1
-    last: dict[int, tuple[float, int]] = {}  # of each compartment: when, and which impulse
-    for number, (time, compartment) in enumerate(
-        zip(spikes["time"].tolist(), spikes["compartment"].tolist(), strict=True)
-    ):
-        beside = [last.get(compartment + side, nowhere) for side in (-1, 1)]
-        found = [which for when, which in beside if time - when <= gap]
-        if len(set(found)) == 2:
-            below, above = found
-            trails[below].met.add(1)
-            trails[above].met.add(-1)
-        which = min(found, default=len(trails))
-        if which == len(trails):
-            trails.append(_Trail(passed=last.get(compartment, nowhere)[0]))
-        trails[which].numbers.append(number)
-        last[compartment] = time, which
-    for trail in trails:
-        mine = spikes[trail.numbers]
-        trail.spikes = mine[np.argsort(mine["compartment"], kind="stable")]
-    return trails
-
-
-def _is_on(waveform: Waveform, start: float, stop: float) -> bool:
-    """Whether it jumps, or isn't zero, anywhere from start to stop."""
-    # A sine may come and go without a jump, and one that does has no mean over all of it.
-    parts = np.unique(np.linspace(start, stop, 1001))
-    return bool(waveform.edges(start, stop).size or waveform.mean(parts[:-1], parts[1:]).any())
-
-
 def action_potential(
     run: Run,
-    at: QuantityLike,
+    at: PositionLike,
     number: int = 0,
     *,
     before: QuantityLike = 5.0,
@@ -307,7 +122,7 @@ def action_potential(
     ----------
     run : Run
         A finished or still growing run, in which that place is recorded.
-    at : float or quantity
+    at : position
         Where, µm: the nearest recorded compartment.
     number : int, optional
         Which of the impulses there, the first being 0; negative numbers count from the last.
@@ -326,15 +141,15 @@ def action_potential(
     NoSpikeError
         If there are not so many spikes at that place, or the run ends before its peak.
     """
-    at = units.quantity(at, "um", "at")
     before = units.quantity(before, "ms", "before", positive=True)
     after = units.quantity(after, "ms", "after", positive=True)
     if not len(run.x):
         raise NoSpikeError("no place is recorded, so there is no shape")
-    site = int(np.argmin(np.abs(run.x - at)))
+    site = run.site(at)
+    where = position_text(run.place(int(run.compartments[site])))
     crossings = run.spikes["time"][run.spikes["compartment"] == run.compartments[site]]
     if not -len(crossings) <= number < len(crossings):
-        raise NoSpikeError(f"number = {number}: there are {len(crossings)} spikes at {at:g} µm")
+        raise NoSpikeError(f"number = {number}: there are {len(crossings)} spikes at {where}")
     number %= len(crossings)
     crossing = float(crossings[number])
     following = float(crossings[number + 1]) if number + 1 < len(crossings) else np.inf
@@ -346,7 +161,7 @@ def action_potential(
     v = np.asarray(run.v[first:last, site], dtype=np.float64)
     top = int(np.argmax(v))
     if not 1 < top < len(v) - 1:
-        raise NoSpikeError(f"the run has no peak around {crossing:g} ms at {at:g} µm")
+        raise NoSpikeError(f"the run has no peak around {crossing:g} ms at {where}")
     if stop == following:  # the foot of the next one is where this one ends
         foot = len(v) - 1
         while foot > top + 1 and v[foot - 1] < v[foot]:
@@ -421,27 +236,36 @@ def arrival_times(run: Run, threshold: QuantityLike = -20.0) -> Arrivals:
         ``x`` in µm and ``time`` in ms of the sites that were reached, both ``(k,)``; ``k`` may
         be 0.
     """
+    compartments, times = _arrivals(run, threshold)
+    return Arrivals(run.axon_x[compartments], times)
+
+
+def _arrivals(run: Run, threshold: QuantityLike) -> tuple[IntArray, FloatArray]:
+    """The same by compartments."""
     threshold = units.quantity(threshold, "mV", "threshold")
     if threshold == run.header["simulation"]["spike_threshold"]:
         # Spikes are sorted by time, so the first of a compartment is its arrival.
-        _, first = np.unique(run.spikes["compartment"], return_index=True)
-        return Arrivals(run.spikes["x"][first], run.spikes["time"][first])
+        where, first = np.unique(run.spikes["compartment"], return_index=True)
+        return where, run.spikes["time"][first]
     return _first_crossings(run, threshold)
 
 
 def conduction_velocity(
-    run: Run, start: QuantityLike, stop: QuantityLike, *, threshold: QuantityLike = -20.0
+    run: Run, start: PositionLike, stop: PositionLike, *, threshold: QuantityLike = -20.0
 ) -> Velocity:
     """Speed at which an impulse travels along the axon.
 
     Arrival times at every site between `start` and `stop` are fitted by least squares against
     position, so the scatter of the fit comes with the answer.
 
+    On an axon that branches the sites are those on the way from `start` to `stop`, and position is
+    the distance from `start`; the velocity is negative if the impulse travels from `stop` to it.
+
     Parameters
     ----------
     run : Run
         A finished or still growing run.
-    start, stop : float or quantity
+    start, stop : position
         Ends of the stretch that is measured, in µm from the axon's origin; stay away from the
         stimulated and the sealed end.
     threshold : float or quantity, optional
@@ -467,26 +291,55 @@ def conduction_velocity(
     >>> print(axon.conduction_velocity(run, "25 mm", "75 mm"))
     12.32 m/s (± ..., 500 sites)
     """
-    start = units.quantity(start, "um", "start")
-    stop = units.quantity(stop, "um", "stop")
-    if not start < stop:
+    if run.tree is None:
+        arrivals = _between(run, start, stop, threshold)
+    else:
+        arrivals = _on_the_way(run, run.tree, start, stop, threshold)
+    if len(arrivals.x) < 2:
+        ends = [position_text(units.position(end, "start")) for end in (start, stop)]
+        raise NoSpikeError(
+            f"an impulse reached {len(arrivals.x)} sites between {ends[0]} and {ends[1]}, and a "
+            "velocity needs two: look where it travels, run for longer, or stimulate more strongly"
+        )
+    return _fitted(*arrivals)
+
+
+def _between(
+    run: Run, start: PositionLike, stop: PositionLike, threshold: QuantityLike
+) -> Arrivals:
+    """Arrivals on a stretch of an axon that doesn't branch."""
+    begin, end = (
+        units.quantity(cast(QuantityLike, value), "um", name)
+        for name, value in (("start", start), ("stop", stop))
+    )
+    if not begin < end:
         raise GeometryError(
-            f"start = {start:g} µm is not before stop = {stop:g} µm: give the end nearer to the "
+            f"start = {begin:g} µm is not before stop = {end:g} µm: give the end nearer to the "
             "origin first"
         )
     arrivals = arrival_times(run, threshold)
-    inside = (arrivals.x >= start) & (arrivals.x <= stop)
-    n = int(np.count_nonzero(inside))
-    if n < 2:
-        raise NoSpikeError(
-            f"an impulse reached {n} sites between {start:g} and {stop:g} µm, and a velocity "
-            "needs two: look where it travels, run for longer, or stimulate more strongly"
-        )
-    return _fitted(arrivals.x[inside], arrivals.time[inside])
+    inside = (arrivals.x >= begin) & (arrivals.x <= end)
+    return Arrivals(arrivals.x[inside], arrivals.time[inside])
+
+
+def _on_the_way(
+    run: Run, tree: Tree, start: PositionLike, stop: PositionLike, threshold: QuantityLike
+) -> Arrivals:
+    """Arrivals on the way through a tree, and distances from where it begins."""
+    compartments, distances = tree.way(start, stop)
+    times = np.full(tree.n, np.nan)
+    where, when = _arrivals(run, threshold)
+    times[where] = when
+    reached = ~np.isnan(times[compartments])
+    return Arrivals(distances[reached], times[compartments[reached]])
 
 
 def velocity_profile(
-    run: Run, window: QuantityLike, *, threshold: QuantityLike = -20.0
+    run: Run,
+    window: QuantityLike,
+    *,
+    way: tuple[PositionLike, PositionLike] | None = None,
+    threshold: QuantityLike = -20.0,
 ) -> VelocityProfile:
     """Speed of the first impulse as a function of position.
 
@@ -501,6 +354,9 @@ def velocity_profile(
     window : float or quantity
         Length of the stretch that is fitted, µm, with the site in its middle. The longer it is, the
         less the velocities scatter, and the more they are smoothed.
+    way : pair of positions, optional
+        On an axon that branches the two ends of the way on which it is measured: positions are
+        distances from the first one.
     threshold : float or quantity, optional
         Upward crossing that counts as arrival, in mV, as for `conduction_velocity`.
 
@@ -523,7 +379,16 @@ def velocity_profile(
     12.3...
     """
     window = units.quantity(window, "um", "window", positive=True)
-    arrivals = arrival_times(run, threshold)
+    if run.tree is None:
+        if way is not None:
+            raise GeometryError(f"way = {way!r}: the axon doesn't branch; leave it out")
+        arrivals = arrival_times(run, threshold)
+    elif way is None:
+        raise GeometryError(
+            "the axon branches; say on which way, for instance way=(0.0, (3, 50.0))"
+        )
+    else:
+        arrivals = _on_the_way(run, run.tree, *way, threshold)
     order = np.argsort(arrivals.x)
     x, t = arrivals.x[order], arrivals.time[order]
     start = np.searchsorted(x, x - window / 2)
@@ -556,7 +421,7 @@ def _fitted(x: FloatArray, t: FloatArray) -> Velocity:
 
 def latencies(
     run: Run,
-    at: QuantityLike,
+    at: PositionLike,
     *,
     since: QuantitiesLike | None = None,
     gap: QuantityLike = 2.0,
@@ -570,7 +435,7 @@ def latencies(
     ----------
     run : Run
         A finished or still growing run.
-    at : float or quantity
+    at : position
         Where, µm: the nearest compartment.
     since : times, optional
         When stimuli begin, ms: floats or quantities. If not given, where the run's waveforms do,
@@ -594,7 +459,6 @@ def latencies(
     >>> axon.latencies(run, "50 mm")
     array([4.2...])
     """
-    at = units.quantity(at, "um", "at")
     gap = units.quantity(gap, "ms", "gap", positive=True)
     if since is None:
         begins = _onsets(run, gap)
@@ -602,11 +466,11 @@ def latencies(
         begins = np.sort(units.quantities(since, "ms", "since"), axis=None)
     if not begins.size:
         raise StimulusError("since: the run has no stimulus; give the times from which to count")
-    x = run.axon_x[np.argmin(np.abs(run.axon_x - at))]
+    compartment = run.index(at)
     found = [
         (time, impulse.time.min())
         for impulse in impulses(run, gap)
-        for time in impulse.time[impulse.x == x]
+        for time in impulse.time[impulse.compartments == compartment]
     ]
     time, set_out = np.array(sorted(found)).reshape(-1, 2).T
     last = np.searchsorted(begins, set_out, side="right") - 1
@@ -732,11 +596,11 @@ def _through(run: Run, clamp: VoltageClamp) -> FloatArray:
     return clamped.current(run.time + EDGE_SLACK * run.dt, v)
 
 
-def _first_crossings(run: Run, threshold: float) -> Arrivals:
+def _first_crossings(run: Run, threshold: float) -> tuple[IntArray, FloatArray]:
     """When each recorded compartment first rose through `threshold`, a few rows at a time."""
-    v, time, x = run.v, np.asarray(run.time), np.asarray(run.x)
-    arrival = np.full(len(x), np.nan)
-    rows = max(1, _VALUES_AT_ONCE // max(1, len(x)))
+    v, time, sites = run.v, np.asarray(run.time), len(run.x)
+    arrival = np.full(sites, np.nan)
+    rows = max(1, _VALUES_AT_ONCE // max(1, sites))
     for start in range(0, len(time) - 1, rows):
         block = np.asarray(v[start : start + rows + 1], dtype=np.float64)
         rises = (block[:-1] < threshold) & (block[1:] >= threshold)
@@ -746,4 +610,4 @@ def _first_crossings(run: Run, threshold: float) -> Arrivals:
         before, after = time[start + row], time[start + row + 1]
         arrival[site] = before + (after - before) * (threshold - below) / (above - below)
     reached = ~np.isnan(arrival)
-    return Arrivals(x[reached], arrival[reached])
+    return np.asarray(run.compartments)[reached], arrival[reached]

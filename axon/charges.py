@@ -10,7 +10,7 @@ import numpy as np
 from axon.analysis import action_potential
 from axon.errors import NoSpikeError
 from axon.replay import Patch, membrane_at
-from axon.units import FloatArray, QuantityLike, quantity
+from axon.units import FloatArray, PositionLike, QuantityLike, quantity
 
 if TYPE_CHECKING:
     from axon.runs import Run
@@ -73,7 +73,7 @@ class SpikeCharge:
 
 def spike_charge(
     run: Run,
-    at: QuantityLike,
+    at: PositionLike,
     number: int = 0,
     *,
     before: QuantityLike = 5.0,
@@ -120,8 +120,7 @@ def spike_charge(
     if np.isnan(shape.half_width):
         raise NoSpikeError(f"the run ends before the impulse of {shape.time:g} ms is over")
     there = patch or membrane_at(run, at, shape.time + after)
-    site = int(np.argmin(np.abs(run.x - there.x)))
-    times = run.spikes["time"][run.spikes["compartment"] == run.compartments[site]]
+    times = run.spikes["time"][run.spikes["compartment"] == there.compartment]
     times = np.concatenate([[-np.inf], times, [np.inf]])
     k = int(np.searchsorted(times, shape.time))
     begin = max(shape.time - before, (times[k - 1] + times[k]) / 2)

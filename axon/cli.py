@@ -421,7 +421,7 @@ def _plot(options: argparse.Namespace) -> None:
             if kind == "extracellular":
                 given = {"sources": _electrodes(**given)}
             if "at" in _KINDS[kind]:
-                given.setdefault("at", run.axon.length / 2)
+                given.setdefault("at", run.place(run.axon.part_way(0.5)))
             if kind == "excitability":
                 drawn = plots.excitability(patch_recovery(run, **given))
             else:
@@ -625,7 +625,7 @@ def _facts(run: Run) -> dict[str, Any]:
             "going_on": run.going_on,
             "seconds_left": run.seconds_left,
             "compartments": header["axon"]["compartments"],
-            "length": header["axon"]["x"][-1],
+            "length": run.axon.length,
             "duration": run.duration,
             "dt": run.dt,
             "steps": round(run.duration / run.dt),

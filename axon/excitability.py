@@ -10,7 +10,7 @@ import numpy as np
 from axon.analysis import ActionPotential, action_potential
 from axon.errors import NoSpikeError, SimulationError
 from axon.replay import Replay, advance
-from axon.units import FloatArray, QuantityLike
+from axon.units import FloatArray, PositionLike
 
 if TYPE_CHECKING:
     from axon.runs import Run
@@ -71,7 +71,7 @@ class PatchRecovery:
         )
 
 
-def patch_recovery(run: Run, at: QuantityLike, number: int = 0) -> PatchRecovery:
+def patch_recovery(run: Run, at: PositionLike, number: int = 0) -> PatchRecovery:
     """How excitable the membrane at one place is after an impulse, as a patch on its own.
 
     The patch, as the impulse left it at some time, is cut out of the axon and shifted by a shock:

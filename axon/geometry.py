@@ -75,6 +75,10 @@ class Shape:
         """The compartment that holds a position."""
         raise NotImplementedError
 
+    def part_way(self, share: float) -> int:
+        """The compartment at a share, from 0 to 1, of the way from the origin to the far end."""
+        raise NotImplementedError
+
     def to_dict(self) -> dict[str, Any]:
         """A description that JSON and TOML can hold."""
         raise NotImplementedError
@@ -606,6 +610,10 @@ class Axon(Shape):
                 f"write a number from 0 to its length, {self.length!r} um"
             )
         return min(int(np.searchsorted(self.edges, where, side="right")) - 1, self.n - 1)
+
+    def part_way(self, share: float) -> int:
+        """The compartment at a share, from 0 to 1, of the way from the origin to the far end."""
+        return self.index(share * self.length)
 
     def reversed(self) -> Axon:
         """The same axon, with its origin at the other end.

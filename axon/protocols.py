@@ -15,15 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from axon.analysis import Velocity, conduction_velocity, impulses
+from axon.analysis import Velocity, conduction_velocity
 from axon.errors import NoThresholdError, SimulationError, StimulusError
 from axon.runs import Run
 from axon.simulation import Simulation
 from axon.stimuli import Extracellular, Stimulus
 from axon.timecourses import Pulse, Waveform
+from axon.trails import Impulse, impulses
 from axon.trials import Bench, Lead, Seen, begins, currents, scaled, with_waveform
 from axon.turns import checked, in_turn
-from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
+from axon.units import (
+    FloatArray,
+    PositionLike,
+    QuantitiesLike,
+    QuantityLike,
+    position_text,
+    quantities,
+    quantity,
+)
 from axon.waveforms import train_of
 
 _MOST_DOUBLINGS, _MOST_HALVINGS = 60, 20
@@ -97,7 +106,7 @@ def threshold(
     simulation: Simulation,
     duration: QuantityLike,
     *,
-    at: QuantityLike | None = None,
+    at: PositionLike | None = None,
     tolerance: float = 0.01,
     guess: float = 1.0,
     largest: float = 1e6,
@@ -180,7 +189,7 @@ def block_threshold(
     *,
     block: int | Sequence[int] = -1,
     after: QuantityLike | None = None,
-    at: QuantityLike | None = None,
+    at: PositionLike | None = None,
     tolerance: float = 0.01,
     guess: float = 1.0,
     largest: float = 1e6,
@@ -332,7 +341,7 @@ def strength_duration(
     wait: QuantityLike,
     *,
     waveform: Callable[[float], Waveform] | None = None,
-    at: QuantityLike | None = None,
+    at: PositionLike | None = None,
     tolerance: float = 0.01,
     workers: int = 1,
     progress: Progress | None = None,
@@ -483,7 +492,7 @@ def recovery_cycle(
     *,
     conditioning: float = 1.5,
     largest: float = 10.0,
-    at: QuantityLike | None = None,
+    at: PositionLike | None = None,
     tolerance: float = 0.01,
     workers: int = 1,
     progress: Progress | None = None,
@@ -620,7 +629,7 @@ def following_frequency(
     wait: QuantityLike,
     *,
     pulses: int = 10,
-    at: QuantityLike | None = None,
+    at: PositionLike | None = None,
     workers: int = 1,
     progress: Callable[[float, int], None] | None = None,
 ) -> FollowingFrequency:
@@ -713,7 +722,7 @@ def activity_slowing(
     frequency_hz: QuantityLike,
     pulses: int,
     *,
-    at: QuantityLike | None = None,
+    at: PositionLike | None = None,
     progress: Callable[[float, float], None] | None = None,
 ) -> ActivitySlowing:
     """Latencies of the impulses of a train.
@@ -744,7 +753,7 @@ def activity_slowing(
     interval = 1000.0 / rate
     trains = _trains(simulation, interval, pulses)
     driven = simulation.with_stimuli(trains)
-    place = simulation.axon.index(0.9 * simulation.axon.length if at is None else at)
+    place = simulation.axon.part_way(0.9) if at is None else simulation.axon.index(at)
     begin = begins(trains, range(len(trains)))
     times = begin + interval * np.arange(pulses, dtype=np.float64)
     lasts = _whole(begin + pulses * interval, simulation.dt)
@@ -880,16 +889,29 @@ def _at_once(
 
 def _begun(run: Run, outside: bool) -> tuple[str, ...]:
     """What is odd about where impulses began: far from each other, or, by a field, at an end."""
-    length = float(run.header["axon"]["x"][-1])
-    near = _NEAR * length
-    places = sorted(impulse.start for impulse in impulses(run))
+    axon = run.axon
+    farthest = axon.x[axon.part_way(1.0)] if run.tree else axon.length
+    near = _NEAR * float(farthest)
+    begun = sorted(impulses(run), key=lambda impulse: impulse.start)
     told = []
-    if any(b - a > near for a, b in pairwise(places)):
-        told.append(f"impulses began at {', '.join(f'{place:g}' for place in places)} um")
-    if outside and places and (places[0] < near or length - places[-1] < near):
-        end = places[0] if places[0] < near else places[-1]
-        told.append(f"one began near an end of the axon, at {end:g} um")
+    if any(b.start - a.start > near for a, b in pairwise(begun)):
+        places = ", ".join(position_text(impulse.began) for impulse in begun)
+        told.append(f"impulses began at {places}")
+    if outside:
+        for impulse in begun:
+            if _to_an_end(run, impulse) < near:
+                place = position_text(impulse.began)
+                told.append(f"one began near an end of the axon, at {place}")
+                break
     return tuple(told)
+
+
+def _to_an_end(run: Run, impulse: Impulse) -> float:
+    """How far from the nearest end of the axon an impulse began, µm."""
+    if run.tree is None:
+        return min(impulse.start, run.axon.length - impulse.start)
+    ends = np.append(0, run.tree.tips)
+    return float(run.tree.away_from(run.tree.index(impulse.began))[ends].min())
 
 
 class _Search:

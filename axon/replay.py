@@ -22,7 +22,7 @@ from axon.equations import BEGINNING, Equations
 from axon.errors import AxonError, NoSpikeError, RunFileError, SimulationError
 from axon.program import FIRST_STATE
 from axon.runfile import readable
-from axon.units import FloatArray, QuantityLike, quantity
+from axon.units import FloatArray, PositionLike, QuantityLike, quantity
 
 if TYPE_CHECKING:
     from axon.runs import Run
@@ -49,8 +49,10 @@ class Patch:
 
     Attributes
     ----------
+    compartment : int
+        Where.
     x : float
-        Where, µm from the axon's origin.
+        The same in µm from the axon's origin.
     time : array (rows,)
         ms.
     v : array (rows,)
@@ -76,6 +78,7 @@ class Patch:
         through four and through six rows differ. Record more rows where that matters.
     """
 
+    compartment: int
     x: float
     time: FloatArray
     v: FloatArray
@@ -105,7 +108,7 @@ class Patch:
         )
 
 
-def membrane_at(run: Run, at: QuantityLike, until: QuantityLike | None = None) -> Patch:
+def membrane_at(run: Run, at: PositionLike, until: QuantityLike | None = None) -> Patch:
     """Gates, concentrations and currents at one place of a run.
 
     The kernel advances the membrane there, with the time steps of the run, under the recorded
@@ -153,12 +156,11 @@ def membrane_at(run: Run, at: QuantityLike, until: QuantityLike | None = None) -
 class Replay:
     """A compartment of a run, run again under the potential that was recorded there."""
 
-    def __init__(self, run: Run, at: QuantityLike, until: QuantityLike | None = None) -> None:
-        at = quantity(at, "um", "at")
+    def __init__(self, run: Run, at: PositionLike, until: QuantityLike | None = None) -> None:
         end = np.inf if until is None else quantity(until, "ms", "until", finite=False)
         if not len(run.x):
             raise NoSpikeError("no place is recorded, so there is nothing to go by")
-        site = int(np.argmin(np.abs(run.x - at)))
+        site = run.site(at)
         self.x, self.compartment = float(run.x[site]), int(run.compartments[site])
         self._name = run.name
         with _reading(run.name):
@@ -208,7 +210,10 @@ class Replay:
         )
         self._begin = np.ascontiguousarray(begin[:, c])
         self.cm = float(1e3 * equations.capacitance[c] / equations.area[c])
-        self.perimeter = float(1e2 * equations.area[c] / (2.0 * run.axon_x[0]))
+        if run.tree is None:
+            self.perimeter = float(1e2 * equations.area[c] / (2.0 * run.axon_x[0]))
+        else:
+            self.perimeter = float(np.pi * run.tree.diameter[c])
         if not (0.0 < self.cm < np.inf and 0.0 < self.perimeter < np.inf):
             raise RunFileError("its axon has no surface")
         self.kinds = {
@@ -325,6 +330,7 @@ class Replay:
         with _reading(self._name):
             carried = self._carried()
         return Patch(
+            compartment=self.compartment,
             x=self.x,
             time=self.time,
             v=self.v,

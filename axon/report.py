@@ -19,16 +19,15 @@ import numpy as np
 from axon import plots
 from axon.analysis import (
     ActionPotential,
-    Impulse,
     action_potential,
     conduction_velocity,
-    impulses,
 )
 from axon.charges import spike_charge
 from axon.errors import AxonError, MissingExtraError, NoSpikeError, RunFileError
 from axon.excitability import LONGEST, PatchRecovery, recovered
 from axon.ions import nernst
 from axon.replay import Patch, Replay
+from axon.trails import Impulse, impulses
 from axon.units import FloatArray, QuantityLike, quantity
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, TypeVar
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axon import runfile
-from axon.errors import MissingExtraError, RunFileError
+from axon.errors import MissingExtraError, RunFileError, UnitError
 from axon.geometry import Axon
 from axon.program import saved_state_names
 from axon.runfile import ROWS, Chunks, Layer, Recording, opened, readable, reading
@@ -29,6 +30,7 @@ from axon.segments import chain, is_written, output_of, parts_of
 from axon.stimuli import Stimulus, stimulus_from
 from axon.storage import rows_per_second
 from axon.trees import Tree, axon_from
+from axon.units import Position, PositionLike, quantity
 
 if TYPE_CHECKING:
     import xarray
@@ -245,6 +247,58 @@ class Run:
                 raise RunFileError("its header tells of another axon")
             return axon_from(description)
 
+    @cached_property
+    def tree(self) -> Tree | None:
+        """The axon, if it branches."""
+        axon = self.header.get("axon")
+        if not isinstance(axon, dict) or axon.get("shape") != "tree":
+            return None
+        found = self.axon
+        return found if isinstance(found, Tree) else None
+
+    def site(self, at: PositionLike) -> int:
+        """The column of the field whose place is nearest to a position.
+
+        Parameters
+        ----------
+        at : position
+            In µm from the axon's origin; on an axon that branches see `Tree.where`.
+
+        Raises
+        ------
+        RunFileError
+            If no place is recorded.
+        """
+        if not len(self.x):
+            raise RunFileError("no place is recorded, and so no potential")
+        if self.tree is None:
+            return int(np.argmin(np.abs(self.x - self._along(at))))
+        return int(np.argmin(self.tree.away_from(self.index(at))[self.compartments]))
+
+    def index(self, at: PositionLike) -> int:
+        """The compartment that is nearest to a position, be it recorded or not.
+
+        Parameters
+        ----------
+        at : position
+            As for `site`.
+        """
+        if self.tree is None:
+            return int(np.argmin(np.abs(self.axon_x - self._along(at))))
+        return self.tree.index(at)
+
+    @staticmethod
+    def _along(at: PositionLike) -> float:
+        if isinstance(at, tuple | list):
+            raise UnitError(f"at = {at!r} is on a branch, and this axon has none; write a number")
+        return quantity(at, "um", "at")
+
+    def place(self, compartment: int) -> Position:
+        """Where a compartment is: its centre in µm from the origin, or branch and distance."""
+        return (
+            float(self.axon_x[compartment]) if self.tree is None else self.tree.place(compartment)
+        )
+
     @property
     def stimuli(self) -> tuple[Stimulus, ...]:
         """The stimuli that acted on it."""
@@ -301,8 +355,10 @@ class Run:
         Returns
         -------
         xarray.Dataset
-            ``v`` in mV over ``time`` in ms and ``x`` in µm, with ``compartment`` along x; and, if
-            there are some, ``electrodes`` in mV over ``time`` and the number of the ``electrode``.
+            ``v`` in mV over ``time`` in ms and ``x`` in µm, with ``compartment`` along x; on an
+            axon that branches over ``compartment``, with ``x``, ``branch`` and ``distance`` in µm
+            along it; and, if there are some, ``electrodes`` in mV over ``time`` and the number of
+            the ``electrode``.
 
         Raises
         ------
@@ -317,13 +373,16 @@ class Run:
             ) from error
         v = {"units": "mV", "long_name": "membrane potential"}
         x = {"units": "um", "long_name": "distance from the axon's origin"}
+        # On a tree there may be several places at one distance.
+        along = "x" if self.tree is None else "compartment"
+        places = {"x": (along, self.x, x), "compartment": (along, self.compartments)}
+        if self.tree is not None:
+            distance = {"units": "um", "long_name": "distance from where the branch begins"}
+            places["branch"] = along, self.tree.branch_of[self.compartments]
+            places["distance"] = along, self.tree.distance[self.compartments], distance
         data = xarray.Dataset(
-            {"v": (("time", "x"), np.asarray(self.v), v)},
-            {
-                "time": ("time", self.time, {"units": "ms"}),
-                "x": ("x", self.x, x),
-                "compartment": ("x", self.compartments),
-            },
+            {"v": (("time", along), np.asarray(self.v), v)},
+            {"time": ("time", self.time, {"units": "ms"}), **places},
         )
         outside = self._source.recording.outside
         if outside.columns:

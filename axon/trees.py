@@ -414,6 +414,17 @@ class Tree(Shape):
         chain, borders = self._chains[on]
         return int(chain[np.searchsorted(borders, along, side="right")])
 
+    def place(self, compartment: int) -> tuple[int, float]:
+        """Branch and distance along it, in µm, of a compartment's centre."""
+        return int(self.branch_of[compartment]), float(self.distance[compartment])
+
+    def part_way(self, share: float) -> int:
+        """The compartment at a share, from 0 to 1, of the way from the root to the farthest tip."""
+        way = [int(self.x.argmax())]
+        while self.x[way[-1]] > share * self.x[way[0]] and way[-1] > 0:
+            way.append(int(self.parent[way[-1]]))
+        return way[-1]
+
     def nearest(self, place: QuantitiesLike) -> tuple[int, float]:
         """The position whose compartment's centre is nearest to a place in space.
 
@@ -436,8 +447,7 @@ class Tree(Shape):
         point = quantities(place, "um", "place", error=GeometryError)
         if point.shape != (3,):
             raise GeometryError(f"place has the shape {point.shape}; give (x, y, z)")
-        at = int(((self.places - point) ** 2).sum(axis=1).argmin())
-        return int(self.branch_of[at]), float(self.distance[at])
+        return self.place(int(((self.places - point) ** 2).sum(axis=1).argmin()))
 
     def way(self, start: PositionLike, stop: PositionLike) -> tuple[IntArray, FloatArray]:
         """The compartments on the way from one position to another.
@@ -448,12 +458,29 @@ class Tree(Shape):
         distances : ndarray of float64, shape (k,)
             Of their centres from that of the first, along the branches, in µm.
         """
-        up, down = [self.index(start)], [self.index(stop)]
+        found = self.between(self.index(start), self.index(stop))
+        return found, np.append(0.0, np.cumsum(np.abs(np.diff(self.x[found]))))
+
+    def between(self, start: int, stop: int) -> IntArray:
+        """The compartments on the way from one to another, both included, (k,)."""
+        up, down = [start], [stop]
         while up[-1] != down[-1]:
             way = up if up[-1] > down[-1] else down
             way.append(int(self.parent[way[-1]]))
-        found = np.array(up + down[-2::-1], dtype=np.int64)
-        return found, np.append(0.0, np.cumsum(np.abs(np.diff(self.x[found]))))
+        return np.array(up + down[-2::-1], dtype=np.int64)
+
+    def away_from(self, compartment: int) -> FloatArray:
+        """How far every centre is from that of a compartment along the branches, µm, (n,)."""
+        ways = np.full(self.n, np.nan)
+        at = compartment
+        while at >= 0:  # up to the root, from which all the others are reached downwards
+            ways[at] = self.x[compartment] - self.x[at]
+            at = int(self.parent[at])
+        for k in range(1, self.n):
+            if np.isnan(ways[k]):
+                above = self.parent[k]
+                ways[k] = ways[above] + self.x[k] - self.x[above]
+        return ways
 
     @cached_property
     def tips(self) -> IntArray:

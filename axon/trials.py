@@ -15,7 +15,7 @@ from axon.runs import Run
 from axon.simulation import Simulation, SpikeList, State
 from axon.stimuli import Stimulus, VoltageClamp
 from axon.timecourses import Waveform
-from axon.units import QuantityLike, quantity
+from axon.units import PositionLike, QuantityLike, quantity
 
 BLOCK_SECONDS = 1e-3
 """Wall time between two looks at whether it is certain, about."""
@@ -77,7 +77,7 @@ class Bench:
     """
 
     def __init__(
-        self, simulation: Simulation, duration: QuantityLike, at: QuantityLike | None = None
+        self, simulation: Simulation, duration: QuantityLike, at: PositionLike | None = None
     ) -> None:
         if not isinstance(simulation, Simulation):
             raise SimulationError(f"simulation={simulation!r} is none; write axon.Simulation(...)")
@@ -85,7 +85,7 @@ class Bench:
         self.begin = simulation._beginning
         lasts = quantity(duration, "ms", "duration", error=SimulationError, positive=True)
         self.steps = self.begin.step + whole_steps(lasts, simulation.dt, "duration")
-        self.goal = simulation.axon.index(0.9 * simulation.axon.length if at is None else at)
+        self.goal = simulation.axon.part_way(0.9) if at is None else simulation.axon.index(at)
         changes = any(step < self.steps for step, _ in simulation._equations.later)
         self._returns = (
             simulation.begins_at_rest
@@ -167,8 +167,9 @@ class Bench:
         program = replace(whole.program, params=tuple(p[:1] for p in whole.program.params))
         patch = replace(
             whole, x=whole.x[:1], area=whole.area[:1], capacitance=whole.capacitance[:1],
-            axial=whole.axial[:0], exchange=None, program=program, waveforms=(), clamps=(),
-            entries=(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)), later=(),
+            axial=whole.axial[:0], parent=None, exchange=None, program=program, waveforms=(),
+            entries=(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)), clamps=(),
+            later=(),
         )  # fmt: skip
         fields = self.begin._fields()
         states = fields["state"].reshape(-1, whole.n)[:, 0]

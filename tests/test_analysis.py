@@ -98,7 +98,7 @@ def test_the_ends_may_have_units():
 
 def test_where_no_impulse_came_there_is_no_velocity():
     arrival = np.where(X < 3000.0, 5.0 + X / 500.0, np.nan)
-    with pytest.raises(NoSpikeError, match="reached 0 sites between 4000 and 6000"):
+    with pytest.raises(NoSpikeError, match="reached 0 sites between 4000 um and 6000 um"):
         conduction_velocity(recorded(arrival), 4000.0, 6000.0)
     with pytest.raises(NoSpikeError, match="reached 1 sites"):
         conduction_velocity(recorded(arrival), 2900.0, 6000.0)
@@ -486,7 +486,7 @@ def test_impulses_at_a_place_are_counted_from_either_end():
     assert second.time == pytest.approx(first.time + 30.0)
     assert action_potential(run, 0.0, -1) == second
     assert second.rest == -70.0
-    with pytest.raises(NoSpikeError, match="there are 2 spikes at 0 µm"):
+    with pytest.raises(NoSpikeError, match="there are 2 spikes at 5 um"):
         action_potential(run, 0.0, 2)
 
 

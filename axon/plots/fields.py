@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from axon.analysis import impulses
 from axon.errors import MissingExtraError, SimulationError, WriteError
 from axon.plots.drawing import (
     BLUE,
@@ -30,6 +29,7 @@ from axon.plots.drawing import (
     sites,
     zigzag,
 )
+from axon.trails import impulses
 from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
 
 if TYPE_CHECKING:

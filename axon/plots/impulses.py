@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from axon.analysis import Fate, extracellular_potential, velocity_profile
-from axon.analysis import impulses as find_impulses
+from axon.analysis import extracellular_potential, velocity_profile
 from axon.errors import NoSpikeError
 from axon.plots.drawing import (
     BLUE,
@@ -28,6 +27,8 @@ from axon.plots.drawing import (
     zigzag,
 )
 from axon.sources import Source
+from axon.trails import Fate
+from axon.trails import impulses as find_impulses
 from axon.units import QuantityLike
 
 if TYPE_CHECKING:

@@ -300,7 +300,7 @@ def compound_action_potential(
                 )
             total += outcome.electrodes[:]
             cable = outcome.axon
-            place = cable.index(_FAR * cable.length)
+            place = cable.part_way(_FAR)
             impulses.append(int(np.count_nonzero(outcome.spikes["compartment"] == place)))
         if progress is not None:
             progress(k + 1)

@@ -1,0 +1,237 @@
+"""How an impulse spreads over an axon that branches: where it arrives, and where it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from axon import units
+from axon.errors import GeometryError, NoSpikeError
+from axon.trails import Branching, Impulse, impulses
+from axon.trees import BranchPoint, Tree
+from axon.units import FloatArray, QuantityLike
+
+if TYPE_CHECKING:
+    from axon.runs import Run
+
+Passage = Literal["passed", "failed", "not reached", "collided", "on its way"]
+
+
+@dataclass(frozen=True)
+class BranchPassage:
+    """What an impulse did on a branch.
+
+    Attributes
+    ----------
+    branch : int
+    name : str
+    begin, end : float
+        When it was in the first and in the last compartment of the branch, ms; NaN if never.
+    reached : float
+        How much of the branch it was on, µm, from the centre of a compartment to that of another.
+    fate : str
+        ``"passed"`` if it was on all of it, ``"not reached"`` on none; else what became of it
+        there: ``"failed"``, ``"collided"`` with another one, or ``"on its way"``, if the run ended
+        first.
+    """
+
+    branch: int
+    name: str
+    begin: float
+    end: float
+    reached: float
+    fate: Passage
+
+
+@dataclass(frozen=True)
+class PointPassage:
+    """What an impulse did at a branch point.
+
+    Attributes
+    ----------
+    point : BranchPoint
+        With its `geometric_ratio`.
+    time : float
+        When it was there, ms; NaN if never.
+    passed, failed : tuple of int
+        Branches on which it went on as far as the next branch point or an end, and on which it
+        did not. If it never was here both are empty; one on which it still is is in neither.
+    reflected : bool
+        Whether another impulse began of itself, here or beyond, and went back to where this one had
+        come from.
+    """
+
+    point: BranchPoint
+    time: float
+    passed: tuple[int, ...]
+    failed: tuple[int, ...]
+    reflected: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Propagation:
+    """How an impulse spread over a tree.
+
+    Attributes
+    ----------
+    impulse : Impulse
+    arrival : array (n,)
+        When it was in each compartment, ms; NaN where it never was.
+    branches : tuple of BranchPassage
+        In the order of branches.
+    points : tuple of PointPassage
+        In the order of branch points.
+    tips : dict of int to float
+        Of each branch that ends in a tip, how long after its begin the impulse was in the last
+        compartment, ms; NaN if never.
+    """
+
+    impulse: Impulse
+    arrival: FloatArray
+    branches: tuple[BranchPassage, ...]
+    points: tuple[PointPassage, ...]
+    tips: dict[int, float]
+
+    @property
+    def failures(self) -> tuple[BranchPoint, ...]:
+        """Branch points that it came to and did not pass in every direction."""
+        return tuple(each.point for each in self.points if each.failed)
+
+    def __repr__(self) -> str:
+        reached = sum(bool(np.isfinite(latency)) for latency in self.tips.values())
+        return (
+            f"<Propagation to {reached} of {len(self.tips)} tips; it failed at "
+            f"{len(self.failures)} of {len(self.points)} branch points>"
+        )
+
+
+def propagation(run: Run, number: int = 0, *, gap: QuantityLike = 2.0) -> Propagation:
+    """How an impulse spread over an axon that branches.
+
+    Parameters
+    ----------
+    run : Run
+        A finished or still growing run.
+    number : int, optional
+        Which of its `impulses`, the first being 0; negative numbers count from the last.
+    gap : float or quantity, optional
+        Longest time between spikes of one impulse at neighbours, ms; see `impulses`.
+
+    Returns
+    -------
+    Propagation
+
+    Raises
+    ------
+    GeometryError
+        If the axon doesn't branch.
+    NoSpikeError
+        If there are not so many impulses.
+
+    Examples
+    --------
+    >>> import axon
+    >>> arbor = axon.Tree.regular("8 mm", 200.0, 2, Ra=35.4, dx=200.0)
+    >>> shock = axon.CurrentClamp(0.0, axon.pulse(20_000.0, start=0.5, duration=0.3))
+    >>> run = axon.Simulation(arbor, axon.models.hodgkin_huxley(), [shock], dt=0.01).run(12.0)
+    >>> axon.propagation(run)
+    <Propagation to 4 of 4 tips; it failed at 0 of 3 branch points>
+    """
+    tree = run.tree
+    if tree is None:
+        raise GeometryError("the axon doesn't branch: see axon.impulses and axon.arrival_times")
+    found = impulses(run, units.quantity(gap, "ms", "gap", positive=True))
+    if not -len(found) <= number < len(found):
+        raise NoSpikeError(f"number = {number}: there are {len(found)} impulses")
+    impulse = found[number]
+    arrival = np.full(tree.n, np.nan)
+    # The first time, should it have been somewhere twice.
+    arrival[impulse.compartments[::-1]] = impulse.time[::-1]
+    later = [other for other in found if other.reexcited and other is not impulse]
+    ends: dict[int, Passage] = {
+        run.index(place): fate
+        for place, fate in zip(impulse.ended, impulse.fates, strict=True)
+        if fate in ("collided", "on its way")
+    }
+    tips = {int(tree.branch_of[tip]): float(arrival[tip]) for tip in tree.tips}
+    begin = float(impulse.time.min())
+    around = Branching(tree)
+    return Propagation(
+        impulse,
+        arrival,
+        branches=tuple(_on_branch(tree, k, arrival, ends) for k in range(len(tree.branches))),
+        points=tuple(
+            _at_point(tree, around, each, arrival, ends, later) for each in tree.branch_points
+        ),
+        tips={k: time - begin for k, time in tips.items()},
+    )
+
+
+def _on_branch(tree: Tree, k: int, arrival: FloatArray, ends: dict[int, Passage]) -> BranchPassage:
+    own = np.flatnonzero(tree.branch_of == k)
+    there = own[np.isfinite(arrival[own])]
+    fate: Passage = "passed"
+    if not there.size:
+        fate = "not reached"
+    elif there.size < own.size:
+        fate = next((ends[at] for at in there.tolist() if at in ends), "failed")
+    reached = float(np.ptp(tree.distance[there])) if there.size else 0.0
+    begin, end = (float(arrival[at]) for at in (own[0], own[-1]))
+    return BranchPassage(k, tree.branches[k].name, begin, end, reached, fate)
+
+
+def _at_point(
+    tree: Tree,
+    around: Branching,
+    point: BranchPoint,
+    arrival: FloatArray,
+    ends: dict[int, Passage],
+    later: list[Impulse],
+) -> PointPassage:
+    here = point.compartment
+    time = float(arrival[here])
+    if np.isnan(time):
+        return PointPassage(point, time, (), (), reflected=False)
+    beside = around.beside(here)
+    before = [k for k in beside if arrival[k] < time]
+    source = min(before, key=lambda k: float(arrival[k]), default=None)
+    passed, failed = [], []
+    for k in beside:
+        if k == source:
+            continue
+        branch = point.branch if k < here else int(tree.branch_of[k])
+        stretch = _onwards(around, here, k)
+        reached = [at for at in stretch if np.isfinite(arrival[at])]
+        if len(reached) == len(stretch):
+            passed.append(branch)
+        elif (reached or [here])[-1] not in ends:
+            failed.append(branch)
+    return PointPassage(
+        point,
+        time,
+        tuple(passed),
+        tuple(failed),
+        reflected=source is not None and any(_went_back(tree, it, here, source) for it in later),
+    )
+
+
+def _onwards(around: Branching, here: int, beside: int) -> list[int]:
+    """Compartments from a branch point in one direction, up to the next one or an end."""
+    way, before = [beside], here
+    while True:
+        at = way[-1]
+        beyond = [k for k in around.beside(at) if k != before]
+        if len(beyond) != 1:
+            return way
+        way.append(beyond[0])
+        before = at
+
+
+def _went_back(tree: Tree, other: Impulse, here: int, source: int) -> bool:
+    """Whether an impulse came from beyond a branch point, or there, to where another came from."""
+    began = int(other.compartments[np.argmin(other.time)])
+    return bool(
+        (other.compartments == source).any() and (tree.between(began, source) == here).any()
+    )
