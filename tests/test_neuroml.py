@@ -711,9 +711,9 @@ def test_segments_that_go_on_are_one_branch(written):
     shape = (
         STEM,
         segment(5, (100, 50, 0, 2.0), parent=0),
-        # a step, and out of the document's order
-        segment(3, (100, 80, 0, 1.0), (100, 50, 0, 3.0), parent=5),
         segment(4, (0, -10, 0, 1.5), (100, 20, 0, 1.5), parent=5, fraction=0.25, name="twig"),
+        # after a step, and after the twig
+        segment(3, (100, 80, 0, 1.0), (100, 50, 0, 3.0), parent=5),
     )
     tree = read_morphology(written(cell(*shape)), dx=1.0)
     stem, twig = tree.branches
@@ -767,6 +767,18 @@ def test_a_ball_has_the_cylinders_ends(written):
     assert tree.branches[3].cable.profile_diameter[0] == 17.841242
 
 
+def test_a_ball_is_a_branch_of_its_own(written):
+    """Also if there is nothing else, and what goes on begins at its centre."""
+    shape = BALL, segment(1, (1, 20, 3, 1.0), parent=0), segment(2, (1, 20, 3, 1.0), parent=1)
+    tree = read_morphology(written(cell(*shape)))
+    assert [b.cable.length for b in tree.branches] == [17.841242, 18.0, 1.0]
+    assert [(b.parent, b.at) for b in tree.branches] == [(-1, 0), (0, 17.841242), (1, 18.0)]
+    assert tree.branches[0].cable.path.tolist() == [
+        [1 - 17.841242 / 2, 2, 3],
+        [1 + 17.841242 / 2, 2, 3],
+    ]
+
+
 def test_where_properties_change_a_branch_ends(written):
     shape = [segment(0, (100, 0, 0, 2.0), (0, 0, 0, 2.0))]
     shape += [segment(k, (100 + 100 * k, 0, 0, 2.0), parent=k - 1) for k in range(1, 5)]
@@ -795,9 +807,9 @@ def test_densities_on_groups(written):
     shape += [segment(k, (100 + 100 * k, 0, 0, 2.0), parent=k - 1) for k in range(1, 4)]
     groups = group("a", 0, 1), group("b", 3, include="a"), group("c", 2, include="b")
     channels = """
-    <channelDensity id="k1" ionChannel="k" condDensity="1 S_per_cm2" erev="-80mV" ion="k"
+    <channelDensity id="k1" ionChannel="k" condDensity="1 S_per_cm2" erev="-60mV" ion="k"
                     segmentGroup="a"/>
-    <channelDensity id="k2" ionChannel="k" condDensity="3 S_per_cm2" erev="-60mV" ion="k"
+    <channelDensity id="k2" ionChannel="k" condDensity="3 S_per_cm2" erev="-80mV" ion="k"
                     segmentGroup="b"/>
     <channelDensity id="l" ionChannel="leak" condDensity="1 S_per_cm2" erev="-60mV" ion="x"
                     segmentGroup="c"/>
@@ -820,8 +832,8 @@ def test_densities_on_groups(written):
         np.testing.assert_allclose(k.gbar[these], g_k, rtol=1e-14)
         np.testing.assert_allclose(na.gbar[these], g_na, rtol=1e-14)
     assert 1.5 < k.gbar[at_200] < 2.5 and 1.0 < k.gbar[at_300] < 2.0 and 2.0 < na.gbar[at_300] < 3.0
-    np.testing.assert_allclose(k.reversal[: at_200 + 1], -65.0, rtol=1e-14)
-    np.testing.assert_allclose(k.reversal[at_300:], -60.0, rtol=1e-14)
+    np.testing.assert_allclose(k.reversal[: at_200 + 1], -75.0, rtol=1e-14)
+    np.testing.assert_allclose(k.reversal[at_300:], -80.0, rtol=1e-14)
     axon.Simulation(tree, found.membrane, v_init=-65.0).run(0.1, record=())
 
 
@@ -1315,6 +1327,26 @@ def test_no_file_takes_much_memory(tmp_path):
     command = [sys.executable, "-c", code, *(str(tmp_path / name) for name in worst)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stderr, done.stdout) == ("", "refused\n" * len(worst))
+
+
+def test_bounds_hold_for_all_files_together(written, monkeypatch):
+    path = written('<include href="other.nml"/>', SODIUM)
+    other = written(POTASSIUM, name="other.nml")
+    elements, size = (
+        [len(re.findall(r"<\w", each.read_text("utf-8"))) for each in (path, other)],
+        path.stat().st_size,
+    )
+    monkeypatch.setattr(documents, "MOST_ELEMENTS", sum(elements))
+    read_channel(path, "na", gbar=1.0)
+    monkeypatch.setattr(documents, "MOST_ELEMENTS", sum(elements) - 1)
+    with pytest.raises(
+        MembraneError, match=r"other\.nml, line \d+: too many elements, or too deep"
+    ):
+        read_channel(path, "na", gbar=1.0)
+    monkeypatch.undo()
+    monkeypatch.setattr(documents, "MOST_BYTES", size + 100)
+    with pytest.raises(MembraneError, match=r"other\.nml is too large"):
+        read_channel(path, "na", gbar=1.0)
 
 
 def test_errors_are_short(tmp_path):
