@@ -100,9 +100,9 @@ def impulses(run: Run, gap: QuantityLike = 2.0) -> list[Impulse]:
 
     A spike goes on with the impulse that passed a neighbouring compartment last, if that was no
     longer than `gap` ago; else an impulse begins with it. One that two neighbours lead to is
-    where two impulses meet; unless one of the two began while the other stood there already, less
-    than `gap` before, and no stimulus was on: then it is the other one, which went on beyond a
-    place that rose later, as impulses do where an axon widens or branches.
+    where two impulses meet; unless one of the two began less than `gap` before, and for half of
+    that no stimulus had been on: then it is the other one, which went on beyond a place that rose
+    later, as impulses do where an axon widens, branches or ends.
 
     Parameters
     ----------
@@ -278,16 +278,17 @@ def _followed(
     for number, (time, compartment) in enumerate(
         zip(spikes["time"].tolist(), spikes["compartment"].tolist(), strict=True)
     ):
-        found: dict[int, tuple[int, float]] = {}  # impulses at a neighbour, which, and since when
+        found: dict[int, int] = {}  # impulses that have come to a neighbour, and to which
         for neighbour in paths.beside(compartment):
             when, which = last.get(neighbour, nowhere)
             if time - when <= gap:
-                found.setdefault(trails[which].one, (neighbour, when))
+                found.setdefault(trails[which].one, neighbour)
         which = min(found, default=len(trails))
-        for other, (neighbour, _) in found.items():
+        for other, neighbour in found.items():
             if other == which:
                 continue
-            if found[which][1] <= trails[other].begin and quiet(time - gap, time):
+            begin = trails[other].begin
+            if time - begin <= gap and quiet(begin - gap / 2, begin):
                 trails[which].numbers += trails[other].numbers
                 for trail in trails:
                     trail.one = which if trail.one == other else trail.one
