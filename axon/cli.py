@@ -626,6 +626,7 @@ def _facts(run: Run) -> dict[str, Any]:
             "seconds_left": run.seconds_left,
             "compartments": header["axon"]["compartments"],
             "length": run.axon.length,
+            "branches": len(run.tree.branches) if run.tree else 1,
             "duration": run.duration,
             "dt": run.dt,
             "steps": round(run.duration / run.dt),
@@ -669,7 +670,8 @@ def _worded(facts: dict[str, Any]) -> dict[str, str]:
         celsius = f"{min(celsius):g} to {max(celsius):g}"
     words = {
         "study": facts["title"],
-        "compartments": f"{facts['compartments']} in {facts['length'] * 1e-3:g} mm",
+        "compartments": f"{facts['compartments']} in {facts['length'] * 1e-3:g} mm"
+        + (f", {facts['branches']} branches" if facts["branches"] > 1 else ""),
         "steps": f"{facts['steps']} of {facts['dt']:g} ms, {facts['method']}",
         "simulated": f"{facts['duration']:g} ms at {celsius} °C",
         "changed": ", ".join(f"at {at:g} ms" for at in facts["changes"]),

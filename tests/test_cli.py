@@ -377,6 +377,7 @@ def test_info_for_programs(out, capsys):
         "going_on": False,
         "seconds_left": None,
         "compartments": 20,
+        "branches": 1,
         "length": 2000.0,
         "duration": 2.0,
         "dt": 0.01,
