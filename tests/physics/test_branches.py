@@ -110,9 +110,9 @@ def test_rallpack_2() -> None:
     late = run.time >= 0.5
     root = sealed(run.time[late], tree.x[0], 320.0, 16.0)
     far = sealed(run.time[late], 320.0, 320.0, 16.0)
-    rise = np.ptp(root)
-    assert np.abs(run.v[late][:, 0] - root).max() < 2e-4 * rise
-    assert np.abs(run.v[late][:, 1] - far).max() < 2e-4 * rise
+    assert np.ptp(root) > 24.0  # mV; measured: 8e-6 and 6e-6 off
+    assert np.abs(run.v[late][:, 0] - root).max() < 2e-5
+    assert np.abs(run.v[late][:, 1] - far).max() < 2e-5
 
 
 @cache
