@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from axon import units
 from axon.geometry import IntArray
+from axon.portable import distinct
 from axon.units import FloatArray, Position, QuantityLike, position_text
 
 if TYPE_CHECKING:
@@ -310,5 +311,5 @@ def _followed(
 def _is_on(waveform: Waveform, start: float, stop: float) -> bool:
     """Whether it jumps, or isn't zero, anywhere from start to stop."""
     # A sine may come and go without a jump, and one that does has no mean over all of it.
-    parts = np.unique(np.linspace(start, stop, 1001))
+    parts = distinct(np.linspace(start, stop, 1001))
     return bool(waveform.edges(start, stop).size or waveform.mean(parts[:-1], parts[1:]).any())
