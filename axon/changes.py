@@ -26,7 +26,7 @@ class Change:
         concentrations, which go on from where they are. It doesn't bring its own temperature.
     celsius : float, array or callable, optional
         Temperature, °C: a number or quantity, one value per compartment, or a function of
-        position (µm). That of before if not given.
+        position (µm; on a tree the distance from the root). That of before if not given.
 
     Raises
     ------

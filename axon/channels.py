@@ -484,7 +484,8 @@ class Pump:
         Multiple of `current` that each ion carries, outward positive: 3 sodium out for 2
         potassium in are ``{"na": 3, "k": -2}``. Their sum is the current of the membrane.
     density : float, array or callable, optional
-        Factor: a number, one value per compartment, or a function of position in µm.
+        Factor: a number, one value per compartment, or a function of position in µm (on a tree the
+        distance from the root).
     """
 
     name: str

@@ -85,7 +85,7 @@ def spike_charge(
     Parameters
     ----------
     run : Run
-    at : float or quantity
+    at : position
         Where, µm: the nearest recorded compartment.
     number : int, optional
         Which of the impulses there, the first being 0; negative numbers count from the last.

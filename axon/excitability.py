@@ -81,7 +81,7 @@ def patch_recovery(run: Run, at: PositionLike, number: int = 0) -> PatchRecovery
     Parameters
     ----------
     run : Run
-    at : float or quantity
+    at : position
         Where, µm: the nearest recorded compartment.
     number : int, optional
         Which of the impulses there. What is tried ends with the next one or with the run, and

@@ -25,6 +25,7 @@ from axon.errors import GeometryError
 from axon.portable import distinct
 from axon.units import (
     FloatArray,
+    Position,
     PositionLike,
     QuantitiesLike,
     QuantityLike,
@@ -74,6 +75,10 @@ class Shape:
 
     def index(self, position: PositionLike) -> int:
         """The compartment that holds a position."""
+        raise NotImplementedError
+
+    def place(self, compartment: int) -> Position:
+        """Where a compartment's centre is: its distance from the origin, or a branch and that."""
         raise NotImplementedError
 
     def part_way(self, share: float) -> int:
@@ -645,6 +650,10 @@ class Axon(Shape):
                 f"write a number from 0 to its length, {self.length!r} um"
             )
         return min(int(np.searchsorted(self.edges, where, side="right")) - 1, self.n - 1)
+
+    def place(self, compartment: int) -> float:
+        """Where a compartment's centre is, µm from the origin."""
+        return float(self.x[compartment])
 
     def part_way(self, share: float) -> int:
         """The compartment at a share, from 0 to 1, of the way from the origin to the far end."""

@@ -149,7 +149,9 @@ class Membrane:
         ----------
         **factors : float, array or callable
             ``na=0.5`` halves the conductance of channel ``na``, as a blocker does; an array
-            (one value per compartment) or a function of position (µm) does it along the axon.
+            (one value per compartment) or a function of position (µm) does it along the axon. On
+            an axon that branches position is the distance from the root; for one branch alone
+            write an array, such as ``numpy.where(tree.branch_of == 2, 0.5, 1.0)``.
         """
         names = [mechanism.name for mechanism in self.mechanisms]
         for name, factor in factors.items():

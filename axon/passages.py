@@ -150,7 +150,6 @@ def propagation(run: Run, number: int = 0, *, gap: QuantityLike = 2.0) -> Propag
     arrival = np.full(tree.n, np.nan)
     # The first time, should it have been somewhere twice.
     arrival[impulse.compartments[::-1]] = impulse.time[::-1]
-    later = [other for other in found if other.reexcited and other is not impulse]
     ends: dict[int, Passage] = {
         run.index(place): fate
         for place, fate in zip(impulse.ended, impulse.fates, strict=True)
@@ -158,14 +157,12 @@ def propagation(run: Run, number: int = 0, *, gap: QuantityLike = 2.0) -> Propag
     }
     tips = {int(tree.branch_of[tip]): float(arrival[tip]) for tip in tree.tips}
     begin = float(impulse.time.min())
-    around = Branching(tree)
+    spread = _Spread(tree, found, number % len(found), arrival, ends)
     return Propagation(
         impulse,
         arrival,
         branches=tuple(_on_branch(tree, k, arrival, ends) for k in range(len(tree.branches))),
-        points=tuple(
-            _at_point(tree, around, each, arrival, ends, later) for each in tree.branch_points
-        ),
+        points=tuple(map(spread.at, tree.branch_points)),
         tips={k: time - begin for k, time in tips.items()},
     )
 
@@ -183,61 +180,83 @@ def _on_branch(tree: Tree, k: int, arrival: FloatArray, ends: dict[int, Passage]
     return BranchPassage(k, tree.branches[k].name, begin, end, reached, fate)
 
 
-def _at_point(
-    tree: Tree,
-    around: Branching,
-    point: BranchPoint,
-    arrival: FloatArray,
-    ends: dict[int, Passage],
-    later: list[Impulse],
-) -> PointPassage:
-    here = point.compartment
-    time = float(arrival[here])
-    ways = {k: _onwards(around, here, k) for k in around.beside(here)}
-    shared = {each.compartment for each in tree.branch_points}
+class _Spread:
+    """How an impulse spread, to be looked at from branch points."""
 
-    def part(way: list[int], last: int) -> float:
+    def __init__(
+        self,
+        tree: Tree,
+        found: list[Impulse],
+        number: int,
+        arrival: FloatArray,
+        ends: dict[int, Passage],
+    ) -> None:
+        self._tree, self._found, self._number = tree, found, number
+        self._arrival, self._ends = arrival, ends
+        self._around = Branching(tree)
+        self._shared = {each.compartment for each in tree.branch_points}
+
+    def at(self, point: BranchPoint) -> PointPassage:
+        """What it did there."""
+        tree, arrival, here = self._tree, self._arrival, point.compartment
+        time = float(arrival[here])
+        ways = {k: self._onwards(here, k) for k in self._around.beside(here)}
+        reached = {k: [at for at in way if np.isfinite(arrival[at])] for k, way in ways.items()}
+        began = int(np.nanargmin(arrival))
+        source = None if began == here else int(tree.between(here, began)[1])
+        if np.isnan(time):  # but it may have come near
+            last = None if source is None else next(iter(reached[source]), None)
+            if source is None or last is None or last in self._ends:
+                return PointPassage(point, time, (), (), reflected=False)
+            if self._part(here, ways[source], last) > 0.5:
+                return PointPassage(point, time, (), (), reflected=False)
+        passed, failed = [], []
+        for k, way in ways.items():
+            if k == source:
+                continue
+            last = (reached[k] or [here])[-1]
+            branch = point.branch if k < here else int(tree.branch_of[k])
+            if len(reached[k]) == len(way) or self._part(here, way, last) > 0.5:
+                passed.append(branch)
+            elif last not in self._ends:
+                failed.append(branch)
+        back = source is not None and self._went_back(here, source, reached[source][0])
+        return PointPassage(point, time, tuple(passed), tuple(failed), reflected=back)
+
+    def _onwards(self, here: int, beside: int) -> list[int]:
+        """Compartments from a branch point in one direction, up to the next one or an end."""
+        way, before = [beside], here
+        while way[-1] not in self._shared:
+            beyond = [k for k in self._around.beside(way[-1]) if k != before]
+            if not beyond:
+                break
+            before = way[-1]
+            way += beyond
+        return way
+
+    def _part(self, here: int, way: list[int], last: int) -> float:
         """How far along a way a compartment is: more than half, and it is another point's."""
-        ends_here = way[-1] not in shared
-        whole = abs(tree.x[way[-1]] - tree.x[here]) * (np.inf if ends_here else 1.0)
-        return float(abs(tree.x[last] - tree.x[here]) / whole)
+        if way[-1] not in self._shared:
+            return 0.0
+        x = self._tree.x
+        return float(abs(x[last] - x[here]) / abs(x[way[-1]] - x[here]))
 
-    reached = {k: [at for at in way if np.isfinite(arrival[at])] for k, way in ways.items()}
-    began = int(np.nanargmin(arrival))
-    source = None if began == here else int(tree.between(here, began)[1])
-    if np.isnan(time):  # but it may have come near
-        last = None if source is None else next(iter(reached[source]), None)
-        if source is None or last is None or last in ends or part(ways[source], last) > 0.5:
-            return PointPassage(point, time, (), (), reflected=False)
-    passed, failed = [], []
-    for k, way in ways.items():
-        if k == source:
-            continue
-        last = (reached[k] or [here])[-1]
-        branch = point.branch if k < here else int(tree.branch_of[k])
-        if len(reached[k]) == len(way) or part(way, last) > 0.5:
-            passed.append(branch)
-        elif last not in ends:
-            failed.append(branch)
-    back = source is not None and any(_went_back(tree, it, here, source) for it in later)
-    return PointPassage(point, time, tuple(passed), tuple(failed), reflected=back)
+    def _went_back(self, here: int, source: int, near: int) -> bool:
+        """Whether an impulse came from there, or from beyond, to where this one had come from.
 
-
-def _onwards(around: Branching, here: int, beside: int) -> list[int]:
-    """Compartments from a branch point in one direction, up to the next one or an end."""
-    way, before = [beside], here
-    while True:
-        at = way[-1]
-        beyond = [k for k in around.beside(at) if k != before]
-        if len(beyond) != 1:
-            return way
-        way.append(beyond[0])
-        before = at
-
-
-def _went_back(tree: Tree, other: Impulse, here: int, source: int) -> bool:
-    """Whether an impulse came from beyond a branch point, or there, to where another came from."""
-    began = int(other.compartments[np.argmin(other.time)])
-    return bool(
-        (other.compartments == source).any() and (tree.between(began, source) == here).any()
-    )
+        It is a reflection of the one that had been `near` last.
+        """
+        for other in self._found:
+            first = int(np.argmin(other.time))
+            begin, began = other.time[first], int(other.compartments[first])
+            if not other.reexcited or not (other.compartments == source).any():
+                continue
+            if not (self._tree.between(began, source) == here).any():
+                continue
+            before = [
+                each.time[(each.compartments == near) & (each.time < begin)].max(initial=-np.inf)
+                for each in self._found
+            ]
+            if before[self._number] == max(before) > -np.inf:
+                return True
+        return False

@@ -127,8 +127,9 @@ def threshold(
         With its stimuli. Runs begin where its own would. Voltage clamps stay as they are.
     duration : float or quantity
         How long to wait for an impulse, ms.
-    at : float or quantity, optional
-        Where it must arrive, µm from the origin; at nine tenths of the length if not given.
+    at : position, optional
+        Where it must arrive, µm from the origin; if not given, at nine tenths of the way to the far
+        end, on a tree to the farthest tip.
     tolerance : float, optional
         Of the factor, relatively.
     guess : float, optional
@@ -645,7 +646,7 @@ def following_frequency(
         How long to wait for an impulse after the last stimulus began, ms.
     pulses : int, optional
         Of each train.
-    at : float or quantity, optional
+    at : position, optional
         Where the impulses are counted, as for `threshold`.
     workers : int, optional
         Trains that are run at a time.
@@ -735,7 +736,7 @@ def activity_slowing(
         Hz.
     pulses : int
         Number of stimuli.
-    at : float or quantity, optional
+    at : position, optional
         Where the impulses arrive, as for `threshold`.
     progress : callable, optional
         Called with the fraction done and the simulated time (ms).

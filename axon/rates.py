@@ -19,7 +19,8 @@ Rate = Callable[..., Any]
 """NumPy arithmetic on quantities that it names: ``v`` (mV), ``celsius``, ``cai``, ..."""
 
 Profile = float | Sequence[float] | np.ndarray | Callable[[np.ndarray], Any]
-"""A number, one value per compartment, or a function of position (µm)."""
+"""A number, one value per compartment, or a function of position (µm): on an axon that branches
+that is the distance from the root along the branches."""
 
 _MOST_BYTES = 2**20
 """Of an array that a function reads, to be compared."""

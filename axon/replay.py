@@ -120,7 +120,7 @@ def membrane_at(run: Run, at: PositionLike, until: QuantityLike | None = None) -
     ----------
     run : Run
         In memory or of a file, finished or still growing.
-    at : float or quantity
+    at : position
         Where, µm: the nearest recorded compartment.
     until : float or quantity, optional
         The last time that is wanted, ms; the end of the run if not given.

@@ -122,7 +122,7 @@ class Simulation:
     stimuli : sequence of CurrentClamp, VoltageClamp and Extracellular, optional
     celsius : float, array or callable, optional
         Temperature, °C: a number or quantity, one value per compartment, or a function of
-        position (µm). The membrane's own if not given.
+        position (µm; on a tree the distance from the root). The membrane's own if not given.
     dt : float or quantity, optional
         Time step, ms.
     v_init : float, array or callable, optional

@@ -291,6 +291,7 @@ def _followed(
             begin = trails[other].begin
             if time - begin <= gap and quiet(begin - gap / 2, begin):
                 trails[which].numbers += trails[other].numbers
+                trails[which].met |= trails[other].met
                 for trail in trails:
                     trail.one = which if trail.one == other else trail.one
             else:

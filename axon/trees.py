@@ -207,7 +207,8 @@ class Tree(Shape):
     def __post_init__(self) -> None:
         branches = _checked(self.branches)
         joints = _joints(branches)
-        made, begins_in = _assembled(branches, joints)
+        with np.errstate(all="ignore"):  # what comes of it is looked at below
+            made, begins_in = _assembled(branches, joints)
         made["begins"] = _begins(branches)
         made["x"] = made["begins"][made["branch_of"]] + made["distance"]
         for name in ("area", "axial_conductance", "passage", "volume"):
@@ -277,7 +278,8 @@ class Tree(Shape):
         for name, count, least in (("generations", generations, 0), ("daughters", daughters, 1)):
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise GeometryError(f"{name} = {count!r} must be a whole number from {least} on")
-        if sum(daughters**k for k in range(min(generations, 64) + 1)) > MAX_BRANCHES:
+        number = sum(daughters**k for k in range(min(generations, 64) + 1))
+        if max(number, generations + 1) > MAX_BRANCHES:
             raise GeometryError(
                 f"generations = {generations} of {daughters} daughters are more than "
                 f"{MAX_BRANCHES} branches"
@@ -377,22 +379,24 @@ class Tree(Shape):
         there = np.flatnonzero(
             (self.begins <= given * (1 + _SAME)) & (given <= (self.begins + lengths) * (1 + _SAME))
         )
-        found = {
-            self._shared(int(on), min(max(given - self.begins[on], 0.0), lengths[on]))
-            for on in there
-        }
+        hosts = _hosts(self.branches)
+        found: dict[int, float] = {}  # a branch has one place that is so far
+        for on in there.tolist():
+            along = float(min(max(given - self.begins[on], 0.0), lengths[on]))
+            shared = on > 0 and along <= _SAME * lengths[on]
+            found.setdefault(*(hosts[on] if shared else (on, along)))
         if not found:
             raise GeometryError(
                 f"position = {given!r} um is not on the axon; write a distance from the root from "
                 f"0 to {float((self.begins + lengths).max())!r} um"
             )
         if len(found) > 1:
-            some = ", ".join(f"({on}, {along:g})" for on, along in sorted(found)[:3])
+            some = ", ".join(f"({on}, {along:g})" for on, along in sorted(found.items())[:3])
             raise GeometryError(
                 f"position = {given!r} um from the root is on {len(found)} branches; write one of "
                 f"them and the distance along it: {some}"
             )
-        return found.pop()
+        return found.popitem()
 
     def index(self, position: PositionLike) -> int:
         """The compartment that holds a position.
@@ -422,10 +426,12 @@ class Tree(Shape):
 
     def part_way(self, share: float) -> int:
         """The compartment at a share, from 0 to 1, of the way from the root to the farthest tip."""
-        way = [int(self.x.argmax())]
-        while self.x[way[-1]] > share * self.x[way[0]] and way[-1] > 0:
-            way.append(int(self.parent[way[-1]]))
-        return way[-1]
+        ends = self.begins + [each.cable.length for each in self.branches]
+        on = int(ends.argmax())
+        there = share * float(ends[on])
+        while self.begins[on] > there:
+            on = self.branches[on].parent
+        return self.index((on, min(there - self.begins[on], self.branches[on].cable.length)))
 
     def nearest(self, place: QuantitiesLike) -> tuple[int, float]:
         """The position whose compartment's centre is nearest to a place in space.
@@ -503,17 +509,24 @@ class Tree(Shape):
                     f"branch {each.name or k!r} has no path through space; give its cable one, "
                     "by along([(x, y, z), ...])"
                 )
-            own = self.branch_of == k
+            own = slice(*self._firsts[k : k + 2])
             places[own] = places_along(each.cable.path, self.distance[own])
         places.flags.writeable = False
         return places
 
     @cached_property
+    def _firsts(self) -> IntArray:
+        """The first compartment of each branch, and how many there are in all."""
+        return np.searchsorted(self.branch_of, np.arange(len(self.branches) + 1))
+
+    @cached_property
     def _chains(self) -> tuple[tuple[IntArray, FloatArray], ...]:
         """Of each branch the compartments on it, shared ones too, and what lies between them."""
+        if len(self.branches) == 1:
+            return ((np.arange(self.n), self.branches[0].cable.edges[1:-1]),)
         chains = []
         for k, begin in enumerate(self._begins_in):
-            own = np.flatnonzero(self.branch_of == k)
+            own = np.arange(*self._firsts[k : k + 2])
             at = self.distance[own]
             if begin >= 0:
                 own, at = np.append(begin, own), np.append(0.0, at)
@@ -535,12 +548,6 @@ class Tree(Shape):
                 f"there is no branch {on}; they are numbered from 0 to {len(self.branches) - 1}"
             )
         return on
-
-    def _shared(self, on: int, along: float) -> tuple[int, float]:
-        """The same place, on the branch that comes from the root."""
-        if along <= _SAME * self.branches[on].cable.length and on > 0:
-            return _hosts(self.branches)[on]
-        return on, along
 
     def _points(self, joints: Joints) -> Iterator[BranchPoint]:
         for on, places in enumerate(joints.places):
@@ -601,13 +608,14 @@ class Tree(Shape):
                 "a tree's description has shape = 'tree', compartments, and a list of branches"
             )
         branches: list[Branch] = []
-        left = quantity(description["compartments"], "", "compartments", error=GeometryError)
-        if not len(description["branches"]) <= left <= MAX_COMPARTMENTS:
+        _check_count(description["branches"])
+        n = quantity(description["compartments"], "", "compartments", error=GeometryError)
+        if not len(description["branches"]) <= n <= MAX_COMPARTMENTS:
             raise GeometryError(
-                f"compartments = {left:g} in the description of {len(description['branches'])} "
+                f"compartments = {n:g} in the description of {len(description['branches'])} "
                 "branches: each has one or more"
             )
-        left = 2 * left + 1  # of what cables alone would be cut into: a check before they are
+        left = 2 * int(n) + 1  # of what cables alone would be cut into: a check before they are
         for k, each in enumerate(description["branches"]):
             if not isinstance(each, Mapping):
                 raise GeometryError(f"branches[{k}] is no table")
@@ -616,8 +624,14 @@ class Tree(Shape):
             alone = rest.get("compartments")
             if isinstance(alone, int) and (left := left - alone) < 0:
                 raise GeometryError("branches have more compartments than the tree's description")
-            branches.append(Branch(Axon.from_dict(rest), *place))
-        return cls(tuple(branches))
+            try:
+                branches.append(Branch(Axon.from_dict(rest), *place))
+            except GeometryError as error:
+                raise GeometryError(f"branches[{k}]: {error}") from None
+        tree = cls(tuple(branches))
+        if tree.n != n:
+            raise GeometryError(f"compartments = {n:g}: these branches are cut into {tree.n}")
+        return tree
 
     def to_swc(self, path: str | os.PathLike[str], *, types: int | Sequence[int] = 2) -> None:
         """Write it as an SWC file.
@@ -676,11 +690,15 @@ class Joints(NamedTuple):
     """The branches that begin there."""
 
 
+def _check_count(branches: Sequence[object]) -> None:
+    if len(branches) > MAX_BRANCHES:
+        raise GeometryError(f"{len(branches)} branches are more than {MAX_BRANCHES}")
+
+
 def _checked(branches: Sequence[Branch]) -> tuple[Branch, ...]:
     if not isinstance(branches, list | tuple) or not branches:
         raise GeometryError(f"branches = {reprlib.repr(branches)} is no list of branches")
-    if len(branches) > MAX_BRANCHES:
-        raise GeometryError(f"{len(branches)} branches are more than {MAX_BRANCHES}")
+    _check_count(branches)
     found: list[Branch] = []
     names: set[str] = set()
     for k, each in enumerate(branches):
@@ -836,19 +854,18 @@ def _assembled(
     area, volume, length, charge = (
         np.bincount(lies_in, values, minlength=total).astype(np.float64) for values in parts
     )
-    with np.errstate(all="ignore"):  # what comes of it is looked at elsewhere
-        made = {
-            "branch_of": branch_of,
-            "distance": distance,
-            "parent": parent,
-            "area": area,
-            "volume": volume,
-            "diameter": area / (math.pi * length),
-            "cm": charge / area,
-            # Ω·cm is 1e4 Ω·µm, S is 1e6 µS.
-            "axial_conductance": 100 * math.pi / 4 / through[0, 1:],
-            "passage": math.pi / 4 / through[1, 1:],
-        }
+    made = {
+        "branch_of": branch_of,
+        "distance": distance,
+        "parent": parent,
+        "area": area,
+        "volume": volume,
+        "diameter": area / (math.pi * length),
+        "cm": charge / area,
+        # Ω·cm is 1e4 Ω·µm, S is 1e6 µS.
+        "axial_conductance": 100 * math.pi / 4 / through[0, 1:],
+        "passage": math.pi / 4 / through[1, 1:],
+    }
     return made, tuple(begins_in)
 
 

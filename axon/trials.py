@@ -15,7 +15,7 @@ from axon.runs import Run
 from axon.simulation import Simulation, SpikeList, State
 from axon.stimuli import Stimulus, VoltageClamp
 from axon.timecourses import Waveform
-from axon.units import PositionLike, QuantityLike, quantity
+from axon.units import PositionLike, QuantityLike, position_text, quantity
 
 BLOCK_SECONDS = 1e-3
 """Wall time between two looks at whether it is certain, about."""
@@ -71,9 +71,9 @@ class Bench:
     simulation : Simulation
     duration : float or quantity
         Of a trial that doesn't end sooner, ms.
-    at : float or quantity, optional
-        Where impulses are waited for, µm from the origin; at nine tenths of the length if not
-        given.
+    at : position, optional
+        Where impulses are waited for, µm from the origin; if not given, at nine tenths of the way
+        to the far end, on a tree to the farthest tip.
     """
 
     def __init__(
@@ -93,11 +93,6 @@ class Bench:
             and all(self._comes_back(by) for by in (-FARTHER_MV, FARTHER_MV))
         )
         self._recording = Recording(np.zeros(0, np.int64), max(1, self.steps), "float32")
-
-    @property
-    def x(self) -> float:
-        """Where impulses are waited for, µm."""
-        return float(self.simulation.axon.x[self.goal])
 
     def run(
         self,
@@ -184,19 +179,19 @@ class Bench:
 
     def _told(self, seen: Seen, after: float) -> str:
         """What was seen, in words."""
-        x = self.simulation.axon.x
+        x, goal = self.simulation.axon.x, position_text(self.simulation.axon.place(self.goal))
         since = f" after {after:g} ms" if after > -math.inf else ""
         if seen.arrivals.size:
             first = f"at {seen.arrivals[0]:g} ms"
             number = seen.arrivals.size
             if number == 1:
-                return f"an impulse arrived at {self.x:g} um {first}"
-            return f"{number} impulses arrived at {self.x:g} um{since}, the first {first}"
+                return f"an impulse arrived at {goal} {first}"
+            return f"{number} impulses arrived at {goal}{since}, the first {first}"
         reached = distinct(seen.compartments[seen.times > after])
         if not reached.size:
             return f"there was no spike{since}"
-        spread = f"{x[reached[0]]:g} to {x[reached[-1]]:g} um"
-        return f"there were spikes{since} from {spread}, and none at {self.x:g} um"
+        spread = f"{x[reached].min():g} to {x[reached].max():g} um"
+        return f"there were spikes{since} from {spread}, and none at {goal}"
 
     def as_run(self, stimuli: Iterable[Stimulus], seen: Seen) -> Run:
         """The spikes of a trial as those of a run."""

@@ -159,12 +159,14 @@ def position(value: PositionLike, name: str, *, error: type[AxonError] = UnitErr
     """
     if not isinstance(value, tuple | list):
         return quantity(value, "um", name, error=error, minimum=0.0)
-    if len(value) != 2 or not isinstance(value[0], int | str) or isinstance(value[0], bool):
+    kinds = int | np.integer | str
+    if len(value) != 2 or not isinstance(value[0], kinds) or isinstance(value[0], bool):
         raise error(
             f"{name} = {reprlib.repr(value)} is no position; write a distance, or on an axon that "
             "branches a branch and the distance along it, such as (3, 100.0)"
         )
-    return value[0], quantity(value[1], "um", f"{name}[1]", error=error, minimum=0.0)
+    along = quantity(value[1], "um", f"{name}[1]", error=error, minimum=0.0)
+    return value[0] if isinstance(value[0], str) else int(value[0]), along
 
 
 def position_text(place: Position) -> str:
