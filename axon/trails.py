@@ -276,6 +276,13 @@ def _followed(
     trails: list[_Trail] = []
     nowhere = -np.inf, -1
     last: dict[int, tuple[float, int]] = {}  # of each compartment: when, and which impulse
+
+    def one(which: int) -> int:
+        while (other := trails[which].one) != which:
+            trails[which].one = trails[other].one
+            which = other
+        return which
+
     for number, (time, compartment) in enumerate(
         zip(spikes["time"].tolist(), spikes["compartment"].tolist(), strict=True)
     ):
@@ -283,7 +290,7 @@ def _followed(
         for neighbour in paths.beside(compartment):
             when, which = last.get(neighbour, nowhere)
             if time - when <= gap:
-                found.setdefault(trails[which].one, neighbour)
+                found.setdefault(one(which), neighbour)
         which = min(found, default=len(trails))
         for other, neighbour in found.items():
             if other == which:
@@ -292,8 +299,7 @@ def _followed(
             if time - begin <= gap and quiet(begin - gap / 2, begin):
                 trails[which].numbers += trails[other].numbers
                 trails[which].met |= trails[other].met
-                for trail in trails:
-                    trail.one = which if trail.one == other else trail.one
+                trails[other].one = which
             else:
                 trails[which].met.add((compartment, neighbour))
                 trails[other].met.add((neighbour, compartment))
