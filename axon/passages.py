@@ -157,7 +157,7 @@ def propagation(run: Run, number: int = 0, *, gap: QuantityLike = 2.0) -> Propag
     }
     tips = {int(tree.branch_of[tip]): float(arrival[tip]) for tip in tree.tips}
     begin = float(impulse.time.min())
-    spread = _Spread(tree, found, number % len(found), arrival, ends)
+    spread = _Spread(tree, found, number, arrival, ends)
     return Propagation(
         impulse,
         arrival,
