@@ -109,7 +109,7 @@ _HOMES = {
     for name in names
 }
 
-_MODULES = ("analysis", "models", "plots", "populations", "ranges")
+_MODULES = ("analysis", "models", "neuroml", "plots", "populations", "ranges")
 
 __all__ = ["__version__", *_MODULES, *_HOMES]
 
@@ -132,6 +132,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from axon import analysis as analysis
     from axon import models as models
+    from axon import neuroml as neuroml
     from axon import plots as plots
     from axon import populations as populations
     from axon import ranges as ranges

@@ -76,15 +76,17 @@ _EXITS: dict[type[AxonError], Exit] = {
 
 # Kinds of pictures, and the options that have a meaning for each.
 _KINDS = {
-    "overview": ("positions",),
-    "space-time": (),
-    "traces": ("positions",),
-    "waterfall": ("positions",),
-    "snapshots": ("times",),
-    "spikes": (),
-    "velocity": ("window",),
+    "overview": ("positions", "way"),
+    "space-time": ("way",),
+    "traces": ("positions", "way"),
+    "waterfall": ("positions", "way"),
+    "snapshots": ("times", "way"),
+    "spikes": ("way",),
+    "velocity": ("window", "way"),
     "extracellular": ("electrode", "sigma"),
-    "animation": ("start", "stop"),
+    "animation": ("start", "stop", "way"),
+    "tree": ("colour", "time", "view"),
+    "tree-animation": ("start", "stop", "view"),
     "membrane-currents": ("at", "start", "stop"),
     "excitability": ("at",),
 }
@@ -205,8 +207,16 @@ def _parser() -> argparse.ArgumentParser:
         "--positions",
         metavar="X",
         nargs="+",
-        type=_quantity,
-        help='of traces and the waterfall: µm, or for instance "25 mm"',
+        type=_position,
+        help='of traces and the waterfall: µm, or for instance "25 mm"; on an axon that branches '
+        'also BRANCH:X, such as "3:1 mm"',
+    )
+    plot.add_argument(
+        "--way",
+        metavar=("FROM", "TO"),
+        nargs=2,
+        type=_position,
+        help="on an axon that branches: by default from the root to the farthest tip",
     )
     plot.add_argument(
         "--times", metavar="T", nargs="+", type=_quantity, help='of snapshots: ms, or "2 s"'
@@ -224,8 +234,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     plot.add_argument("--sigma", type=_quantity, help="conductivity of the tissue there: S/m")
     plot.add_argument(
-        "--at", metavar="X", type=_quantity, help="where the membrane is looked at: µm; half way"
+        "--at", metavar="X", type=_position, help="where the membrane is looked at: µm; half way"
     )
+    plot.add_argument(
+        "--colour", metavar="WHAT", help="of a tree: arrival, failure, or potential at a --time"
+    )
+    plot.add_argument("--time", metavar="T", type=_quantity, help="of a tree's potential: ms")
+    plot.add_argument("--view", help="of a tree: xy, xz, yz, 3d or dendrogram")
     when = "of an animation and of currents: ms"
     plot.add_argument("--start", metavar="T", type=_quantity, help=when)
     plot.add_argument("--stop", metavar="T", type=_quantity, help=when)
@@ -235,8 +250,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--at",
         metavar="X",
-        type=_quantity,
-        help='where it is looked at closely: µm, or for instance "25 mm"; by default half way',
+        type=_position,
+        help='where it is looked at closely: µm, or for instance "25 mm" or, on an axon that '
+        "branches, BRANCH:X; by default half way",
     )
     form = report.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as JSON, for programs")
@@ -313,6 +329,13 @@ def _quantity(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def _position(text: str) -> Any:
+    branch, colon, along = text.rpartition(":")
+    if not colon:
+        return _quantity(text)
+    return (int(branch) if branch.isdecimal() else branch), _quantity(along)
 
 
 # Commands
@@ -403,7 +426,8 @@ def _plot(options: argparse.Namespace) -> None:
         options.refuse(f"--{min(strange)} has no meaning for --kind {kind}")
     if kind == "extracellular" and not options.electrode:
         options.refuse("--kind extracellular needs an electrode, such as --electrode 0 0 1000")
-    suffixes = (".gif", ".mp4") if kind == "animation" else (".png", ".pdf", ".svg")
+    moves = kind.endswith("animation")
+    suffixes = (".gif", ".mp4") if moves else (".png", ".pdf", ".svg")
     file = Path(options.file)
     ending = "" if kind == "overview" else f"-{kind}"
     picture = options.output or file.with_name(file.stem + ending + suffixes[0])
@@ -415,9 +439,11 @@ def _plot(options: argparse.Namespace) -> None:
     from axon.runs import open_run
 
     with open_run(options.file) as run:
-        if kind == "animation":
-            plots.animation(run, picture, **given)
+        if moves:
+            getattr(plots, kind.replace("-", "_"))(run, picture, **given)
         else:
+            if kind == "tree":
+                given.setdefault("colour", "potential" if options.time is not None else "arrival")
             if kind == "extracellular":
                 given = {"sources": _electrodes(**given)}
             if "at" in _KINDS[kind]:
@@ -626,6 +652,7 @@ def _facts(run: Run) -> dict[str, Any]:
             "seconds_left": run.seconds_left,
             "compartments": header["axon"]["compartments"],
             "length": run.axon.length,
+            "branches": len(run.tree.branches) if run.tree else 1,
             "duration": run.duration,
             "dt": run.dt,
             "steps": round(run.duration / run.dt),
@@ -669,7 +696,8 @@ def _worded(facts: dict[str, Any]) -> dict[str, str]:
         celsius = f"{min(celsius):g} to {max(celsius):g}"
     words = {
         "study": facts["title"],
-        "compartments": f"{facts['compartments']} in {facts['length'] * 1e-3:g} mm",
+        "compartments": f"{facts['compartments']} in {facts['length'] * 1e-3:g} mm"
+        + (f", {facts['branches']} branches" if facts["branches"] > 1 else ""),
         "steps": f"{facts['steps']} of {facts['dt']:g} ms, {facts['method']}",
         "simulated": f"{facts['duration']:g} ms at {celsius} °C",
         "changed": ", ".join(f"at {at:g} ms" for at in facts["changes"]),

@@ -220,13 +220,15 @@ class Equations:
         arrays: dict[str, np.ndarray] = {
             "area": self.area,
             "capacitance": self.capacitance,
-            "axial": self.axial,
             "entry_compartment": compartment,
             "entry_source": source,
             "entry_weight": weight,
         }
-        if self.parent is not None:
-            arrays["parent"] = self.parent
+        # Whoever knows of no trees finds no axial conductances, rather than those of a cable.
+        if self.parent is None:
+            arrays["axial"] = self.axial
+        else:
+            arrays |= {"parent": self.parent, "axial_to_parent": self.axial}
         if self.exchange is not None:
             arrays["exchange"] = np.array(self.exchange)
         if self.clamps:
@@ -300,6 +302,7 @@ class Equations:
             }
             return Program.from_arrays(own)
 
+        parent = take("parent", np.int64) if "parent" in arrays else None
         program = take_program("program_")
         later: list[tuple[int, Program]] = []
         if "program_steps" in arrays:
@@ -325,8 +328,8 @@ class Equations:
             x=x,
             area=take("area", np.float64),
             capacitance=take("capacitance", np.float64),
-            axial=take("axial", np.float64),
-            parent=take("parent", np.int64) if "parent" in arrays else None,
+            axial=take("axial" if parent is None else "axial_to_parent", np.float64),
+            parent=parent,
             exchange=exchange,
             program=program,
             waveforms=tuple(waveforms),

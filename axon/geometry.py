@@ -506,7 +506,7 @@ class Axon(Shape):
                 f"x has knots at {float(knots[k])!r} and {float(knots[k + 1])!r} um, which is too "
                 "close to tell them apart; give the same position twice for a step"
             )
-        n = _number_of_compartments(knots, diameters, Ra, cm, dx, compartments, d_lambda)
+        n = number_of_compartments(knots, diameters, Ra, cm, dx, compartments, d_lambda)
         centres = _centres(float(knots[-1]), n)
         return cls(
             knots,
@@ -915,7 +915,7 @@ def _distances(points: FloatArray) -> FloatArray:
     return np.append(0.0, np.cumsum(steps))
 
 
-def _number_of_compartments(
+def number_of_compartments(
     knots: FloatArray,
     diameters: FloatArray,
     Ra: Varying,
@@ -924,6 +924,7 @@ def _number_of_compartments(
     compartments: int | None,
     d_lambda: float | None,
 ) -> int:
+    """Into how many a profile is cut; see `Axon`."""
     cuts = {"dx": dx, "compartments": compartments, "d_lambda": d_lambda}
     given = [name for name, value in cuts.items() if value is not None]
     if len(given) > 1:

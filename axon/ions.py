@@ -67,11 +67,15 @@ def ghk(v: Any, inside: Any, outside: Any, valence: int, celsius: Any) -> Any:
     """
     u = valence * FARADAY / (1e3 * GAS) * v / (celsius + ZERO_CELSIUS)
     # u/(1 - exp(-u)) is u + w with w = u/(exp(u) - 1): one function for both directions.
-    w = u / np.expm1(u) if not isinstance(u, (float, np.ndarray)) else _exprel(np.asarray(u))
+    w = exprel(u)
     return 1e-3 * valence * FARADAY * (inside * (u + w) - outside * w)
 
 
-def _exprel(u: np.ndarray) -> np.ndarray:
+def exprel(u: Any) -> Any:
+    """u / (exp(u) - 1), of numbers, arrays or symbols; 1, its limit, at 0."""
+    if not isinstance(u, (float, np.ndarray)):
+        return u / np.expm1(u)  # which is known by its form
+    u = np.asarray(u)
     safe = np.where(u == 0.0, 1.0, u)
     return np.where(u == 0.0, 1.0, safe / expm1(safe))
 

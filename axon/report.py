@@ -25,10 +25,13 @@ from axon.analysis import (
 from axon.charges import spike_charge
 from axon.errors import AxonError, MissingExtraError, NoSpikeError, RunFileError
 from axon.excitability import LONGEST, PatchRecovery, recovered
+from axon.geometry import IntArray
 from axon.ions import nernst
+from axon.plots.drawing import first_arrivals, stops_of
 from axon.replay import Patch, Replay
 from axon.trails import Impulse, impulses
-from axon.units import FloatArray, QuantityLike, quantity
+from axon.trees import Tree
+from axon.units import FloatArray, Position, PositionLike, position_text
 
 if TYPE_CHECKING:
     from axon.runs import Run
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PLACES = 9  # along the axon, at which amplitudes are compared
+_MOST_ROWS = 12  # of a table of branch points or tips
 _RETURNED = 1.0  # mV from rest
 _NONE = "–"
 _WIDTH = 88  # of the text, in characters
@@ -126,16 +130,16 @@ class Report:
         return f"<Report: {self.title}>"
 
 
-def report(run: Run, at: QuantityLike | None = None) -> Report:
+def report(run: Run, at: PositionLike | None = None) -> Report:
     """Tell the story of a run's first impulse: before, during and after.
 
     Parameters
     ----------
     run : Run
         In memory or of a file, finished or still growing.
-    at : float or quantity, optional
+    at : position, optional
         Where it is looked at closely, µm: the nearest recorded compartment. By default in the
-        middle of the impulse's way.
+        middle of the impulse's way, on an axon that branches of the longest one.
 
     Returns
     -------
@@ -162,8 +166,6 @@ def report(run: Run, at: QuantityLike | None = None) -> Report:
     ===========================================================
     ...
     """
-    if at is not None:
-        at = quantity(at, "um", "at")
     if not len(run.x) or not len(run.v):
         raise NoSpikeError("nothing is recorded, so there is nothing to tell")
     try:
@@ -177,19 +179,21 @@ def report(run: Run, at: QuantityLike | None = None) -> Report:
 class _Story:
     """What there is to tell of a run."""
 
-    def __init__(self, run: Run, at: float | None) -> None:
+    def __init__(self, run: Run, at: PositionLike | None) -> None:
         self.run = run
         self.facts: dict[str, Any] = {}
         self.impulses = impulses(run)
         self.first = self.impulses[0] if self.impulses else None
         if at is None and self.first is not None:
-            at = (self.first.start + self._end(self.first)) / 2
+            at = self._part_way(self.first, 0.5)
         elif at is None:
-            at = float(run.x[len(run.x) // 2])
-        self.x = float(run.x[np.argmin(np.abs(run.x - at))])
-        self.shape = self._try(lambda: action_potential(run, self.x))
+            at = run.place(int(run.compartments[len(run.x) // 2]))
+        self.site = run.site(at)
+        self.x, self.compartment = float(run.x[self.site]), int(run.compartments[self.site])
+        self.at = run.place(self.compartment)
+        self.shape = self._try(lambda: action_potential(run, self.at))
         begin = self.shape.time if isinstance(self.shape, ActionPotential) else float(run.time[0])
-        replay = self._try(lambda: Replay(run, self.x, begin + LONGEST))
+        replay = self._try(lambda: Replay(run, self.at, begin + LONGEST))
         self.patch = replay if isinstance(replay, str) else self._try(replay.patch)
         self.recovery: PatchRecovery | str
         if isinstance(self.shape, str) or isinstance(replay, str):
@@ -198,10 +202,34 @@ class _Story:
             shape, there = self.shape, replay
             self.recovery = self._try(lambda: recovered(run, there, shape))
 
-    @staticmethod
-    def _end(impulse: Impulse) -> float:
-        """The end that is furthest from where it began, µm."""
-        return max(impulse.ends, key=lambda x: abs(x - impulse.start), default=impulse.start)
+    def _way(self, impulse: Impulse, tree: Tree) -> tuple[IntArray, FloatArray]:
+        """Compartments from where it began to its farthest end, and how far they are, µm."""
+        begin, *ends = map(self.run.index, (impulse.began, *impulse.ended))
+        far = tree.away_from(begin)
+        way = tree.between(begin, max(ends, key=far.__getitem__, default=begin))
+        return way, far[way]
+
+    def _part_way(self, impulse: Impulse, share: float) -> Position:
+        """What lies so far on its way to the end that is farthest from where it began."""
+        if self.run.tree is None:
+            begin = impulse.start
+            return begin + share * (_end(impulse) - begin)
+        way, far = self._way(impulse, self.run.tree)
+        return self.run.place(int(way[np.abs(far - share * far[-1]).argmin()]))
+
+    def _sites(self, impulse: Impulse) -> IntArray:
+        """Columns of what is recorded of its way, but for a tenth at each end."""
+        run = self.run
+        if run.tree is None:
+            begin, end = impulse.start, _end(impulse)
+            ends = sorted((begin + 0.1 * (end - begin), begin + 0.9 * (end - begin)))
+            return np.flatnonzero((run.x >= ends[0]) & (run.x <= ends[1]))
+        way, far = self._way(impulse, run.tree)
+        inside = way[(far >= 0.1 * far[-1]) & (far <= 0.9 * far[-1])]
+        columns = np.full(run.tree.n, -1)
+        columns[run.compartments] = np.arange(len(run.compartments))
+        found: IntArray = columns[inside][columns[inside] >= 0]
+        return found
 
     @staticmethod
     def _try(ask: Callable[[], T]) -> T | str:
@@ -216,16 +244,20 @@ class _Story:
         study, membrane = header.get("study"), header["membrane"]
         title = study.get("title") if isinstance(study, dict) else None
         title = str(title or f"An impulse along an axon: {membrane['name'] or 'membrane'}")
-        chapters = (self._about(), self._before(), self._during(), self._after())
-        return Report(title, chapters, {"title": title, **_plain(self.facts)}, self._figures)
+        chapters = [self._about(), self._before(), self._during(), self._after()]
+        if self.run.tree is not None:
+            chapters.insert(-1, self._branches(self.run.tree))
+        return Report(title, tuple(chapters), {"title": title, **_plain(self.facts)}, self._figures)
 
     def _figures(self) -> list[tuple[str, Any]]:
         """Captions and figures of matplotlib's."""
         figures = []
         if len(self.run.time) > 1:
             figures.append(("Time and place", plots.space_time(self.run).figure))
+        if self.run.tree is not None and self.impulses:
+            figures.append(("Branches", plots.tree(self.run, colour="arrival").figure))
         if isinstance(self.patch, Patch) and len(self.run.time) > 1:
-            axes = plots.membrane_currents(self.run, self.x)
+            axes = plots.membrane_currents(self.run, self.at)
             figures.append(("Gates and currents", axes[0].figure))
         if isinstance(self.recovery, PatchRecovery):
             figures.append(("Recovery", plots.excitability(self.recovery).figure))
@@ -235,8 +267,8 @@ class _Story:
 
     def _about(self) -> Chapter:
         run, membrane = self.run, self.run.header["membrane"]
-        length = float(run.axon_x[0] + run.axon_x[-1])
-        spikes = int(np.count_nonzero(run.spikes["x"] == self.x))
+        length = float(run.axon_x[0] + run.axon_x[-1]) if run.tree is None else run.tree.length
+        spikes = int(np.count_nonzero(run.spikes["compartment"] == self.compartment))
         found = len(self.impulses)
         so_far = "" if run.complete else f" The run is {run.progress:.0%} done."
         self.facts |= {
@@ -248,6 +280,8 @@ class _Story:
             "x_um": self.x,
             "spikes_there": spikes,
         }
+        if isinstance(self.at, tuple):
+            self.facts |= {"branch": self.at[0], "distance_um": self.at[1]}
         count = "no impulse" if not found else "one impulse" if found == 1 else f"{found} impulses"
         if found > 1:
             count += ", of which the first is told of"
@@ -255,12 +289,12 @@ class _Story:
             f"An axon of {length * 1e-3:g} mm, with the membrane "
             f"{membrane['name'] or 'without a name'} at {self._celsius():g} °C: {count}."
         )
-        return Chapter("", (f"{where} Looked at closely: {self.x * 1e-3:g} mm.{so_far}",))
+        return Chapter("", (f"{where} Looked at closely: {_place(self.at)}.{so_far}",))
 
     def _before(self) -> Chapter:
         shape, patch = self.shape, self.patch
         row = self._resting_row()
-        rest = float(self.run.v[row, int(np.argmin(np.abs(self.run.x - self.x)))])
+        rest = float(self.run.v[row, self.site])
         when = float(self.run.time[row])
         facts: dict[str, Any] = {"rest_mV": rest, "time_ms": when}
         until = (
@@ -357,7 +391,7 @@ class _Story:
     def _celsius(self) -> float:
         celsius = self.run.header["simulation"]["celsius"]
         if isinstance(celsius, list):
-            celsius = celsius[int(np.argmin(np.abs(self.run.axon_x - self.x)))]
+            celsius = celsius[self.compartment]
         return float(celsius)
 
     def _during(self) -> Chapter:
@@ -402,30 +436,29 @@ class _Story:
         if first is None or len(first.x) < 2:
             sentences.append("It doesn't travel.")
             return []
-        begin, end = first.start, self._end(first)
-        low, high = sorted((begin + 0.25 * (end - begin), begin + 0.75 * (end - begin)))
+        shares = (0.25, 0.75)
+        if run.tree is None and _end(first) < first.start:
+            shares = (0.75, 0.25)
+        low, high = (self._part_way(first, share) for share in shares)
         velocity = self._try(lambda: conduction_velocity(run, low, high, threshold=self._level()))
         if isinstance(velocity, str):
             sentences.append(f"How fast it travels was not computed: {velocity}.")
         else:
             facts["velocity_m_per_s"] = {"value": velocity.value, "stderr": velocity.stderr}
-            sentences.append(
-                f"Between {low * 1e-3:g} and {high * 1e-3:g} mm it travels at {velocity}."
-            )
+            between = f"{_place(low).removesuffix(' mm')} and {_place(high)}"
+            sentences.append(f"Between {between} it travels at {velocity}.")
         if first.collided:
             sentences.append("It ends where it meets another one.")
         rows, amplitudes = [], []
-        ends = sorted((begin + 0.1 * (end - begin), begin + 0.9 * (end - begin)))
-        inside = np.flatnonzero((run.x >= ends[0]) & (run.x <= ends[1]))
-        picked = np.unique(np.linspace(0, len(inside) - 1, _PLACES).round().astype(int))
-        for x in run.x[inside[picked]] if len(inside) else ():
-            shape = self._try(lambda x=x: action_potential(run, x))  # type: ignore[misc]
+        for column in _evenly(self._sites(first), _PLACES):
+            place = run.place(int(run.compartments[column]))
+            shape = self._try(lambda place=place: action_potential(run, place))  # type: ignore[misc]
             if isinstance(shape, str):
                 continue
             amplitudes.append({"x_um": shape.x, "time_ms": shape.time, "peak_mV": shape.peak,
                                "amplitude_mV": shape.amplitude})  # fmt: skip
             rows.append((
-                f"{shape.x * 1e-3:g}", f"{shape.time:.4g}", f"{shape.peak:.2f}",
+                _place(place).removesuffix(" mm"), f"{shape.time:.4g}", f"{shape.peak:.2f}",
                 f"{shape.amplitude:.2f}",
             ))  # fmt: skip
         facts["along"] = amplitudes
@@ -441,7 +474,8 @@ class _Story:
             f"It goes {way}: its amplitude is {min(sizes):.1f} to {max(sizes):.1f} mV at "
             f"{len(sizes)} places."
         )
-        return [Table(("x (mm)", "time (ms)", "peak (mV)", "amplitude (mV)"), tuple(rows))]
+        head = "x (mm)" if run.tree is None else "place"
+        return [Table((head, "time (ms)", "peak (mV)", "amplitude (mV)"), tuple(rows))]
 
     def _level(self) -> float:
         return float(self.run.header["simulation"]["spike_threshold"])
@@ -451,7 +485,7 @@ class _Story:
     ) -> list[Table]:
         """Which currents flow when, what they carry, and what that costs."""
         tables = []
-        charge = self._try(lambda: spike_charge(self.run, self.x, patch=patch))
+        charge = self._try(lambda: spike_charge(self.run, self.at, patch=patch))
         begin, end = shape.time - 5.0, shape.time + 20.0
         if not isinstance(charge, str):
             begin, end = charge.start, charge.stop
@@ -501,6 +535,99 @@ class _Story:
         )
         return tables
 
+    def _branches(self, tree: Tree) -> Chapter:
+        """When impulses came to branch points and tips, and where they stopped."""
+        arrival, points = first_arrivals(self.run), tree.branch_points
+        tips = tree.tips[np.argsort(arrival[tree.tips], kind="stable")]
+        times = arrival[tips][np.isfinite(arrival[tips])]
+        at = [point.compartment for point in points]
+        stops = stops_of(self.run, tree, arrival)
+        near = {at[int(tree.away_from(stop)[at].argmin())] for stop in stops if at}
+        ends = tree.begins + [each.cable.length for each in tree.branches]
+        came = "No impulse came to any of them."
+        if len(times):
+            when = f"at {times[0]:.4g} to {times[-1]:.4g} ms"
+            came = f"An impulse came to {len(times)} of them, {when}."
+        sentences = [
+            f"{len(tree.branches)} branches make {len(points)} branch points and {len(tips)} tips, "
+            f"the farthest one {ends.max() * 1e-3:.4g} mm from the root. {came}"
+        ]
+        if stops:
+            some = "one place" if len(stops) == 1 else f"{len(stops)} places"
+            sentences.append(
+                f"At {some} an impulse stopped on its way; the table says so at the branch point "
+                "that is nearest."
+            )
+        # First come those, then where impulses have most to charge.
+        of_points: list[dict[str, Any]] = [
+            {
+                "branch": point.branch,
+                "distance_um": point.at,
+                "diameter_um": point.diameter,
+                "daughters_um": [diameter for _, diameter in point.daughters[:_MOST_ROWS]],
+                "geometric_ratio": point.geometric_ratio,
+                "arrival_ms": float(arrival[point.compartment]),
+                "stopped": point.compartment in near,
+            }
+            for point in sorted(
+                points,
+                key=lambda it: (it.compartment not in near, -np.nan_to_num(it.geometric_ratio)),
+            )[:_MOST_ROWS]
+        ]
+        of_tips: list[dict[str, Any]] = [
+            {
+                "branch": int(tree.branch_of[tip]),
+                "x_um": float(ends[tree.branch_of[tip]]),
+                "arrival_ms": float(arrival[tip]),
+            }
+            for tip in _evenly(tips, _MOST_ROWS)
+        ]
+        for what, told, all_ in (("branch points", of_points, points), ("tips", of_tips, tips)):
+            if len(told) < len(all_):
+                sentences.append(f"Of {len(all_)} {what} {len(told)} are told of.")
+        self.facts["branches"] = {
+            "branches": len(tree.branches),
+            "branch_points": len(points),
+            "tips": len(tips),
+            "tips_reached": len(times),
+            "places_of_stops": len(stops),
+            "points": of_points,
+            "arrivals": of_tips,
+        }
+        point_rows = tuple(
+            (
+                position_text((told["branch"], told["distance_um"])),
+                _shown(_number(told["diameter_um"])),
+                _several(told["daughters_um"]),
+                _shown(_number(told["geometric_ratio"])),
+                _shown(_number(told["arrival_ms"])),
+                "stopped" if told["stopped"] else "",
+            )
+            for told in of_points
+        )
+        tip_rows = tuple(
+            (
+                f"branch {told['branch']}",
+                f"{told['x_um'] * 1e-3:.4g}",
+                _shown(_number(told["arrival_ms"])),
+            )
+            for told in of_tips
+        )
+        heads = (
+            (
+                "branch point",
+                "diameter (µm)",
+                "daughters (µm)",
+                "geometric ratio",
+                "arrival (ms)",
+                "",
+            ),
+            ("tip", "from the root (mm)", "arrival (ms)"),
+        )
+        return Chapter(
+            "Branches", tuple(sentences), (Table(heads[0], point_rows), Table(heads[1], tip_rows))
+        )
+
     def _after(self) -> Chapter:
         shape, recovery = self.shape, self.recovery
         facts: dict[str, Any] = {}
@@ -548,8 +675,8 @@ class _Story:
 
     def _return(self, shape: ActionPotential) -> float | None:
         """ms from the peak from which on the potential stays near rest, till the next impulse."""
-        run, site = self.run, int(np.argmin(np.abs(self.run.x - self.x)))
-        times = run.spikes["time"][run.spikes["compartment"] == run.compartments[site]]
+        run, site = self.run, self.site
+        times = run.spikes["time"][run.spikes["compartment"] == self.compartment]
         later = times[times > shape.time]
         stop = (shape.time + float(later[0])) / 2 if len(later) else np.inf
         rows = np.flatnonzero((run.time >= shape.peak_time) & (run.time <= stop))
@@ -601,6 +728,25 @@ class _Story:
         facts["concentrations_mM"] = {name: list(pair) for name, pair in moved.items()}
         told = ", ".join(f"{name} {a:.6g} to {b:.6g} mM" for name, (a, b) in moved.items())
         return f"Concentrations from {patch.time[row]:.4g} to {patch.time[-1]:.4g} ms: {told}."
+
+
+def _end(impulse: Impulse) -> float:
+    """The end that is furthest from where it began, µm; not of a tree."""
+    return max(impulse.ends, key=lambda x: abs(x - impulse.start), default=impulse.start)
+
+
+def _place(place: Position) -> str:
+    return position_text(place) if isinstance(place, tuple) else f"{place * 1e-3:g} mm"
+
+
+def _evenly(values: IntArray, most: int) -> list[int]:
+    """So many of them, or all, from the first to the last."""
+    picked = np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))
+    return [int(values[k]) for k in picked] if len(values) else []
+
+
+def _several(values: list[float]) -> str:
+    return ", ".join([f"{value:.3g}" for value in values[:3]] + ["…"] * (len(values) > 3))
 
 
 def _over(shape: ActionPotential) -> bool:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from axon.report import Report
-    from axon.units import QuantityLike
 
 T = TypeVar("T")
 Array = npt.NDArray[Any]
@@ -391,23 +390,28 @@ class Run:
             data["electrode"] = np.arange(outside.columns)
         return data
 
-    def report(self, at: QuantityLike | None = None) -> Report:
+    def report(self, at: PositionLike | None = None) -> Report:
         """The story of the run's first impulse, with its numbers: `axon.report.report`.
 
         Parameters
         ----------
-        at : float or quantity, optional
+        at : position, optional
             Where it is looked at closely, µm; by default in the middle of its way.
         """
         from axon import report
 
         return report.report(self, at)
 
-    def plot(self, positions: Iterable[QuantityLike] | None = None) -> Figure:
+    def plot(
+        self,
+        positions: Iterable[PositionLike] | None = None,
+        *,
+        way: tuple[PositionLike, PositionLike] | None = None,
+    ) -> Figure:
         """The field as a picture with traces below it: `axon.plots.overview`."""
         from axon import plots
 
-        return plots.overview(self, positions)
+        return plots.overview(self, positions, way=way)
 
 
 class Field:

@@ -19,7 +19,7 @@ import os
 import re
 import reprlib
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -38,6 +38,7 @@ from axon.geometry import Axon
 from axon.ranges import Grid
 from axon.simulation import Simulation
 from axon.stimuli import CurrentClamp, Extracellular, VoltageClamp
+from axon.trees import Branch, Tree
 
 if TYPE_CHECKING:
     from axon.estimate import Estimate
@@ -366,7 +367,8 @@ def _study(
     known = {} if membranes is None else membranes
     membrane = functools.partial(_membrane, known=known)
     change = functools.partial(_change, kinds=_CHANGE | {"membrane": membrane})
-    kinds = _STUDY | {"membrane": membrane, "changes": _each(change)}
+    axon = functools.partial(_axon, folder=Path(file).parent)
+    kinds = _STUDY | {"axon": axon, "membrane": membrane, "changes": _each(change)}
     values, problems = _read(tables, "", {key: key in _NEEDED for key in _STUDY}, kinds)
     if "axon" in values:
         problems += _misplaced(values)
@@ -457,7 +459,8 @@ def _misplaced(values: Mapping[str, Any]) -> list[str]:
     for path, place in places:
         with _collecting(problems):
             _attempt(path, values["axon"].index, place)
-    if stretch and not stretch["start"] < stretch["stop"]:
+    cable = isinstance(values["axon"], Axon)
+    if stretch and cable and not problems and not stretch["start"] < stretch["stop"]:
         start, stop = stretch["start"], stretch["stop"]
         problems.append(
             f"measure.velocity.start = {start:g} um is not before stop = {stop:g} um; swap them"
@@ -593,6 +596,16 @@ def _free(value: Any, path: str) -> Any:
     return value
 
 
+def _place(value: Any, path: str) -> Any:
+    """A position: a length, or a branch and the distance along it."""
+    if not isinstance(value, list):
+        return _LENGTH(value, path)
+    try:
+        return units.position(tuple(value), path)
+    except AxonError as error:  # names the path itself
+        raise _ProblemsError(str(error)) from None
+
+
 def _each(kind: Kind) -> Kind:
     """A list of what `kind` reads."""
 
@@ -623,16 +636,79 @@ def _table(keys: Mapping[str, bool], kinds: Mapping[str, Kind]) -> Kind:
     return read
 
 
-def _axon(value: Any, path: str) -> Axon:
-    """An axon, which may lie on a path through space."""
+def _axon(value: Any, path: str, folder: Path | None = None) -> Axon | Tree:
+    """An axon; files that it is read from are relative to the folder of the study's own."""
+    if not isinstance(value, dict) or value.get("shape") not in [*_TREES]:
+        return _cable(value, path, _CABLES | _TREES)
+    if folder and isinstance(value.get("file"), str):
+        value = value | {"file": str(folder / value["file"])}
+    tree: Tree = _made(value, path, "shape", _TREES, _AXON)
+    return tree
+
+
+def _cable(value: Any, path: str, shapes: Mapping[str, Callable[..., Any]]) -> Axon:
+    """An axon that doesn't branch, which may lie on a path through space."""
     table = dict(value) if isinstance(value, dict) else value
     points = table.pop("path", None) if isinstance(value, dict) else None
-    axon: Axon = _made(table, path, "shape", _AXON_SHAPES, _AXON)
+    axon: Axon = _made(table, path, "shape", shapes, _AXON)
     if points is None:
         return axon
     path = f"{path}.path"
     bent: Axon = _attempt(path, axon.along, _each(_each(_LENGTH))(points, path))
     return bent
+
+
+def _branches(values: Any, path: str) -> list[Branch]:
+    """Cables, each but the first beginning on one before it: if not told otherwise at its end."""
+    if not isinstance(values, list) or not values:
+        raise _ProblemsError(f"{path} = {reprlib.repr(values)} is no list of cables; write one")
+    problems: list[str] = []
+    branches: list[Branch] = []
+    for k, value in enumerate(values):
+        here = f"{path}[{k}]"
+        if not isinstance(value, dict):
+            problems.append(f"{here} = {reprlib.repr(value)} is no table")
+            continue
+        with _collecting(problems):
+            name = _string(value.get("name", ""), f"{here}.name")
+            cable = _cable(_without(value, "name", "parent", "at"), here, _CABLES)
+            if not k:
+                branches.append(Branch(cable, name=name))
+                continue
+            number = _parent(value.get("parent"), f"{here}.parent", branches)
+            at = branches[number].cable.length
+            if "at" in value:
+                at = _LENGTH(value["at"], f"{here}.at")
+            branches.append(Branch(cable, number, at, name))
+    if problems:
+        raise _ProblemsError(*problems)
+    return branches
+
+
+def _parent(value: Any, path: str, branches: list[Branch]) -> int:
+    """The number of a branch, given so or by name."""
+    names = [branch.name for branch in branches]
+    if isinstance(value, str) and value in names:
+        return names.index(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(branches):
+        return value
+    raise _ProblemsError(
+        f"{path} = {reprlib.repr(value)} is no branch before it; write a name, or a number from 0 "
+        f"to {len(branches) - 1}"
+    )
+
+
+def _swc(
+    file: str,
+    *,
+    Ra: float = 100.0,
+    cm: float = 1.0,
+    dx: float | None = None,
+    d_lambda: float | None = None,
+    types: Collection[int] | None = None,
+    root: int | None = None,
+) -> Tree:
+    return Axon.from_swc(file, Ra=Ra, cm=cm, dx=dx, d_lambda=d_lambda, types=types, root=root)
 
 
 def _membrane(value: Any, path: str, known: dict[str, Membrane] | None = None) -> Membrane:
@@ -735,14 +811,23 @@ def _several(kind: Kind) -> Kind:
 
 _LENGTH, _LENGTHS, _TIME, _POTENTIAL = _in("um"), _along("um"), _in("ms"), _in("mV")
 
-_AXON_SHAPES: dict[str, Callable[..., Axon]] = {
+_CABLES: dict[str, Callable[..., Axon]] = {
     "cylinder": Axon.cylinder,
     "profile": Axon.from_profile,
     "tapered": Axon.tapered,
     "stepped": Axon.stepped,
     "varicose": Axon.varicose,
 }
+_TREES: dict[str, Callable[..., Tree]] = {"tree": Tree, "regular": Tree.regular, "swc": _swc}
 _AXON: dict[str, Kind] = {
+    "branches": _branches,
+    "file": _string,
+    "types": _each(_whole),
+    "root": _whole,
+    "generations": _whole,
+    "daughters": _whole,
+    "geometric_ratio": _in(""),
+    "length_ratio": _in(""),
     "length": _LENGTH,
     "lengths": _LENGTHS,
     "diameter": _LENGTHS,
@@ -790,7 +875,7 @@ _SOURCE: dict[str, Kind] = {
     "potential": _each(_in("")),
 }
 _STIMULUS: dict[str, Kind] = {
-    "at": _LENGTH,
+    "at": _place,
     "waveform": _waveform,
     "source": _electrode,
     "resistance": _in("Mohm"),
@@ -808,13 +893,13 @@ _SIMULATION: dict[str, Kind] = {
 }
 _RECORD: dict[str, Kind] = {
     "every": _TIME,
-    "positions": _each(_LENGTH),
+    "positions": _each(_place),
     "dtype": _string,
     "electrodes": _each(_electrode),
 }
-_VELOCITY: dict[str, Kind] = {"start": _LENGTH, "stop": _LENGTH, "threshold": _POTENTIAL}
+_VELOCITY: dict[str, Kind] = {"start": _place, "stop": _place, "threshold": _POTENTIAL}
 _SHAPE: dict[str, Kind] = {
-    "at": _LENGTH,
+    "at": _place,
     "number": _whole,
     "before": _TIME,
     "after": _TIME,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from axon import units
 from axon.geometry import IntArray
+from axon.portable import distinct
 from axon.units import FloatArray, Position, QuantityLike, position_text
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ def impulses(run: Run, gap: QuantityLike = 2.0) -> list[Impulse]:
 
     A spike goes on with the impulse that passed a neighbouring compartment last, if that was no
     longer than `gap` ago; else an impulse begins with it. One that two neighbours lead to is
-    where two impulses meet; unless one of the two began while the other stood there already, less
-    than `gap` before, and no stimulus was on: then it is the other one, which went on beyond a
-    place that rose later, as impulses do where an axon widens or branches.
+    where two impulses meet; unless one of the two began less than `gap` before, and for half of
+    that no stimulus had been on: then it is the other one, which went on beyond a place that rose
+    later, as impulses do where an axon widens, branches or ends.
 
     Parameters
     ----------
@@ -275,23 +276,30 @@ def _followed(
     trails: list[_Trail] = []
     nowhere = -np.inf, -1
     last: dict[int, tuple[float, int]] = {}  # of each compartment: when, and which impulse
+
+    def one(which: int) -> int:
+        while (other := trails[which].one) != which:
+            trails[which].one = trails[other].one
+            which = other
+        return which
+
     for number, (time, compartment) in enumerate(
         zip(spikes["time"].tolist(), spikes["compartment"].tolist(), strict=True)
     ):
-        found: dict[int, tuple[int, float]] = {}  # impulses at a neighbour, which, and since when
+        found: dict[int, int] = {}  # impulses that have come to a neighbour, and to which
         for neighbour in paths.beside(compartment):
             when, which = last.get(neighbour, nowhere)
             if time - when <= gap:
-                found.setdefault(trails[which].one, (neighbour, when))
+                found.setdefault(one(which), neighbour)
         which = min(found, default=len(trails))
-        for other, (neighbour, _) in found.items():
+        for other, neighbour in found.items():
             if other == which:
                 continue
-            if found[which][1] <= trails[other].begin and quiet(time - gap, time):
+            begin = trails[other].begin
+            if time - begin <= gap and quiet(begin - gap / 2, begin):
                 trails[which].numbers += trails[other].numbers
                 trails[which].met |= trails[other].met
-                for trail in trails:
-                    trail.one = which if trail.one == other else trail.one
+                trails[other].one = which
             else:
                 trails[which].met.add((compartment, neighbour))
                 trails[other].met.add((neighbour, compartment))
@@ -310,5 +318,5 @@ def _followed(
 def _is_on(waveform: Waveform, start: float, stop: float) -> bool:
     """Whether it jumps, or isn't zero, anywhere from start to stop."""
     # A sine may come and go without a jump, and one that does has no mean over all of it.
-    parts = np.unique(np.linspace(start, stop, 1001))
+    parts = distinct(np.linspace(start, stop, 1001))
     return bool(waveform.edges(start, stop).size or waveform.mean(parts[:-1], parts[1:]).any())

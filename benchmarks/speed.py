@@ -68,8 +68,8 @@ def interpreters(peers: list[str]) -> dict[str, str]:
     return chosen
 
 
-def installed(tool: Tool, python: str) -> bool:
-    parent, _, child = tool.module.rpartition(".")
+def installed(module: str, python: str) -> bool:
+    parent, _, child = module.rpartition(".")
     probe = f"from {parent} import {child}" if parent else f"import {child}"
     command = [python, "-c", probe]  # which looks where it runs first: not in a checkout of axon
     return subprocess.run(command, capture_output=True, cwd=HERE).returncode == 0
@@ -165,7 +165,7 @@ def main() -> None:
     pythons = {
         name: python
         for name, python in interpreters(arguments.peer).items()
-        if installed(TOOLS[name], python)
+        if installed(TOOLS[name].module, python)
     }
     missing = [name for name in TOOLS if name not in pythons]
     if "axon" in missing:

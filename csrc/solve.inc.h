@@ -203,14 +203,19 @@ AX_INLINE void hand_over_nodes(ax_sim *self, int64_t at, int32_t chunk, const do
     v8_store(self->sum_right + chunk, e->sum_right);
 }
 
-/* All rows of a tile, membrane and elimination block by block while both are in cache. */
-AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int source, int halved) {
+/*
+ * All rows of a tile, membrane and elimination block by block while both are in cache; from
+ * `ready` on, unless that is negative, lies what the membrane of all of them makes.
+ */
+AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int source, int halved,
+                          int64_t ready) {
     const int32_t rows = tile->rows, block_rows = self->program.block_rows;
     const int64_t first = tile->row0 * AX_LANES;
     const ax_steps step = self->property_step, every_row = {AX_LANES, AX_LANES, AX_LANES};
     const double *joints = self->topology.joints + tile->joint0;
     const v8 v_left = v8_gather(self->v, self->topology.left_slot + tile->chunk0);
-    const double *g = self->conductance, *d = self->drive;
+    const int64_t begins = ready < 0 ? 0 : ready * AX_LANES;
+    const double *g = self->conductance + begins, *d = self->drive + begins;
     const properties top = {self->area + first, self->charge + first, self->axial + first};
     properties below = top; /* the prologue */
     if (self->property_step.axial == 0)
@@ -220,7 +225,7 @@ AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int source, i
         end = begin + block_rows < rows ? begin + block_rows : rows;
         if (end < rows && end > tile->singles && (end - tile->singles) % 2)
             end--; /* no pair lies across two blocks */
-        if (source < FROM_KEPT)
+        if (source < FROM_KEPT && ready < 0)
             advance_membrane(self, tile->row0 + begin, end - begin, halved);
         const int32_t last = end < rows ? end : rows - 1;
         int32_t row = begin;
@@ -398,11 +403,21 @@ AX_INLINE int sweep_up(ax_sim *self, const ax_tile *tile, const int into, ax_dri
 /* One implicit solve over all tiles. */
 AX_INLINE int solve_all(ax_sim *self, const int source, const int into, int halved,
                         ax_drive *drive) {
+    const ax_tile *const tiles = self->topology.tiles, *const end = tiles + self->topology.n_tiles;
     int inside = 1;
-    for (int32_t i = 0; i < self->topology.n_tiles; i++)
-        sweep_down(self, &self->topology.tiles[i], source, halved);
+    for (const ax_tile *tile = tiles, *next; tile < end; tile = next) {
+        /* Of short tiles as many as make a block together. */
+        int32_t rows = tile->rows;
+        for (next = tile + 1; next < end && rows + next->rows <= self->program.block_rows; next++)
+            rows += next->rows;
+        const int together = source < FROM_KEPT && next > tile + 1;
+        if (together)
+            advance_membrane(self, tile->row0, rows, halved);
+        for (const ax_tile *one = tile; one < next; one++)
+            sweep_down(self, one, source, halved, together ? one->row0 - tile->row0 : -1);
+    }
     solve_nodes(self);
-    for (int32_t i = 0; i < self->topology.n_tiles; i++)
-        inside &= sweep_up(self, &self->topology.tiles[i], into, drive);
+    for (const ax_tile *tile = tiles; tile < end; tile++)
+        inside &= sweep_up(self, tile, into, drive);
     return inside;
 }

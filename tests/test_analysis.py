@@ -203,7 +203,9 @@ def test_an_impulse_that_sets_out_in_both_directions():
 
 
 def test_two_that_meet():
-    first, second = impulses(travelled(there(0, 10, 1.0) + there(19, 11, 1.05)))
+    shock = axon.pulse(1.0, start=0.5, duration=0.5)
+    spikes = there(0, 10, 1.0) + there(19, 11, 1.05)
+    first, second = impulses(travelled(spikes, waveforms=[shock]))
     assert first.collided and second.collided
     assert {*first.ends, *second.ends} == {105.0, 115.0}
     assert "where it met another" in repr(first)
@@ -251,7 +253,7 @@ def test_what_meets_in_a_fibre_is_gone(met):
 def test_what_became_of_an_impulse_is_told_for_each_of_its_ends():
     # Sets out at 8; towards the origin it fails, at the other side it meets one from the far end.
     spikes = there(8, 12, 1.0) + there(8, 5, 1.0)[1:] + there(19, 13, 0.8)
-    far, both = impulses(travelled(spikes))
+    far, both = impulses(travelled(spikes, waveforms=[axon.pulse(1.0, start=0.5, duration=0.5)]))
     assert (both.start, both.ends, both.fates) == (85.0, (55.0, 125.0), ("failed", "collided"))
     assert both.failed and both.collided
     assert (far.ends, far.fates, far.failed) == ((135.0,), ("collided",), False)

@@ -41,6 +41,7 @@ FOREIGN = {
     "h5py": {"runfile", "segments", "storage"},
     "matplotlib": {"plots"},
     "mpi4py": {"engines"},
+    "mpl_toolkits": {"plots"},
     "pint": {"units"},
     "pyarrow": {"results"},
     "xarray": {"results", "runs"},

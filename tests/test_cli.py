@@ -13,11 +13,16 @@ import time
 import pytest
 from test_study import SMALL
 
-from axon import __version__, cli, plots, segments, storage, study
+from axon import __version__, cli, models, plots, segments, storage, study
 from axon.analysis import action_potential
 from axon.cli import main
 from axon.errors import DivergedError
+from axon.geometry import Axon
 from axon.runs import open_run
+from axon.simulation import Simulation
+from axon.stimuli import CurrentClamp
+from axon.trees import Tree
+from axon.waveforms import pulse
 
 
 @pytest.fixture(autouse=True)
@@ -377,6 +382,7 @@ def test_info_for_programs(out, capsys):
         "going_on": False,
         "seconds_left": None,
         "compartments": 20,
+        "branches": 1,
         "length": 2000.0,
         "duration": 2.0,
         "dt": 0.01,
@@ -485,6 +491,70 @@ def test_plot_animates(out, capsys, folder):
     assert main(["plot", out, "--kind", "animation", "--start", "1", "--stop", "1.2 ms"]) == 0
     assert capsys.readouterr().out == "out-animation.gif\n"
     assert (folder / "out-animation.gif").read_bytes().startswith(b"GIF89a")
+
+
+@pytest.fixture
+def arbor(folder):
+    """The file of a run along an axon that branches."""
+    tree = Tree.regular("1 mm", 2.0, 1, dx=50.0)
+    tree = tree.branch(Axon.cylinder("0.5 mm", 1.0, dx=50.0), (1, 0.0), "side")
+    clamp = CurrentClamp(0.0, pulse(1.0, 0.5, 0.5))
+    simulation = Simulation(tree, models.hodgkin_huxley(), [clamp], dt=0.02)
+    simulation.run(15.0, every=0.1, output="arbor.h5")
+    return "arbor.h5"
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ([], {"colour": "arrival"}),
+        (["--time", "2 ms"], {"colour": "potential", "time": "2 ms"}),
+        (
+            ["--colour", "failure", "--view", "dendrogram"],
+            {"colour": "failure", "view": "dendrogram"},
+        ),
+    ],
+)
+def test_plot_draws_trees(arbor, capsys, folder, monkeypatch, options, asked):
+    given = []
+    draw = plots.tree
+    monkeypatch.setattr(plots, "tree", lambda run, **k: given.append(k) or draw(run, **k))
+    assert main(["plot", arbor, "--kind", "tree", *options]) == 0
+    assert capsys.readouterr().out == "arbor-tree.png\n"
+    assert given == [asked]
+    assert (folder / "arbor-tree.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_animates_trees(arbor, capsys, folder):
+    options = ["--start", "1", "--stop", "1.5", "--view", "dendrogram"]
+    assert main(["plot", arbor, "--kind", "tree-animation", *options]) == 0
+    assert capsys.readouterr().out == "arbor-tree-animation.gif\n"
+    assert (folder / "arbor-tree-animation.gif").read_bytes().startswith(b"GIF89a")
+
+
+def test_positions_and_ways_may_be_on_branches(arbor, monkeypatch):
+    given = []
+    draw = plots.traces
+    monkeypatch.setattr(plots, "traces", lambda run, **k: given.append(k) or draw(run, **k))
+    places = ["--positions", "100", "1:0.2 mm", "side:250"]
+    assert main(["plot", arbor, "--kind", "traces", *places]) == 0
+    assert main(["plot", arbor, "--kind", "traces", "--way", "0", "side:250"]) == 0
+    assert given == [
+        {"positions": [100.0, (1, "0.2 mm"), ("side", 250.0)]},
+        {"way": [0.0, ("side", 250.0)]},
+    ]
+    for kind in ("overview", "space-time", "waterfall", "snapshots", "spikes", "velocity"):
+        assert main(["plot", arbor, "--kind", kind, "--way", "0", "side:250"]) == 0
+    for kind in ("membrane-currents", "excitability"):
+        assert main(["plot", arbor, "--kind", kind, "--at", "side:250"]) == 0
+        assert main(["plot", arbor, "--kind", kind]) == 0
+    assert main(["plot", arbor, "--kind", "traces", "--positions", "leaf:250"]) == 2
+
+
+def test_report_looks_at_a_place_on_a_branch(arbor, capsys):
+    assert main(["report", arbor, "--at", "side:250", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["branch"], facts["branches"]["tips_reached"]) == (3, 3)
 
 
 def test_every_kind_of_picture_is_documented():

@@ -152,7 +152,7 @@ def test_every_key_of_a_study_is_told():
     )
     keys = set().union(*kinds, study._RECORD, study._VELOCITY, ["type", "model", "scaled", "shape"])
     assert not {key for key in keys if f"`{key}`" not in text}
-    choices = {*study._AXON_SHAPES, *waveforms.SHAPES, *sources.SHAPES}
+    choices = {*study._CABLES, *study._TREES, *waveforms.SHAPES, *sources.SHAPES}
     assert not {choice for choice in choices if f'`"{choice}"`' not in text}
     assert not {table for table in study._STUDY if f"[{table}]" not in text} - {"title"}
 

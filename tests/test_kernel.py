@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from physics import ionic
 from reference import cable as slow
@@ -294,6 +294,151 @@ def test_solving_leaves_the_simulation_as_it_was(isa: str) -> None:
     self, untouched = (kernel(100, squid(100), isa=isa) for _ in range(2))
     self.solve(d, b)
     assert drive(self, *stimulation(200)).bits() == drive(untouched, *stimulation(200)).bits()
+
+
+# ---- trees -------------------------------------------------------------------------------
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> np.ndarray:
+    """Parents of up to 300 compartments: straight stretches, bushes, stars and caterpillars."""
+    n = draw(st.integers(1, 300))
+    straight = draw(st.sampled_from([0.0, 0.5, 0.9, 0.98, 1.0]))
+    back = draw(st.sampled_from([1, 3, 30, n]))  # how far a branch's parent lies behind, at most
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    parent = np.arange(n) - 1
+    for i in range(1, n):
+        if rng.random() >= straight:
+            parent[i] = rng.integers(max(0, i - back), i)
+    return parent
+
+
+def branched(parent: np.ndarray, axial: np.ndarray, d: np.ndarray) -> np.ndarray:
+    a = np.diag(d)
+    child = np.arange(1, d.size)
+    np.add.at(a, (child, child), axial)
+    np.add.at(a, (parent[1:], parent[1:]), axial)
+    a[child, parent[1:]] = a[parent[1:], child] = -axial
+    return a
+
+
+@settings(max_examples=400, deadline=None)
+@given(parent=trees(), seed=st.integers(0, 2**32))
+@example(parent=np.array([-1] + [0] * 299), seed=0)
+@example(parent=(np.arange(300) - 1) // 2, seed=0)
+def test_solver_agrees_with_a_dense_solve_on_trees(parent: np.ndarray, seed: int) -> None:
+    check_tree(parent, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=20_000, deadline=None)
+@given(parent=trees(), seed=st.integers(0, 2**32))
+def test_solver_agrees_with_a_dense_solve_on_thousands_of_trees(
+    parent: np.ndarray, seed: int
+) -> None:
+    check_tree(parent, seed)
+
+
+def check_tree(parent: np.ndarray, seed: int) -> None:
+    n, rng = parent.size, np.random.default_rng(seed)
+    parent = parent.copy()
+    parent[:1] = -1
+    axial = 10.0 ** rng.uniform(-3, 3, n - 1)
+    d, b = 10.0 ** rng.uniform(-3, 3, n), rng.normal(size=n) * 10.0 ** rng.uniform(-3, 3, n)
+    a = branched(parent, axial, d)
+    exact, row_sums = np.linalg.solve(a, np.stack([b, np.ones(n)], axis=1)).T
+    condition = np.abs(a).sum(axis=1).max() * row_sums.max()
+    scale = np.abs(a) @ np.abs(exact) + np.abs(b)
+    found = {
+        isa: kernel(n, leak(), axial=axial, parent=parent, isa=isa).solve(d, b) for isa in ISAS
+    }
+    for x in found.values():
+        # As for a cable; a branch point sums up to as many terms as it has neighbours.
+        terms = max(4, np.bincount(parent + 1).max())
+        assert np.abs(a @ x - b).max() <= terms * EPS * scale.max()
+        # What such a residual makes of the solution at the most.
+        assert np.abs(x - exact).max() <= terms * EPS * condition * np.abs(exact).max()
+    assert len({found[isa].tobytes() for isa in FUSED}) <= 1
+
+
+BUSHES = {
+    "a bush": lambda n: (np.arange(n) - 1) // 2,
+    "a star": lambda n: np.where(np.arange(n) % 7 == 1, 0, np.arange(n) - 1),
+    "a comb": lambda n: np.where(np.arange(n) % 3 == 0, np.arange(n) - 3, np.arange(n) - 1),
+    "a cable": lambda n: np.arange(n) - 1,
+}
+each_bush = pytest.mark.parametrize("bush", BUSHES)
+
+
+def bushy(bush: str, n: int) -> np.ndarray:
+    parent: np.ndarray = BUSHES[bush](n)
+    parent[0] = -1
+    return parent
+
+
+@each_bush
+@each_program
+@each_method
+def test_trees_run_with_the_same_bits_on_fused_sets(
+    bush: str, program: str, backward_euler: bool
+) -> None:
+    options: dict[str, Any] = {"parent": bushy(bush, 150), "backward_euler": backward_euler}
+    if program == "pools":
+        options["exchange"] = np.full((2, 149), 0.01)
+    first, *others = (
+        drive(kernel(150, PROGRAMS[program](150), isa=isa, **options), *stimulation(250))
+        for isa in FUSED
+    )
+    assert all(other.bits() == first.bits() for other in others)
+    assert np.all(np.isfinite(first.rows))
+
+
+@each_program
+def test_a_cable_given_as_a_tree_has_the_same_bits(program: str) -> None:
+    for n in (1, 2, 7, 8, 9, 100, 257):
+        plain, tree = (
+            drive(kernel(n, PROGRAMS[program](n), **given), *stimulation(250))
+            for given in ({}, {"parent": np.arange(n) - 1})
+        )
+        assert tree.bits() == plain.bits()
+
+
+@each_isa
+@each_bush
+@each_method
+@pytest.mark.parametrize("n", [3, 20, 131])
+def test_trees_agree_with_the_slow_engine(
+    bush: str, n: int, backward_euler: bool, isa: str
+) -> None:
+    rng = np.random.default_rng(n)
+    area, capacitance = 1.5e5 * rng.uniform(0.5, 2.0, n), 1.5 * rng.uniform(0.5, 2.0, n)
+    axial, parent = 10.0 ** rng.uniform(1.0, 2.4, n - 1), bushy(bush, n)
+    steps, dt = 150, 0.02
+    current, damped = stimulation(steps)
+    self = kernel(
+        n,
+        squid(n),
+        area=1e-2 * area,
+        capacitance=capacitance,
+        axial=axial,
+        parent=parent,
+        sources=(2, [0, n - 1], [0, 1], [20.0, 20.0]),
+        backward_euler=backward_euler,
+        recorded=np.arange(n),
+        record_every=1,
+        isa=isa,
+    )
+    expected = slow.integrate(
+        slow.Cable(area, capacitance / (1e-5 * area), axial, parent),
+        slow_models.hodgkin_huxley(6.3),
+        [Steps(at, 20.0 * current[:, k], damped, dt) for k, at in enumerate((0, n - 1))],
+        v_init=self.get("v"),
+        gates_init=list(self.get("state").reshape(3, n)),
+        dt=dt,
+        steps=steps,
+        method="backward-euler" if backward_euler else "crank-nicolson",
+    )
+    np.testing.assert_allclose(drive(self, current, damped).rows, expected[1:], rtol=0, atol=1e-5)
 
 
 # ---- the operations ----------------------------------------------------------------------
@@ -970,6 +1115,12 @@ def test_kernels_in_threads_give_the_bits_that_they_give_alone() -> None:
         {"axial": np.ones(9)},
         {"axial": np.array([1.0] * 7 + [0.0])},
         {"axial": np.array([1.0] * 7 + [np.inf])},
+        {"parent": np.arange(8) - 1},
+        {"parent": np.arange(9)},
+        {"parent": np.array([-1, 0, 1, 2, 3, 4, 5, 6, -1])},
+        {"parent": np.array([-1, 0, 1, 2, 5, 4, 5, 6, 7])},
+        {"parent": np.array([-1, 0, 1, 2, 3, 4, 5, 6, 2**62])},
+        {"parent": np.array([0, 0, 1, 2, 3, 4, 5, 6, 7])},
         {"sources": (1, [9], [0], [1.0])},
         {"sources": (1, [-1], [0], [1.0])},
         {"sources": (1, [0], [1], [1.0])},

@@ -760,7 +760,7 @@ def seen(ax):
 
 
 def test_every_kind_is_stored():
-    figures = {"animation", "membrane", "membrane_currents", "overview"}
+    figures = {"animation", "membrane", "membrane_currents", "overview", "tree_animation"}
     assert draw.PICTURES.keys() == set(plots.__all__) - figures
     stored = {file.stem: file for file in draw.FOLDER.glob("*.png")}
     assert stored.keys() == draw.PICTURES.keys()

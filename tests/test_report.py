@@ -223,3 +223,123 @@ def test_a_notebook_shows_the_page_and_repr_is_short():
     told = squid().report()
     assert told._repr_html_().startswith("<!DOCTYPE html>")
     assert repr(told) == f"<Report: {told.title}>"
+
+
+# Of axons that branch
+
+
+@cache
+def branched():
+    """An impulse that comes to a's tip, and is stopped before b's trunk."""
+
+    def cable(diameter, length):
+        return axon.Axon.cylinder(length, diameter, Ra=35.4, dx=200.0)
+
+    tree = cable(100.0, "8 mm").branch(cable(63.0, "6 mm"), "8 mm", "a")
+    tree = tree.branch(cable(63.0, "5 mm"), (0, "8 mm"), "b")
+    tree = tree.branch(cable(600.0, "8 mm"), ("b", "5 mm"), "trunk")
+    tree = tree.branch(cable(63.0, "4 mm"), ("b", "5 mm"), "twig")
+    shock = axon.CurrentClamp(0.0, axon.pulse(10_000.0, start=0.5, duration=0.3))
+    sim = axon.Simulation(tree, axon.models.hodgkin_huxley(), [shock], dt=0.01, celsius=18.5)
+    return sim.run(16.0, every=0.05)
+
+
+def test_the_story_on_an_axon_that_branches():
+    run = branched()
+    told = report(run)
+    facts = told.to_dict()
+    json.dumps(facts, allow_nan=False)
+    assert facts["length_um"] == 31e3
+    # Looked at half way to the tip of a, the farthest place that it came to.
+    assert (facts["branch"], facts["distance_um"]) == pytest.approx((0, 7e3), abs=200)
+    during = facts["during"]
+    way = run.tree.way((0, 3500.0), (1, 2500.0))[0]
+    first = {int(s["compartment"]): s["time"] for s in run.spikes[::-1]}
+    speed = 1e-3 * np.ptp(run.tree.x[way]) / (first[way[-1]] - first[way[0]])
+    assert during["velocity_m_per_s"]["value"] == pytest.approx(speed, rel=0.05)
+    along = [place["x_um"] for place in during["along"]]
+    assert len(along) == 9 and along == sorted(along) and 1.4e3 <= along[0] <= along[-1] <= 12.6e3
+    text = str(told)
+    assert "An axon of 31 mm" in text and "um on branch 0 and " in text
+    assert "Branches\n--------" in text and "not computed" not in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_branch_points_and_tips_are_told_of():
+    run = branched()
+    told = report(run).to_dict()["branches"]
+    assert [told[name] for name in ("branches", "branch_points", "tips")] == [5, 2, 3]
+    assert (told["tips_reached"], told["places_of_stops"]) == (1, 1)
+    stopped, passed = told["points"]
+    assert (stopped["branch"], stopped["distance_um"], stopped["stopped"]) == (2, 5e3, True)
+    assert stopped["daughters_um"] == [600.0, 63.0] and stopped["arrival_ms"] is None
+    assert stopped["geometric_ratio"] == pytest.approx((600 / 63) ** 1.5 + 1)
+    assert not passed["stopped"] and passed["geometric_ratio"] == pytest.approx(2 * 0.63**1.5)
+    here = run.spikes["compartment"] == run.tree.index((0, "8 mm"))
+    assert passed["arrival_ms"] == run.spikes["time"][here][0]
+    first, *others = told["arrivals"]
+    tip = run.spikes["time"][run.spikes["compartment"] == run.tree.index(("a", "6 mm"))][0]
+    assert (first["branch"], first["x_um"], first["arrival_ms"]) == (1, 14e3, tip)
+    assert [each["arrival_ms"] for each in others] == [None, None]
+
+
+def test_tables_of_branches_are_bounded():
+    tree = axon.Tree.regular("1 mm", 2.0, 5, dx=200.0)
+    clamp = axon.CurrentClamp(0.0, axon.pulse(1.0, 0.5, 0.5))
+    run = axon.Simulation(tree, axon.models.hodgkin_huxley(), [clamp], dt=0.02).run(15.0)
+    told = report(run)
+    facts = told.to_dict()["branches"]
+    assert (facts["branch_points"], facts["tips"], facts["tips_reached"]) == (31, 32, 32)
+    assert len(facts["points"]) == len(facts["arrivals"]) == 12
+    times = [each["arrival_ms"] for each in facts["arrivals"]]
+    tips = [s["time"] for s in run.spikes if s["compartment"] in tree.tips]
+    assert times == sorted(times) and (times[0], times[-1]) == (min(tips), max(tips))
+    assert "Of 31 branch points 12 are told of. Of 32 tips 12 are told of." in (
+        " ".join(str(told).split())
+    )
+
+
+def test_branches_without_an_impulse_are_told_of():
+    run = branched()
+    silent = Run.in_memory(
+        run.header, run.x, run.compartments, run.interval, np.asarray(run.v), [], [],
+        axon_x=run.axon_x, inputs=run.inputs,
+    )  # fmt: skip
+    told = report(silent)
+    facts = told.to_dict()["branches"]
+    assert (facts["tips_reached"], facts["places_of_stops"]) == (0, 0)
+    ratios = [point["geometric_ratio"] for point in facts["points"]]
+    assert ratios[0] > 30 > 2 > ratios[1]  # the largest first
+    assert "No impulse came to any of them." in " ".join(str(told).split())
+
+
+def test_another_place_on_a_branch():
+    run = branched()
+    facts = report(run, at=("a", "3 mm")).to_dict()
+    assert (facts["branch"], facts["distance_um"]) == pytest.approx((1, 3e3), abs=100)
+    assert facts["spikes_there"] == 1
+    beyond = report(run, at=("trunk", "3 mm"))
+    assert "There is no impulse to tell of: number = 0: there are 0 spikes at" in str(beyond)
+
+
+def test_what_is_told_is_of_that_compartment():
+    run = branched()
+    n = run.tree.n
+    celsius = [18.5 + 0.01 * k for k in range(n)]
+    shifted = Run.in_memory(
+        run.header | {"simulation": run.header["simulation"] | {"celsius": celsius}},
+        run.x, run.compartments, run.interval, np.asarray(run.v) + 1e-3 * np.arange(n, dtype="f4"),
+        run.spikes["compartment"], run.spikes["time"], axon_x=run.axon_x,
+    )  # fmt: skip
+    at = run.tree.index(("a", "3 mm"))
+    facts = report(shifted, at=("a", "3 mm")).to_dict()
+    assert facts["celsius"] == celsius[at]
+    assert facts["before"]["rest_mV"] == shifted.v[0, at]
+
+
+def test_the_page_shows_the_tree():
+    page = report(branched()).to_html()
+    tags = Tags()
+    tags.feed(page)
+    assert tags.seen.count("img") == 4
+    assert '<img alt="Branches"' in page

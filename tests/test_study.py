@@ -106,6 +106,79 @@ def test_changes(small):
     assert late.startswith("simulation: changes[0].at=0.123 ms is no whole number of steps")
 
 
+STEM = {"shape": "cylinder", "length": "1 mm", "diameter": 2, "dx": 10}
+TWIG = {"shape": "tapered", "length": 500, "diameter": 1, "end_diameter": 0.5, "dx": 10}
+
+
+def test_axons_that_branch(small):
+    """Cables in a list, each on one before it; regular ones; and those of SWC files."""
+    parts = [
+        STEM | {"name": "stem"},
+        TWIG | {"parent": "stem"},
+        TWIG | {"parent": 0, "at": "0.4 mm", "name": "b", "path": [[0, 0, 0], [500, 0, 0]]},
+    ]
+    table = {"shape": "tree", "branches": parts}
+    places = {
+        "stimuli[0].at": ["b", "20 um"],
+        "record.positions": [0.0, ["b", 100], [1, "0.1 mm"]],
+        "measure.velocity": {"start": ["b", 400], "stop": ["b", "100 um"]},
+    }
+    found = study.load(small, {"axon": table, **places})
+    twig = Axon.tapered(500, 1, 0.5, dx=10)
+    expected = axon.Tree(
+        (
+            axon.Branch(Axon.cylinder(1000, 2, dx=10), name="stem"),
+            axon.Branch(twig, 0, 1000.0),
+            axon.Branch(twig.along([(0, 0, 0), (500, 0, 0)]), 0, 400.0, "b"),
+        )
+    )
+    assert found.simulation.axon == expected
+    assert found.simulation.stimuli[0].at == ("b", 20.0)
+    assert found.recording["record"] == [0.0, ("b", 100.0), (1, 100.0)]
+    regular = {"shape": "regular", "length": "1 mm", "diameter": 2, "generations": 2, "dx": 10}
+    changes = {"axon": regular, "measure": {}}
+    assert study.load(small, changes).simulation.axon == axon.Tree.regular(1000, 2, 2, dx=10)
+    small.with_name("cell.swc").write_text("1 2 0 0 0 1 -1\n2 2 50 0 0 1 1\n", encoding="utf-8")
+    changes = {
+        "axon": {"shape": "swc", "file": "cell.swc", "Ra": "50 ohm*cm", "dx": 10, "types": [2]}
+    }
+    tree = study.load(small, changes | {"measure": {}, "stimuli": []}).simulation.axon
+    assert tree == Axon.from_swc(small.with_name("cell.swc"), Ra=50.0, dx=10)
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ({"shape": "tree"}, "axon.branches is missing"),
+        ({"shape": "tree", "branches": []}, "axon.branches = [] is no list of cables"),
+        ({"shape": "tree", "branches": [STEM], "dx": 10}, "axon.dx = 10: unknown key"),
+        ({"shape": "tree", "branches": [STEM, 3]}, "axon.branches[1] = 3 is no table"),
+        (
+            {"shape": "tree", "branches": [STEM, TWIG]},
+            "axon.branches[1].parent = None is no branch",
+        ),
+        (
+            {"shape": "tree", "branches": [STEM, TWIG | {"parent": 1}]},
+            "axon.branches[1].parent = 1 is no branch before it",
+        ),
+        (
+            {"shape": "tree", "branches": [STEM, TWIG | {"parent": 0, "at": "2 mm"}]},
+            "axon: branches[1].at = 2000.0 um does not lie on its parent",
+        ),
+        (
+            {"shape": "tree", "branches": [STEM, {"shape": "tree", "parent": 0}]},
+            "axon.branches[1].shape = 'tree' is not one of",
+        ),
+        ({"shape": "regular", "length": 10, "diameter": 1}, "axon.generations is missing"),
+        ({"shape": "swc", "file": "none.swc"}, "axon: "),
+        ({"shape": "swc", "file": 3}, "axon.file = 3 is no text"),
+    ],
+)
+def test_axons_that_cannot_branch_so(small, table, told):
+    found = problems(small, {"axon": table, "measure": {}})
+    assert found and found[0].startswith(told), found
+
+
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
@@ -547,7 +620,8 @@ def test_all_problems_are_told_at_once(tmp_path):
         ({"record.positions": 3}, "record.positions = 3 is no list"),
         ({"record.positions": ["3 mm"]}, "record.positions[0]: position = 3000"),
         ({"measure.velocity.stop": 10}, "measure.velocity.start = 100 um is not before stop"),
-        ({"measure.velocity.start": [1, 2]}, "measure.velocity.start = [1, 2]"),
+        ({"measure.velocity.start": [1, 2, 3]}, "measure.velocity.start = (1, 2, 3)"),
+        ({"measure.velocity.start": [1, 2]}, "measure.velocity.start: position = (1, 2.0)"),
         ({"measure.velocity.stop": "3 mm"}, "measure.velocity.stop: position = 3000"),
         (
             {"measure.speed": {}},
@@ -597,7 +671,7 @@ def test_a_folder_is_no_study(tmp_path):
 def test_every_key_has_a_kind():
     """A parameter that a function gains must not slip through unchecked."""
     parameters = {
-        "_AXON": [Axon.cylinder, Axon.from_profile, Axon.tapered, Axon.stepped, Axon.varicose],
+        "_AXON": [*axon.study._CABLES.values(), *axon.study._TREES.values()],
         "_WAVEFORM": waveforms.SHAPES.values(),
         "_STIMULUS": [CurrentClamp],
         "_CHANGE": [Change],

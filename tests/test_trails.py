@@ -18,6 +18,7 @@ from axon.trees import Branch, Tree
 CABLE = axon.Axon.cylinder(100.0, 1.0, dx=10.0)
 FORK = CABLE.branch(CABLE, 100.0, "a").branch(CABLE, 100.0, "b")
 ARBOR = FORK.branch(CABLE, ("a", 50.0), "c")
+SHOCK = axon.pulse(1.0, 0.5, 1.2)  # what begins impulses is on then
 POINT = FORK.branch_points[0].compartment
 
 
@@ -93,12 +94,11 @@ def test_what_goes_on_beyond_a_late_place_may_have_met_another_one_already() -> 
     """Before it is known to be one with what came from the root."""
     spikes, _ = spread(FORK, {0: 0.0, int(FORK.tips[1]): 0.6})
     late = [(c, t + (0.55 if c == POINT else 0.0)) for c, t in spikes]
-    found = impulses(travelled(FORK, late))
-    assert len(found) == 2
-    first, second = found
-    assert first.fates == ("arrived", "collided")
+    shock = axon.pulse(1.0, 0.5, 0.15)  # which begins that at the tip
+    first, second = impulses(travelled(FORK, late, [shock]), gap=0.8)
+    assert first.fates == ("collided", "arrived")
     assert second.fates == ("collided",)
-    assert {first.ended[1][0], second.ended[0][0]} == {2}
+    assert second.began[0] == second.ended[0][0] == 2
 
 
 # ---- several ---------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_what_goes_on_beyond_a_late_place_may_have_met_another_one_already() -> 
 def test_impulses_from_two_tips_meet_on_a_branch() -> None:
     left, right = FORK.tips.tolist()
     spikes, _ = spread(FORK, {left: 1.0, right: 1.55})
-    first, second = impulses(travelled(FORK, spikes))
+    first, second = impulses(travelled(FORK, spikes, [SHOCK]))
     assert first.began == FORK.place(left) and second.began == FORK.place(right)
     assert first.fates == ("arrived", "collided") and second.fates == ("collided",)
     assert first.ended[0] == FORK.place(0) and first.ended[1][0] == second.ended[0][0] == 2
@@ -120,7 +120,7 @@ def test_impulses_from_two_tips_meet_on_a_branch() -> None:
 
 def test_three_that_meet() -> None:
     spikes, _ = spread(FORK, {0: 1.0, int(FORK.tips[0]): 1.07, int(FORK.tips[1]): 1.53})
-    first, second, third = impulses(travelled(FORK, spikes))
+    first, second, third = impulses(travelled(FORK, spikes, [SHOCK]))
     assert first.collided and second.collided and third.collided
     assert sum(len(each.compartments) for each in (first, second, third)) == FORK.n
     assert first.fates == ("collided", "collided")

@@ -18,6 +18,7 @@ from axon.plots.thresholds import (
     strength_duration,
     threshold_against_distance,
 )
+from axon.plots.trees import tree, tree_animation
 
 __all__ = [
     "animation",
@@ -37,6 +38,8 @@ __all__ = [
     "sweep",
     "threshold_against_distance",
     "traces",
+    "tree",
+    "tree_animation",
     "velocity",
     "waterfall",
 ]

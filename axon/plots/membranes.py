@@ -13,7 +13,7 @@ from axon.errors import MembraneError, NoRestError, NoSpikeError, SimulationErro
 from axon.membranes import Membrane
 from axon.plots.drawing import POTENTIAL, new_figure
 from axon.replay import membrane_at
-from axon.units import FloatArray, QuantityLike, quantity
+from axon.units import FloatArray, PositionLike, QuantityLike, position_text, quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ def membrane(
 
 def membrane_currents(
     run: Run,
-    at: QuantityLike,
+    at: PositionLike,
     *,
     start: QuantityLike | None = None,
     stop: QuantityLike | None = None,
@@ -123,7 +123,7 @@ def membrane_currents(
     ----------
     run : Run
         Finished or still growing.
-    at : float or quantity
+    at : position
         Where, µm: the nearest recorded compartment.
     start, stop : float or quantity, optional
         The times drawn, ms; by default those about the first impulse there, or all if there is
@@ -144,7 +144,6 @@ def membrane_currents(
     """
     figure = new_figure()
     figure.set_size_inches(9.0, 8.0)
-    at = quantity(at, "um", "at")
     try:
         shape = action_potential(run, at)
         begin = shape.time - max(1.0, 2.0 * shape.half_width)
@@ -162,7 +161,12 @@ def membrane_currents(
     upper, middle, lower = figure.subplots(3, sharex=True)
     upper.plot(t, there.v[rows], color="black")
     upper.set(ylabel="potential (mV)")
-    upper.set_title(f"membrane at {there.x * 1e-3:g} mm", fontsize="medium")
+    where = (
+        f"{there.x * 1e-3:g} mm"
+        if run.tree is None
+        else position_text(run.place(there.compartment))
+    )
+    upper.set_title(f"membrane at {where}", fontsize="medium")
     for k, (name, values) in enumerate(there.states.items()):
         middle.plot(t, values[rows], label=name, color=f"C{k % 10}", linestyle=_stroke(k))
     middle.set(ylabel="gates", ylim=(-0.03, 1.03))

@@ -256,8 +256,9 @@ typedef struct {
     ax_options options;
 } input;
 
-/* even: the same all along, of which less is kept. */
-static input make_input(int32_t n, membrane_maker maker, int even, int isa) {
+/* even: the same all along, of which less is kept; branched: a tree at random, with stretches as
+ * they come. */
+static input make_input(int32_t n, membrane_maker maker, int even, int isa, int branched) {
     input in = {.n = n, .membrane = maker(n)};
     const double spread = even ? 0.0 : 0.2;
     double *area = block(n, sizeof *area), *capacitance = block(n, sizeof *capacitance);
@@ -271,7 +272,14 @@ static input make_input(int32_t n, membrane_maker maker, int even, int isa) {
     double *gain = block(n - 1, sizeof *gain), *gain_below = block(n - 1, sizeof *gain_below);
     for (int32_t i = 0; i + 1 < n; i++)
         gain[i] = gain_below[i] = 0.01;
-    in.cable = (ax_cable){n, area, capacitance, axial, gain, gain_below};
+    int64_t *parent = NULL;
+    if (branched) {
+        parent = block(n, sizeof *parent);
+        for (int32_t i = 0; i < n; i++)
+            parent[i] = i == 0 || uniform(0.0, 1.0) < 0.9 ? i - 1 : (int64_t)uniform(0.0, i);
+    }
+    in.cable = (ax_cable){.n = n, .area = area, .capacitance = capacitance, .parent = parent,
+                          .axial = axial, .gain = gain, .gain_below = gain_below};
     in.sources = (ax_sources){.n_sources = 2, .n_entries = 3};
     OWNED(&in.sources, compartment, (const int64_t[]){0, n / 2, n - 1});
     OWNED(&in.sources, source, (const int32_t[]){0, 1, 1});
@@ -291,6 +299,7 @@ static void free_input(input *in) {
     free_membrane(&in->membrane);
     free((void *)in->cable.area);
     free((void *)in->cable.capacitance);
+    free((void *)in->cable.parent);
     free((void *)in->cable.axial);
     free((void *)in->cable.gain);
     free((void *)in->cable.gain_below);
@@ -408,8 +417,8 @@ static const int32_t sizes[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 63, 64, 65, 12
 static void check_runs(int isa) {
     for (size_t i = 0; i < COUNT(sizes); i++)
         for (size_t k = 0; k < COUNT(makers); k++)
-            for (int variant = 0; variant < 8; variant++) {
-                input in = make_input(sizes[i], makers[k], variant & 4, isa);
+            for (int variant = 0; variant < 10; variant++) {
+                input in = make_input(sizes[i], makers[k], variant & 4, isa, variant & 8);
                 in.options.backward_euler = variant & 1;
                 in.options.record_float = variant >> 1 & 1;
                 ax_sim *whole, *first, *second;
@@ -454,7 +463,7 @@ static void check_runs(int isa) {
 
 /* Nothing recorded, no electrodes, nothing to do. */
 static void check_bare(int isa) {
-    input in = make_input(9, passive, 0, isa);
+    input in = make_input(9, passive, 0, isa, 0);
     in.options.n_recorded = in.options.record_every = in.options.n_electrodes = 0;
     in.sources.n_sources = 0;
     in.sources.n_entries = 0;
@@ -489,7 +498,7 @@ static void check_bare(int isa) {
 static void check_solver(int isa) {
     for (size_t i = 0; i < 2 * COUNT(sizes); i++) {
         const int32_t n = sizes[i / 2];
-        input in = make_input(n, passive, i % 2, isa);
+        input in = make_input(n, passive, i % 2, isa, 0);
         ax_sim *sim;
         CHECK(create(&in, &sim) == AX_OK);
         double *d = block(n, sizeof *d), *b = block(n, sizeof *b), *x = block(n, sizeof *x);
@@ -517,7 +526,7 @@ static void check_solver(int isa) {
 }
 
 static void check_divergence(int isa) {
-    input in = make_input(40, squid, 0, isa);
+    input in = make_input(40, squid, 0, isa, 0);
     ax_sim *sim;
     CHECK(create(&in, &sim) == AX_OK);
     start(sim);
@@ -565,7 +574,7 @@ static void check_divergence(int isa) {
 static void check_tables_elsewhere(int isa) {
     static const double begins[] = {0.0, 10.0, 1e6, -601.0, -1e6, 1e300, -1e300};
     for (size_t i = 0; i < COUNT(begins); i++) {
-        input in = make_input(40, squid, 1, isa);
+        input in = make_input(40, squid, 1, isa, 0);
         TABLE(in)->min = begins[i];
         in.membrane.n_terms = in.membrane.n_ions = 0;
         in.sources.n_sources = 0;
@@ -588,7 +597,7 @@ static void check_tables_elsewhere(int isa) {
 
 /* A state that diffuses into another. */
 static void check_diffusion(int isa) {
-    input in = make_input(20, passive, 1, isa);
+    input in = make_input(20, passive, 1, isa, 0);
     in.membrane.n_states = 2;
     AT(in.membrane.terms, 0) = 4; /* parameters come after the states */
     AT(in.membrane.terms, 1) = 5;
@@ -661,7 +670,7 @@ static void check_names(void) {
 /* ---- malformed input -------------------------------------------------------------------- */
 
 static void check_malformed(void) {
-    input in = make_input(20, squid, 0, -1);
+    input in = make_input(20, squid, 0, -1, 0);
     REFUSED(in.options.isa, ax_isa_count(), AX_ERR_ISA);
     REFUSED(in.options.dt, 0.0, AX_ERR_ARGUMENT);
     REFUSED(in.options.dt, NAN, AX_ERR_ARGUMENT);
@@ -737,7 +746,7 @@ static void check_malformed(void) {
     REFUSED(AT(in.membrane.factors, 1), 9, AX_ERR_PROGRAM);
     free_input(&in);
 
-    in = make_input(20, every_operation, 0, -1);
+    in = make_input(20, every_operation, 0, -1, 0);
     const int32_t n_slots = 14;
     for (int32_t i = 0; i < in.membrane.n_code; i++) {
         const int operands = ax_op_operands(in.membrane.code[5 * i]);
@@ -766,7 +775,7 @@ static void check_malformed(void) {
 static void check_random_programs(int isa) {
     int refused = 0, ran = 0;
     for (int round = 0; round < 3000; round++) {
-        input in = make_input(1 + below(20), makers[1 + round % 2], below(2), isa);
+        input in = make_input(1 + below(20), makers[1 + round % 2], below(2), isa, 0);
         ax_membrane *m = &in.membrane;
         for (int change = below(4); change >= 0; change--) {
             const int32_t small = below(20) - 2;
@@ -805,7 +814,7 @@ static void check_random_programs(int isa) {
 static void check_failing_allocations(void) {
     for (size_t k = 0; k < COUNT(makers); k++)
         for (int after = 0; after < 2; after++) {
-            input in = make_input(300, makers[k], 0, -1);
+            input in = make_input(300, makers[k], 0, -1, 1);
             int failures = 0;
             for (;; failures++) {
                 ax_sim *sim = (ax_sim *)&in;
@@ -829,7 +838,7 @@ static void check_failing_allocations(void) {
 
 /* No memory is asked for while stepping. */
 static void check_no_allocation_while_stepping(int isa) {
-    input in = make_input(300, squid, 1, isa);
+    input in = make_input(300, squid, 1, isa, 0);
     ax_sim *sim;
     CHECK(create(&in, &sim) == AX_OK);
     start(sim);

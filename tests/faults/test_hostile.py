@@ -42,7 +42,7 @@ from axon.segments import FIRST, chain, parts_of
 SECONDS = 16.0  # for one input; on a free core none takes more than 4
 ROOM = 1 << 30  # bytes, beyond what the process takes before it begins
 BATCH = 500  # inputs of one process
-BASES = ("finished", "stopped", "pools", "changed", "longer", "both", "outside")
+BASES = ("finished", "stopped", "pools", "changed", "longer", "both", "outside", "branched")
 """What inputs are made of at random."""
 
 # Runs to begin from
@@ -88,6 +88,22 @@ def changed() -> axon.Simulation:
     return pools([axon.Change(1.0, celsius=20.0), axon.Change(5.0, celsius=15.0)])
 
 
+def branched() -> axon.Simulation:
+    """A tree of three branches, the last of which begins half way along the first."""
+
+    def cable(length: float, diameter: float, *path: tuple[float, ...]) -> axon.Axon:
+        return axon.Axon.cylinder(length, diameter, Ra=35.4, dx=150.0).along(path)
+
+    tree = (
+        cable(600.0, 100.0, (0, 0, 0), (600, 0, 0))
+        .branch(cable(400.0, 60.0, (600, 0, 0), (600, 400, 0)), at=600.0, name="a")
+        .branch(cable(300.0, 60.0, (300, 0, 0), (300, 0, 300)), at=(0, 300.0), name="b")
+    )
+    clamp = axon.CurrentClamp(("b", 100.0), axon.pulse(300.0, 0.1, 0.3))
+    membrane = axon.models.hodgkin_huxley()
+    return axon.Simulation(tree, membrane, [clamp], celsius=18.5, dt=0.01)
+
+
 class After:
     """Stops a run after so many blocks."""
 
@@ -114,7 +130,7 @@ def make_bases(folder: Path) -> None:
     for name in (*BASES, "unbegun"):
         (folder / name).mkdir(parents=True)
         path = folder / name / "run.h5"
-        sim = {"pools": pools, "changed": changed}.get(name, squid)()
+        sim = {"pools": pools, "changed": changed, "branched": branched}.get(name, squid)()
         seen: dict[str, Any] = {"record": [500.0], "electrodes": [ELECTRODE, 2.0 * ELECTRODE]}
         options = seen if name == "outside" else {}
         with blocks_of(150, sim.axon.n):
@@ -1068,6 +1084,7 @@ def exercise(path: Path, rng: Random, all_of_it: bool) -> str:
     def tell() -> None:
         with axon.open_run(path) as run:
             attempt("replay", lambda: axon.membrane_at(run, 500.0, until=100.0))
+            attempt("propagation", lambda: axon.propagation(run))
             report = attempt("report", run.report)
             if report is not None:
                 json.dumps(report.to_dict(), allow_nan=False)

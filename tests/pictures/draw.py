@@ -18,6 +18,7 @@ from PIL import Image, ImageFilter
 import axon
 from axon import plots, populations
 from axon.protocols import RecoveryCycle, StrengthDuration, Threshold
+from axon.runs import Run
 
 FOLDER = Path(__file__).parent
 COARSE = {"axon.compartments": 200, "simulation.dt": 0.02, "record.every": 0.1}
@@ -87,6 +88,19 @@ def compound():
     return populations.Compound(time, potential, electrodes, 8, np.ones(8, np.int64), {})
 
 
+@cache
+def arbor():
+    """An impulse of 1 m/s along an axon that branches, and not into one of its halves."""
+    tree = axon.Tree.regular("2 mm", 20.0, 3, dx=50.0)
+    reached = ~np.isin(tree.branch_of, [2, 5, 6, 11, 12, 13, 14])
+    x = tree.x
+    return Run.in_memory(
+        {"axon": tree.to_dict(), "simulation": {"spike_threshold": -20.0}, "stimuli": []},
+        x, np.arange(tree.n), 1.0, np.zeros((2, tree.n), np.float32),
+        np.flatnonzero(reached), x[reached] * 1e-3, axon_x=x,
+    )  # fmt: skip
+
+
 # Of a C-fibre of 1 µm, for a point beside its middle: µm, mA.
 DISTANCES = np.array([50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 400.0, 600.0, 800.0, 1000.0])
 THRESHOLDS = -np.array([0.0151, 0.0286, 0.0474, 0.103, 0.189, 0.476, 0.946, 2.62, 5.53, 9.98])
@@ -115,6 +129,7 @@ PICTURES = {
     "cross_section": lambda ax: plots.cross_section(fibres(), ax=ax),
     "compound": lambda ax: plots.compound(compound(), ax=ax),
     "sweep": lambda ax: plots.sweep(SWEPT, VELOCITIES, "velocity", ax=ax),
+    "tree": lambda ax: plots.tree(arbor(), colour="arrival", ax=ax),
     "threshold_against_distance": lambda ax: plots.threshold_against_distance(
         DISTANCES, THRESHOLDS, unit="mA", ax=ax
     ),
