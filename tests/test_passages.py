@@ -19,8 +19,11 @@ ARBOR = FORK.branch(CABLE, ("a", 100.0), "c").branch(CABLE, ("a", 100.0), "d")
 """Forks at 100 µm, and on "a" again after 100 µm."""
 
 
+SHOCK = axon.pulse(1.0, 0.9, 1.0)  # what begins impulses is on then
+
+
 def seen(tree: Tree, spikes: Spikes, number: int = 0, lasts: float = 30.0) -> Propagation:
-    return propagation(travelled(tree, spikes, lasts=lasts), number)
+    return propagation(travelled(tree, spikes, [SHOCK], lasts=lasts), number)
 
 
 def told(found: Propagation) -> list[tuple[tuple[int, ...], tuple[int, ...], bool]]:

@@ -489,9 +489,9 @@ def test_a_threshold_that_there_is_not_says_what_was_seen() -> None:
 
 def test_impulses_that_begin_at_two_tips_are_told_of() -> None:
     """As far from the root as each other, and far from each other."""
-    tree = Tree.regular(400.0, 2.0, 1, dx=40.0)
+    tree = Tree.regular("2 mm", 2.0, 1, dx=40.0)
     at_tips = [CurrentClamp((k, tree.branches[k].cable.length), PULSE) for k in (1, 2)]
-    found = axon.threshold(simulation(*at_tips, tree=tree), 15.0, at=0.0)
+    found = axon.threshold(simulation(*at_tips, tree=tree), 20.0, at=0.0)
     (remark,) = found.remarks
     assert remark.startswith("impulses began at ")
     assert "on branch 1" in remark and "on branch 2" in remark
