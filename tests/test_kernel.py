@@ -353,8 +353,9 @@ def check_tree(parent: np.ndarray, seed: int) -> None:
         isa: kernel(n, leak(), axial=axial, parent=parent, isa=isa).solve(d, b) for isa in ISAS
     }
     for x in found.values():
-        # As for a cable; a branch point sums up to as many terms as it has neighbours.
-        terms = max(4, np.bincount(parent + 1).max())
+        # As for a cable: a few roundings of the largest terms; the most seen in 20,000 were 4.4. A
+        # branch point sums up as many terms as it has neighbours.
+        terms = max(8, np.bincount(parent + 1).max())
         assert np.abs(a @ x - b).max() <= terms * EPS * scale.max()
         # What such a residual makes of the solution at the most.
         assert np.abs(x - exact).max() <= terms * EPS * condition * np.abs(exact).max()
