@@ -6,7 +6,7 @@ Functions here read a run, finished, still growing or in memory. None of them ru
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -308,10 +308,7 @@ def _between(
     run: Run, start: PositionLike, stop: PositionLike, threshold: QuantityLike
 ) -> Arrivals:
     """Arrivals on a stretch of an axon that doesn't branch."""
-    begin, end = (
-        units.quantity(cast(QuantityLike, value), "um", name)
-        for name, value in (("start", start), ("stop", stop))
-    )
+    begin, end = units.distance(start, "start"), units.distance(stop, "stop")
     if not begin < end:
         raise GeometryError(
             f"start = {begin:g} µm is not before stop = {end:g} µm: give the end nearer to the "

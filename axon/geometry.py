@@ -29,6 +29,7 @@ from axon.units import (
     PositionLike,
     QuantitiesLike,
     QuantityLike,
+    distance,
     quantities,
     quantity,
 )
@@ -104,6 +105,18 @@ class Shape:
         """
         into_parent = self.axial_conductance * (potential[1:] - potential[self.parent[1:]])
         return self.at_both_ends(into_parent, -into_parent)  # µS mV, which is nA
+
+    def _take(self, made: Mapping[str, np.ndarray]) -> None:
+        """Hold these arrays, read-only, if they are such as an axon can have."""
+        for name in ("area", "axial_conductance", "passage", "volume"):
+            if not ((made[name] > 0) & np.isfinite(made[name])).all():
+                raise GeometryError(
+                    f"the {name} of some compartment is too small or too large to be computed; "
+                    "write length, diameter and Ra of a size that axons have"
+                )
+        for name, values in made.items():
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
 
     def at_both_ends(self, parent: FloatArray, child: FloatArray) -> FloatArray:
         """The sum over each compartment's joints of what these do to it.
@@ -240,17 +253,6 @@ class Axon(Shape):
             # Ω·cm is 1e4 Ω·µm, S is 1e6 µS.
             conductance = 100 * math.pi / 4 / (Ra[:-1] * right[:-1] + Ra[1:] * left[1:])
             passage = math.pi / 4 / (right[:-1] + left[1:])
-        for name, values in (
-            ("area", area),
-            ("axial_conductance", conductance),
-            ("passage", passage),
-            ("volume", volume),
-        ):
-            if not ((values > 0) & np.isfinite(values)).all():
-                raise GeometryError(
-                    f"the {name} of some compartment is too small or too large to be computed; "
-                    "write length, diameter and Ra of a size that axons have"
-                )
         made = {
             "profile_x": knots,
             "profile_diameter": diameters,
@@ -267,9 +269,7 @@ class Axon(Shape):
         }
         if self.path is not None:
             made["path"] = _checked_path(self.path, length)
-        for name, values in made.items():
-            values.flags.writeable = False
-            object.__setattr__(self, name, values)
+        self._take(made)
         object.__setattr__(self, "length", length)
         object.__setattr__(self, "n", n)
 
@@ -639,11 +639,7 @@ class Axon(Shape):
         GeometryError
             If `position` does not lie on the axon.
         """
-        if isinstance(position, tuple | list):
-            raise GeometryError(
-                f"position = {position!r} is on a branch, and this axon has none; write a number"
-            )
-        where = quantity(position, "um", "position", error=GeometryError)
+        where = distance(position, "position", error=GeometryError)
         if not 0 <= where <= self.length:
             raise GeometryError(
                 f"position = {where!r} um is not on the axon; "

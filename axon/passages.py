@@ -168,7 +168,7 @@ def propagation(run: Run, number: int = 0, *, gap: QuantityLike = 2.0) -> Propag
 
 
 def _on_branch(tree: Tree, k: int, arrival: FloatArray, ends: dict[int, Passage]) -> BranchPassage:
-    own = np.flatnonzero(tree.branch_of == k)
+    own = tree.compartments_of(k)
     there = own[np.isfinite(arrival[own])]
     fate: Passage = "passed"
     if not there.size:
@@ -193,6 +193,7 @@ class _Spread:
     ) -> None:
         self._tree, self._found, self._number = tree, found, number
         self._arrival, self._ends = arrival, ends
+        self._began = int(np.nanargmin(arrival))
         self._around = Branching(tree)
         self._shared = {each.compartment for each in tree.branch_points}
 
@@ -202,8 +203,7 @@ class _Spread:
         time = float(arrival[here])
         ways = {k: self._onwards(here, k) for k in self._around.beside(here)}
         reached = {k: [at for at in way if np.isfinite(arrival[at])] for k, way in ways.items()}
-        began = int(np.nanargmin(arrival))
-        source = None if began == here else int(tree.between(here, began)[1])
+        source = None if self._began == here else int(tree.between(here, self._began)[1])
         if np.isnan(time):  # but it may have come near
             last = None if source is None else next(iter(reached[source]), None)
             if source is None or last is None or last in self._ends:

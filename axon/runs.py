@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axon import runfile
-from axon.errors import MissingExtraError, RunFileError, UnitError
+from axon.errors import MissingExtraError, RunFileError
 from axon.geometry import Axon
 from axon.program import saved_state_names
 from axon.runfile import ROWS, Chunks, Layer, Recording, opened, readable, reading
@@ -30,7 +30,7 @@ from axon.segments import chain, is_written, output_of, parts_of
 from axon.stimuli import Stimulus, stimulus_from
 from axon.storage import rows_per_second
 from axon.trees import Tree, axon_from
-from axon.units import Position, PositionLike, quantity
+from axon.units import Position, PositionLike, distance
 
 if TYPE_CHECKING:
     import xarray
@@ -271,7 +271,7 @@ class Run:
         if not len(self.x):
             raise RunFileError("no place is recorded, and so no potential")
         if self.tree is None:
-            return int(np.argmin(np.abs(self.x - self._along(at))))
+            return int(np.argmin(np.abs(self.x - distance(at, "at"))))
         return int(np.argmin(self.tree.away_from(self.index(at))[self.compartments]))
 
     def index(self, at: PositionLike) -> int:
@@ -283,14 +283,8 @@ class Run:
             As for `site`.
         """
         if self.tree is None:
-            return int(np.argmin(np.abs(self.axon_x - self._along(at))))
+            return int(np.argmin(np.abs(self.axon_x - distance(at, "at"))))
         return self.tree.index(at)
-
-    @staticmethod
-    def _along(at: PositionLike) -> float:
-        if isinstance(at, tuple | list):
-            raise UnitError(f"at = {at!r} is on a branch, and this axon has none; write a number")
-        return quantity(at, "um", "at")
 
     def place(self, compartment: int) -> Position:
         """Where a compartment is: its centre in µm from the origin, or branch and distance."""

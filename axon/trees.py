@@ -203,28 +203,23 @@ class Tree(Shape):
     branch_points: tuple[BranchPoint, ...] = field(init=False)
     # The compartment in which each branch begins, or -1.
     _begins_in: tuple[int, ...] = field(init=False)
+    # Where it begins, on a branch that comes from the root to there.
+    _hosts: list[tuple[int, float]] = field(init=False)
 
     def __post_init__(self) -> None:
         branches = _checked(self.branches)
-        joints = _joints(branches)
+        hosts = _hosts(branches)
+        joints = _joints(branches, hosts)
         with np.errstate(all="ignore"):  # what comes of it is looked at below
             made, begins_in = _assembled(branches, joints)
         made["begins"] = _begins(branches)
         made["x"] = made["begins"][made["branch_of"]] + made["distance"]
-        for name in ("area", "axial_conductance", "passage", "volume"):
-            values = made[name]
-            if not ((values > 0) & np.isfinite(values)).all():
-                raise GeometryError(
-                    f"the {name} of some compartment is too small or too large to be computed; "
-                    "write lengths, diameters and Ra of a size that axons have"
-                )
-        for name, values in made.items():
-            values.flags.writeable = False
-            object.__setattr__(self, name, values)
+        self._take(made)
         object.__setattr__(self, "branches", branches)
         object.__setattr__(self, "n", made["area"].size)
         object.__setattr__(self, "length", math.fsum(each.cable.length for each in branches))
         object.__setattr__(self, "_begins_in", begins_in)
+        object.__setattr__(self, "_hosts", hosts)
         object.__setattr__(self, "branch_points", tuple(self._points(joints)))
 
     @classmethod
@@ -379,7 +374,7 @@ class Tree(Shape):
         there = np.flatnonzero(
             (self.begins <= given * (1 + _SAME)) & (given <= (self.begins + lengths) * (1 + _SAME))
         )
-        hosts = _hosts(self.branches)
+        hosts = self._hosts
         found: dict[int, float] = {}  # a branch has one place that is so far
         for on in there.tolist():
             along = float(min(max(given - self.begins[on], 0.0), lengths[on]))
@@ -509,10 +504,14 @@ class Tree(Shape):
                     f"branch {each.name or k!r} has no path through space; give its cable one, "
                     "by along([(x, y, z), ...])"
                 )
-            own = slice(*self._firsts[k : k + 2])
+            own = self.compartments_of(k)
             places[own] = places_along(each.cable.path, self.distance[own])
         places.flags.writeable = False
         return places
+
+    def compartments_of(self, branch: int) -> IntArray:
+        """The compartments that belong to a branch, by its number, in their order, (k,)."""
+        return np.arange(*self._firsts[branch : branch + 2])
 
     @cached_property
     def _firsts(self) -> IntArray:
@@ -526,7 +525,7 @@ class Tree(Shape):
             return ((np.arange(self.n), self.branches[0].cable.edges[1:-1]),)
         chains = []
         for k, begin in enumerate(self._begins_in):
-            own = np.arange(*self._firsts[k : k + 2])
+            own = self.compartments_of(k)
             at = self.distance[own]
             if begin >= 0:
                 own, at = np.append(begin, own), np.append(0.0, at)
@@ -751,9 +750,9 @@ def _hosts(branches: Sequence[Branch]) -> list[tuple[int, float]]:
     return hosts
 
 
-def _joints(branches: tuple[Branch, ...]) -> Joints:
+def _joints(branches: tuple[Branch, ...], hosts: list[tuple[int, float]]) -> Joints:
     beginning: dict[tuple[int, float], list[int]] = {}
-    for k, host in enumerate(_hosts(branches)):
+    for k, host in enumerate(hosts):
         if k:
             beginning.setdefault(host, []).append(k)
     places: list[list[float]] = [[] for _ in branches]

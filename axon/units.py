@@ -30,6 +30,7 @@ __all__ = [
     "QuantitiesLike",
     "QuantityLike",
     "as_written",
+    "distance",
     "position",
     "position_text",
     "quantities",
@@ -167,6 +168,19 @@ def position(value: PositionLike, name: str, *, error: type[AxonError] = UnitErr
         )
     along = quantity(value[1], "um", f"{name}[1]", error=error, minimum=0.0)
     return value[0] if isinstance(value[0], str) else int(value[0]), along
+
+
+def distance(value: PositionLike, name: str, *, error: type[AxonError] = UnitError) -> float:
+    """A position on an axon that doesn't branch, in µm: anywhere, also beyond it.
+
+    Raises
+    ------
+    UnitError
+        Or `error`, if it is none, or on a branch.
+    """
+    if isinstance(value, tuple | list):
+        raise error(f"{name} = {value!r} is on a branch, and this axon has none; write a number")
+    return quantity(value, "um", name, error=error)
 
 
 def position_text(place: Position) -> str:
