@@ -237,23 +237,33 @@ AX_INLINE void multiply(v8 each[], const double *x, int64_t step, int64_t power,
 #undef AX_POWER
 }
 
+/* Values of `width` rows; where step is 0 one load for all. */
+AX_INLINE void load_rows(const double *from, int64_t step, v8 to[], const int width) {
+    if (step == 0) {
+        const v8 all = v8_load(from);
+        for (int r = 0; r < width; r++)
+            to[r] = all;
+    } else {
+        for (int r = 0; r < width; r++)
+            to[r] = v8_load(from + r * step);
+    }
+}
+
 /* Add a group's conductances, and their products with the reversal potentials. */
 AX_INLINE void add_terms(const ax_sim *self, const ax_group *group, int64_t in_block, v8 g[],
                          v8 d[], const int width) {
     const ax_operand *term = self->ohmic + group->begin, *end = self->ohmic + group->end;
-    v8 each[AX_ROWS_TOGETHER];
+    v8 each[AX_ROWS_TOGETHER], reversal[AX_ROWS_TOGETHER];
     while (term < end) {
-        const double *gbar = term[0].at + in_block * term[0].step;
-        const double *reversal = term[1].at + in_block * term[1].step;
-        const int64_t gbar_step = term[0].step, reversal_step = term[1].step;
         const ax_operand *last = term + 2 + term[0].count;
-        for (int r = 0; r < width; r++)
-            each[r] = v8_load(gbar + r * gbar_step);
+        load_rows(term[0].at + in_block * term[0].step, term[0].step, each, width);
+        const ax_operand *e = term + 1;
         for (term += 2; term < last; term++)
             multiply(each, term->at + in_block * term->step, term->step, term->count, width);
+        load_rows(e->at + in_block * e->step, e->step, reversal, width);
         for (int r = 0; r < width; r++) {
             g[r] = v8_add(g[r], each[r]);
-            d[r] = v8_fma(each[r], v8_load(reversal + r * reversal_step), d[r]);
+            d[r] = v8_fma(each[r], reversal[r], d[r]);
         }
     }
 }

@@ -2,9 +2,10 @@
  * Inside a simulation. Shared by the files of csrc/, never by anyone else.
  *
  * The tree is cut at its branch points, and between them, into chunks of
- * consecutive compartments, one a SIMD lane; eight of like length are a tile. Element (row, lane) of a per-compartment array lies
- * at [row * 8 + lane]. Chunks shorter than their tile have padding rows at the
- * top: isolated compartments that nobody sees.
+ * consecutive compartments, one a SIMD lane; eight of like length are a tile.
+ * Element (row, lane) of a per-compartment array lies at [row * 8 + lane].
+ * Chunks shorter than their tile have padding rows at the top: isolated
+ * compartments that nobody sees.
  *
  * The last compartment of each chunk is an interface node. Eliminating a
  * chunk's other rows from the top down leaves a small system on the nodes
@@ -24,6 +25,7 @@ typedef struct {
     int32_t singles;  /* rows above this one are eliminated one by one, the others in pairs */
     int32_t chunk0;   /* number of its first chunk */
     int64_t joint0;   /* where its prologue begins in joints */
+    int even;         /* whether area, charge and axial are the same in all rows in pairs */
 } ax_tile;
 
 typedef struct {
@@ -82,12 +84,6 @@ typedef struct {
     double *slope, *offset;
 } ax_group;
 
-/* Doubles from one row of a property to the next: 8, or 0 where it is uniform and one row, read
- * again and again, stays in cache. */
-typedef struct {
-    int64_t area, charge, axial;
-} ax_steps;
-
 /* An operand of an instruction. In row r of the block that starts at row R it is at
  * [R * by_row + r * step]: temporaries hold the block at work only, uniform ones a row. */
 typedef struct {
@@ -123,7 +119,6 @@ struct ax_sim {
     int64_t plane;  /* doubles from one to the next */
     /* [n_rows * 8] each */
     double *v, *area, *charge, *axial; /* charge: capacitance over the implicit step, uS */
-    ax_steps property_step;
     /* Of a cable with one area everywhere all equations are divided by it; area is then 1. */
     int unit_area;
     double scale; /* what they were multiplied by: 1, or the area's reciprocal */

@@ -66,6 +66,14 @@ static void gather(const ax_sim *self, const double *from, double *to) {
         to[i] = from[self->topology.slot[i]];
 }
 
+/* Whether n values are each as the one `step` before. */
+static int all_alike(const double *values, int64_t n, int64_t step) {
+    for (int64_t i = step; i < n; i++)
+        if (values[i] != values[i - step])
+            return 0;
+    return 1;
+}
+
 static void lay_out_cable(ax_sim *self, const ax_cable *cable) {
     const ax_topology *t = &self->topology;
     const double implicit = self->backward_euler ? self->dt : 0.5 * self->dt;
@@ -82,6 +90,14 @@ static void lay_out_cable(ax_sim *self, const ax_cable *cable) {
             const int64_t at = (tile->row0 + row) * AX_LANES + chunk % AX_LANES;
             self->axial[at - AX_LANES] = cable->axial[t->compartment[at] - 1] * self->scale;
         }
+    }
+    for (int32_t i = 0; i < t->n_tiles; i++) {
+        ax_tile *tile = &t->tiles[i];
+        const int64_t pairs = (tile->row0 + tile->singles) * AX_LANES;
+        const int64_t n = (int64_t)(tile->rows - 1 - tile->singles) * AX_LANES;
+        tile->even = n > 0 && all_alike(self->area + pairs, n, AX_LANES) &&
+                     all_alike(self->charge + pairs, n, AX_LANES) &&
+                     all_alike(self->axial + pairs, n, AX_LANES);
     }
 }
 
@@ -348,13 +364,6 @@ static int allocate(ax_sim *self) {
     return AX_OK;
 }
 
-static int64_t step_of(const double *values, int64_t n) {
-    for (int64_t i = 1; i < n; i++)
-        if (values[i] != values[0])
-            return AX_LANES;
-    return 0;
-}
-
 int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_sources *sources,
                   const ax_options *options, ax_sim **out) {
     *out = NULL;
@@ -380,10 +389,7 @@ int ax_sim_create(const ax_cable *cable, const ax_membrane *membrane, const ax_s
     self->record_float = options->record_float;
     self->diverged_compartment = -1;
 
-    self->property_step = (ax_steps){.area = step_of(cable->area, cable->n),
-                                     .charge = step_of(cable->capacitance, cable->n),
-                                     .axial = step_of(cable->axial, cable->n - 1)};
-    self->unit_area = self->property_step.area == 0;
+    self->unit_area = all_alike(cable->area, cable->n, 1);
     self->scale = self->unit_area ? 1.0 / cable->area[0] : 1.0;
 
     status = ax_topology_create(&self->topology, cable, self->scale);

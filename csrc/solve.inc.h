@@ -58,14 +58,16 @@ AX_INLINE void join_left(const double *joints, v8 v_left, const int source, elim
     }
 }
 
-/* The cable's properties at a row; uniform ones have one row only. */
+/* The cable's properties at a row. */
 typedef struct {
-    const double *area, *charge, *axial;
+    v8 area, charge, axial;
+    v8 square; /* of axial */
 } properties;
 
-AX_INLINE properties property_rows(properties first, ax_steps step, int32_t row) {
-    return (properties){first.area + row * step.area, first.charge + row * step.charge,
-                        first.axial + row * step.axial};
+AX_INLINE properties properties_at(const ax_sim *self, int64_t at) {
+    const v8 axial = v8_load(self->axial + at);
+    return (properties){v8_load(self->area + at), v8_load(self->charge + at), axial,
+                        v8_mul(axial, axial)};
 }
 
 typedef struct {
@@ -83,20 +85,19 @@ AX_INLINE equation assemble_row(ax_sim *self, int64_t at, properties p, const do
         row.diagonal = v8_load(self->diagonal + at);
         row.right = v8_load(self->delta + at);
         if (source == FROM_KEPT)
-            row.right = v8_mul(row.right, v8_load(p.charge));
+            row.right = v8_mul(row.right, p.charge);
         return row;
     }
-    const v8 axial = v8_load(p.axial), area = v8_load(p.area), conductance = v8_load(g);
-    const v8 next = v8_load(self->v + at + AX_LANES);
-    const v8 flux = v8_mul(axial, v8_sub(next, e->v));
+    const v8 conductance = v8_load(g), next = v8_load(self->v + at + AX_LANES);
+    const v8 flux = v8_mul(p.axial, v8_sub(next, e->v));
     const v8 current = v8_fms(conductance, e->v, v8_load(d));
     if (source == FROM_MEMBRANE_UNIT) { /* multiplications by 1 left out: the same bits */
         row.right = v8_sub(v8_sub(flux, e->flux), current);
-        row.diagonal = v8_add(v8_add(conductance, v8_load(p.charge)), v8_add(axial, e->axial));
+        row.diagonal = v8_add(v8_add(conductance, p.charge), v8_add(p.axial, e->axial));
     } else {
-        row.right = v8_fnma(area, current, v8_sub(flux, e->flux));
+        row.right = v8_fnma(p.area, current, v8_sub(flux, e->flux));
         row.diagonal =
-            v8_add(v8_fma(area, conductance, v8_load(p.charge)), v8_add(axial, e->axial));
+            v8_add(v8_fma(p.area, conductance, p.charge), v8_add(p.axial, e->axial));
     }
     if (source > FROM_MEMBRANE)
         row.right = v8_add(row.right, v8_load(self->injected + at));
@@ -104,7 +105,7 @@ AX_INLINE equation assemble_row(ax_sim *self, int64_t at, properties p, const do
         v8_store(self->diagonal + at, row.diagonal);
     e->v = next;
     e->flux = flux;
-    e->axial = axial;
+    e->axial = p.axial;
     return row;
 }
 
@@ -127,13 +128,12 @@ AX_INLINE void pass_on(elimination *e, v8 axial, v8 first_fill, v8 first_right, 
 AX_INLINE void eliminate_row(ax_sim *self, int64_t at, properties p, const double *g,
                              const double *d, const int source, elimination *e) {
     const equation row = assemble_row(self, at, p, g, d, source, e);
-    const v8 axial = v8_load(p.axial);
     const v8 inverse = v8_div(e->per, v8_fms(row.diagonal, e->per, e->lost));
     const v8 right = v8_mul(v8_fma(e->eliminated, e->value, row.right), inverse);
-    const v8 back = v8_mul(axial, inverse), fill = v8_mul(e->joint, inverse);
+    const v8 back = v8_mul(p.axial, inverse), fill = v8_mul(e->joint, inverse);
     keep(self, at, back, fill, right);
-    pass_on(e, axial, fill, right, fill, right);
-    e->lost = v8_mul(axial, back);
+    pass_on(e, p.axial, fill, right, fill, right);
+    e->lost = v8_mul(p.axial, back);
     e->per = v8_set1(1.0);
 }
 
@@ -142,27 +142,26 @@ AX_INLINE void eliminate_row(ax_sim *self, int64_t at, properties p, const doubl
  * then refer to the row below the pair. What a pair takes from the diagonal below it is handed on
  * as a fraction, lost / per, so that no division waits for another.
  */
-AX_INLINE void eliminate_pair(ax_sim *self, int64_t at, const properties p[2], const double *g,
+AX_INLINE void eliminate_pair(ax_sim *self, int64_t at, properties p, properties q, const double *g,
                               const double *d, const int source, elimination *e) {
-    const equation a = assemble_row(self, at, p[0], g, d, source, e);
-    const equation b = assemble_row(self, at + AX_LANES, p[1], g + AX_LANES, d + AX_LANES, source, e);
-    const v8 between = v8_load(p[0].axial), below = v8_load(p[1].axial);
+    const equation a = assemble_row(self, at, p, g, d, source, e);
+    const equation b = assemble_row(self, at + AX_LANES, q, g + AX_LANES, d + AX_LANES, source, e);
     /* per times the first row's diagonal, and times the block's determinant */
     const v8 pivot = v8_fms(a.diagonal, e->per, e->lost);
-    const v8 determinant = v8_fms(pivot, b.diagonal, v8_mul(v8_mul(between, between), e->per));
+    const v8 determinant = v8_fms(pivot, b.diagonal, v8_mul(p.square, e->per));
     const v8 reciprocal = v8_div(v8_set1(1.0), determinant);
     const v8 inverse = v8_mul(e->per, reciprocal);
     const v8 a_right = v8_fma(e->eliminated, e->value, a.right);
     /* the block's inverse is [aa ab; ab bb] */
-    const v8 aa = v8_mul(b.diagonal, inverse), ab = v8_mul(between, inverse);
+    const v8 aa = v8_mul(b.diagonal, inverse), ab = v8_mul(p.axial, inverse);
     const v8 bb = v8_mul(pivot, reciprocal);
     const v8 right_a = v8_fma(aa, a_right, v8_mul(ab, b.right));
     const v8 right_b = v8_fma(ab, a_right, v8_mul(bb, b.right));
     const v8 fill_a = v8_mul(aa, e->joint), fill_b = v8_mul(ab, e->joint);
-    keep(self, at, v8_mul(ab, below), fill_a, right_a);
-    keep(self, at + AX_LANES, v8_mul(bb, below), fill_b, right_b);
-    pass_on(e, below, fill_a, right_a, fill_b, right_b);
-    e->lost = v8_mul(v8_mul(below, below), pivot);
+    keep(self, at, v8_mul(ab, q.axial), fill_a, right_a);
+    keep(self, at + AX_LANES, v8_mul(bb, q.axial), fill_b, right_b);
+    pass_on(e, q.axial, fill_a, right_a, fill_b, right_b);
+    e->lost = v8_mul(q.square, pivot);
     e->per = determinant;
 }
 
@@ -174,6 +173,22 @@ AX_INLINE void rescale(elimination *e) {
     const v8 scale = v8_reciprocal_exponent(e->per);
     e->lost = v8_mul(e->lost, scale);
     e->per = v8_mul(e->per, scale);
+}
+
+/* Rows `row` to `last` of a tile, which begin at `at`; even: their properties are all the same. */
+AX_INLINE void eliminate_pairs(ax_sim *self, int64_t at, int32_t row, int32_t last,
+                               const double *g, const double *d, const int source, const int even,
+                               elimination *e) {
+    properties a = properties_at(self, at), b = a;
+    for (; row < last; row += 2, at += 2 * AX_LANES, g += 2 * AX_LANES, d += 2 * AX_LANES) {
+        if (!even) {
+            a = properties_at(self, at);
+            b = properties_at(self, at + AX_LANES);
+        }
+        eliminate_pair(self, at, a, b, g, d, source, e);
+        if (row % AX_RESCALE_EVERY < 2)
+            rescale(e);
+    }
 }
 
 /* The last row of the chunks is what remains of them in the node system. */
@@ -211,15 +226,10 @@ AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int source, i
                           int64_t ready) {
     const int32_t rows = tile->rows, block_rows = self->program.block_rows;
     const int64_t first = tile->row0 * AX_LANES;
-    const ax_steps step = self->property_step, every_row = {AX_LANES, AX_LANES, AX_LANES};
     const double *joints = self->topology.joints + tile->joint0;
     const v8 v_left = v8_gather(self->v, self->topology.left_slot + tile->chunk0);
     const int64_t begins = ready < 0 ? 0 : ready * AX_LANES;
     const double *g = self->conductance + begins, *d = self->drive + begins;
-    const properties top = {self->area + first, self->charge + first, self->axial + first};
-    properties below = top; /* the prologue */
-    if (self->property_step.axial == 0)
-        below.axial += tile->prologue * AX_LANES; /* there, joints differ from lane to lane */
     elimination e = elimination_begin(self, first);
     for (int32_t begin = 0, end; begin < rows; begin = end) {
         end = begin + block_rows < rows ? begin + block_rows : rows;
@@ -233,16 +243,14 @@ AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int source, i
             const int64_t at = first + (int64_t)row * AX_LANES, in_block = (row - begin) * AX_LANES;
             if (row < tile->prologue)
                 join_left(joints + row * AX_LANES, v_left, source, &e);
-            const properties here = property_rows(top, every_row, row);
-            eliminate_row(self, at, here, g + in_block, d + in_block, source, &e);
+            eliminate_row(self, at, properties_at(self, at), g + in_block, d + in_block, source, &e);
         }
-        for (; row < last; row += 2) {
+        if (row < last) {
             const int64_t at = first + (int64_t)row * AX_LANES, in_block = (row - begin) * AX_LANES;
-            const properties here[2] = {property_rows(below, step, row),
-                                        property_rows(below, step, row + 1)};
-            eliminate_pair(self, at, here, g + in_block, d + in_block, source, &e);
-            if (row % AX_RESCALE_EVERY < 2)
-                rescale(&e);
+            if (tile->even)
+                eliminate_pairs(self, at, row, last, g + in_block, d + in_block, source, 1, &e);
+            else
+                eliminate_pairs(self, at, row, last, g + in_block, d + in_block, source, 0, &e);
         }
         if (end == rows) {
             const int64_t at = first + (int64_t)last * AX_LANES, in_block = (last - begin) * AX_LANES;
