@@ -81,8 +81,6 @@ class Run:
 
     Attributes
     ----------
-    header : dict
-        The run's inputs and the version of the program.
     x : array
         Positions of the recorded compartments in µm from the axon's origin, ``(m,)``.
     compartments : array
@@ -105,7 +103,7 @@ class Run:
     def _show(self, source: _Source) -> None:
         self._source = source
         self._spikes: Array | None = None
-        self.header = source.recording.header
+        self._header: dict[str, Any] | Callable[[], dict[str, Any]] = source.recording.header
         self.x = source.recording.x
         self.compartments = source.recording.compartments
         self.axon_x = source.recording.axon_x
@@ -117,7 +115,7 @@ class Run:
     @classmethod
     def in_memory(
         cls,
-        header: dict[str, Any],
+        header: dict[str, Any] | Callable[[], dict[str, Any]],
         x: npt.ArrayLike,
         compartments: npt.ArrayLike,
         interval: float,
@@ -135,8 +133,8 @@ class Run:
 
         Parameters
         ----------
-        header : dict
-            The run's inputs and the version of the program.
+        header : dict, or callable that returns it
+            The run's inputs and the version of the program. It is called when somebody asks.
         x : array_like
             Positions of the recorded compartments in µm, ``(m,)``.
         compartments : array_like
@@ -162,7 +160,7 @@ class Run:
         """
         potentials = np.empty((len(v), 0)) if electrodes is None else electrodes
         recording = Recording(
-            header=header,
+            header={} if callable(header) else header,
             x=np.array(x, float),
             compartments=np.array(compartments, np.int64),
             axon_x=np.array(axon_x, float),
@@ -176,7 +174,16 @@ class Run:
         spikes = np.empty(len(np.atleast_1d(spike_time)), runfile.SPIKE)
         spikes["time"] = spike_time
         spikes["compartment"] = spike_compartment
-        return cls(_Memory(recording, v, potentials, spikes, dict(final or {}), inputs or dict))
+        run = cls(_Memory(recording, v, potentials, spikes, dict(final or {}), inputs or dict))
+        run._header = header
+        return run
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The run's inputs and the version of the program."""
+        if callable(self._header):
+            self._header = self._header()
+        return self._header
 
     @property
     def time(self) -> npt.NDArray[np.float64]:

@@ -748,12 +748,7 @@ class Simulation:
         equations = self.observed(electrodes)
         begin = self._beginning
         steps += begin.step
-        header = self.header(steps, recording)
-        if electrodes:
-            header["recording"]["electrodes"] = [source.to_dict() for source in electrodes]
-        if study is not None:
-            header["study"] = dict(study)
-            header = lasting(header, steps)
+        study = None if study is None else dict(study)
         commit_seconds = COMMIT_SECONDS
         if commit_every is not None:
             commit_seconds = 1e-3 * quantity(
@@ -764,8 +759,15 @@ class Simulation:
                 raise SimulationError("resume=True: there is no output to go on with")
             with Interruption(stop, stop_after) as stopping:
                 return self._in_memory(
-                    equations, begin, steps, recording, header, progress, stopping
+                    equations,
+                    begin,
+                    steps,
+                    recording,
+                    partial(self._told, steps, recording, begin, tuple(electrodes), study),
+                    progress,
+                    stopping,
                 )
+        header = self._told(steps, recording, begin, electrodes, study)
         inputs = _inputs(equations, begin)
         output = Path(output)
         if resume and (output.exists() or is_begun(output)):
@@ -810,7 +812,7 @@ class Simulation:
         begin: State,
         steps: int,
         recording: Recording,
-        header: dict[str, Any],
+        header: Callable[[], dict[str, Any]],
         progress: Progress | None,
         stop: Stop,
     ) -> Run:
@@ -848,13 +850,35 @@ class Simulation:
             inputs=partial(_inputs, equations, begin),
         )
 
-    def header(self, steps: int, recording: Recording) -> dict[str, Any]:
-        """All that a run file says of where its numbers come from, in JSON's types."""
+    def _told(
+        self,
+        steps: int,
+        recording: Recording,
+        begin: State,
+        electrodes: Sequence[Source],
+        study: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The header of a run from `begin`, with its electrodes and where it comes from."""
+        header = self.header(steps, recording, begin)
+        if electrodes:
+            header["recording"]["electrodes"] = [source.to_dict() for source in electrodes]
+        if study is None:
+            return header
+        return lasting(header | {"study": study}, steps)
+
+    def header(
+        self, steps: int, recording: Recording, begin: State | None = None
+    ) -> dict[str, Any]:
+        """All that a run file says of where its numbers come from, in JSON's types.
+
+        It is a run from `begin`, or from where the simulation begins.
+        """
         from axon import __version__
 
         programs = [self._program, *(program for _, program in self._later)]
         errors = [table.error for program in programs for table in program.tables]
-        begin = self._beginning.step
+        if begin is None:
+            begin = self._beginning
         changes = {"changes": self._described_changes} if self._later else {}
         return {
             "axon_version": __version__,
@@ -864,11 +888,11 @@ class Simulation:
             **changes,
             "simulation": {
                 "dt": self.dt,
-                "begin": begin,
+                "begin": begin.step,
                 "steps": steps,
-                "duration": (steps - begin) * self.dt,
+                "duration": (steps - begin.step) * self.dt,
                 "celsius": _brief(self.celsius),
-                "v_init": _brief(self._beginning.v),
+                "v_init": _brief(begin.v),
                 "method": self.method,
                 "spike_threshold": self.spike_threshold,
                 "table_steps": [table.v_step for table in self._program.tables],
@@ -879,7 +903,7 @@ class Simulation:
             "recording": {
                 "every": recording.every_steps * self.dt,
                 "every_steps": recording.every_steps,
-                "rows": recording.rows_within(begin, steps),
+                "rows": recording.rows_within(begin.step, steps),
                 "dtype": recording.dtype,
             },
         }

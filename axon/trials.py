@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -197,7 +198,7 @@ class Bench:
         """The spikes of a trial as those of a run."""
         simulation = self.simulation.with_stimuli(stimuli)
         return Run.in_memory(
-            simulation.header(self.steps, self._recording),
+            partial(simulation.header, self.steps, self._recording),
             [],
             [],
             self._recording.every_steps * simulation.dt,

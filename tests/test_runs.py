@@ -128,6 +128,17 @@ def test_what_was_simulated():
     assert run.axon == fibre and run.stimuli == stimuli
 
 
+def test_a_header_is_the_same_whenever_it_is_asked_for():
+    sim = axon.Simulation(axon.Axon.cylinder("1 mm", 1.0, dx=10.0), axon.models.passive())
+    study = {"from": "here"}
+    at_once, later = sim.run(0.2, study=study).header, sim.run(0.2, study=study)
+    study["from"] = "elsewhere"
+    sim.restore(sim.state())
+    assert sim.run(0.2).header["simulation"]["begin"] > 0
+    assert later.header == at_once and later.header is later.header
+    assert at_once["simulation"]["begin"] == 0 and at_once["study"] == {"from": "here"}
+
+
 @pytest.mark.parametrize(
     "change", [{"axon": {"compartments": 7}}, {"axon": {}}, {"axon": 3}, {"stimuli": [{"at": 3}]}]
 )
