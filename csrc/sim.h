@@ -16,7 +16,7 @@
 
 #include "axon.h"
 
-#define AX_BLOCK_ROWS_MAX 32 /* rows at work together, membrane and elimination */
+#define AX_BLOCK_ROWS_MAX 128 /* rows at work together, membrane and elimination */
 
 typedef struct {
     int64_t row0;     /* its first row */
