@@ -5,14 +5,8 @@
 #include "sim.h"
 #include "vmath.h"
 
-/* Rows whose currents are held in registers together, and where fewer are left. */
-#if AX_ISA == AX_ISA_AVX512
-#define AX_ROWS_TOGETHER 8
-#define AX_ROWS_FEW 3
-#else
-#define AX_ROWS_TOGETHER 2
-#define AX_ROWS_FEW 1
-#endif
+/* Rows whose currents are held in registers together. */
+#define AX_ROWS_TOGETHER (AX_ISA == AX_ISA_AVX512 ? 8 : 2)
 
 #include "membrane.inc.h"
 #include "solve.inc.h"
