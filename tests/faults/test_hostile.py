@@ -1118,7 +1118,10 @@ def one(seed: int | str, bases: Path, scratch: Path) -> str:
         else:
             NAMED[seed][1](folder)
             done = [seed]
+        # From here on: to make a header of a million lists takes longer than to read it.
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
         told = exercise(folder / "run.h5", rng, not isinstance(seed, int))
+        faulthandler.cancel_dump_traceback_later()
         assert threading.active_count() == 1, f"threads are left: {threading.enumerate()}"
         assert os.listdir(scratch) == ["runs"], os.listdir(scratch)
         aside = scratch.parent / "aside"
@@ -1163,7 +1166,6 @@ def work(seeds: list[int | str], bases: Path) -> None:
         open_files = len(os.listdir("/proc/self/fd"))
         for k, seed in enumerate(seeds):
             out.write(f"begin {seed}\n")
-            faulthandler.dump_traceback_later(SECONDS, exit=True)
             try:
                 told = one(seed, bases, scratch)
             except BaseException:
