@@ -99,15 +99,19 @@ static void cut_stretches(cutting *self, int32_t most) {
 
 /*
  * What parts of `most` compartments or fewer cost in rows, where eight of like length make a tile, of
- * which the longest one counts. `count` has room for longest + 2 numbers.
+ * which the longest one counts; -1 if they are more than `room`. `count` has room for most + 2 numbers.
  */
-static int64_t cost_of(const cutting *self, int32_t most, int32_t *count) {
+static int64_t cost_of(const cutting *self, int32_t most, int64_t room, int32_t *count) {
     memset(count, 0, ((size_t)most + 2) * sizeof *count);
+    int64_t all = 0;
     for (int32_t s = 0; s < self->n_stretches; s++) {
         const int32_t n = self->stretches[s].n, parts = parts_of(self, s, most);
         count[n / parts + 1] += n % parts;
         count[n / parts] += parts - n % parts;
+        all += parts;
     }
+    if (all > room)
+        return -1;
     int64_t rows = 0, tiles = 0, parts = 0;
     for (int32_t length = most; length > 0; length--) {
         parts += count[length];
@@ -118,33 +122,32 @@ static int64_t cost_of(const cutting *self, int32_t most, int32_t *count) {
     return rows;
 }
 
-/* Parts of the length that costs least. */
+/* Parts of the length that costs least; there is no choice where nothing branches. */
 static int cut_evenly(cutting *self) {
     int32_t longest = 1;
     for (int32_t s = 0; s < self->n_stretches; s++)
         longest = self->stretches[s].n > longest ? self->stretches[s].n : longest;
     const int64_t room = 8 * (int64_t)self->n_stretches + AX_LANES;
     self->pieces = ax_alloc(room, sizeof *self->pieces);
-    int32_t *count = ax_alloc((int64_t)longest + 2, sizeof *count);
-    if (!self->pieces || !count) {
-        ax_release(count);
+    if (!self->pieces)
         return AX_ERR_MEMORY;
-    }
     int32_t best = longest;
-    int64_t least = INT64_MAX;
-    for (int32_t most = longest; most > 0 && self->n_stretches > 1; most -= most / 8 + 1) {
-        int64_t parts = 0;
-        for (int32_t s = 0; s < self->n_stretches; s++)
-            parts += parts_of(self, s, most);
-        if (parts > room)
-            break;
-        const int64_t rows = cost_of(self, most, count);
-        if (rows < least) {
-            least = rows;
-            best = most;
+    if (self->n_stretches > 1) {
+        int32_t *count = ax_alloc((int64_t)longest + 2, sizeof *count);
+        if (!count)
+            return AX_ERR_MEMORY;
+        int64_t least = INT64_MAX;
+        for (int32_t most = longest; most > 0; most -= most / 8 + 1) {
+            const int64_t rows = cost_of(self, most, room, count);
+            if (rows < 0)
+                break;
+            if (rows < least) {
+                least = rows;
+                best = most;
+            }
         }
+        ax_release(count);
     }
-    ax_release(count);
     cut_stretches(self, best);
     for (int32_t k = 0; k < self->n_pieces; k += AX_LANES) {
         const int32_t left = self->n_pieces - k;

@@ -407,7 +407,7 @@ def test_trees_run_with_the_same_bits_on_fused_sets(
 
 @each_program
 def test_a_cable_given_as_a_tree_has_the_same_bits(program: str) -> None:
-    for n in (1, 2, 7, 8, 9, 100, 257):
+    for n in (1, 2, 7, 8, 9, 100, 257, 1041):
         plain, tree = (
             drive(kernel(n, PROGRAMS[program](n), **given), *stimulation(250))
             for given in ({}, {"parent": np.arange(n) - 1})
