@@ -78,7 +78,7 @@ class Sink(Protocol):
         """The state after all that was handed over: the run stops here."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """What a run keeps: which compartments, and every how many steps since time zero."""
 
@@ -430,12 +430,16 @@ class Equations:
         for begin in (0, *(begin for begin, _ in self.later)):
             if first <= begin < first + count:
                 damped[begin - first] = 1  # states out of balance are a discontinuity too
-        for driving in (self.waveforms, self.clamps):
-            for each in driving:
-                for steps in self._around_edges(each, times, first):
-                    damped[steps[(steps >= 0) & (steps < count)]] = 1
+        since, until = self._window(times)
+        acting: list[Waveform | Clamp] = list(self.clamps)
         for k, waveform in enumerate(self.waveforms):
-            current[:, k] = waveform.mean(times[:-1], times[1:])
+            start, stop = waveform.span()
+            if start <= until and stop >= since:
+                acting.append(waveform)
+                current[:, k] = waveform.mean(times[:-1], times[1:])
+        for each in acting:
+            for steps in self._around_edges(each, times, first):
+                damped[steps[(steps >= 0) & (steps < count)]] = 1
         implicit = damped.astype(bool) | (self.method == "backward-euler")
         for k, clamp in enumerate(self.clamps, n_sources):
             begun, beyond = self._around_edges(clamp, times, first)
@@ -443,12 +447,16 @@ class Equations:
             current[:, k], current[:, k + n_clamps] = clamp.drive(times, cut, implicit)
         return current, damped
 
+    def _window(self, times: FloatArray) -> tuple[float, float]:
+        """When an edge matters to the steps between `times`."""
+        return times[0] - self.dt, times[-1] + EDGE_SLACK * self.dt
+
     def _around_edges(
         self, changing: Waveform | Clamp, times: FloatArray, first: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Numbers of the steps at whose beginning an edge lies, both times; or of that which it
         lies in, and the next. The first step is number 0, and there may be some too many."""
-        edges = changing.edges(times[0] - self.dt, times[-1] + EDGE_SLACK * self.dt)
+        edges = changing.edges(*self._window(times))
         at = edges / self.dt - first
         steps = np.ceil(at - 1 + EDGE_SLACK), np.floor(at + 1 - EDGE_SLACK)
         return steps[0].astype(np.int64), steps[1].astype(np.int64)

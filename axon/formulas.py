@@ -7,7 +7,6 @@ The text is NumPy without its ``np.``; put behind ``lambda v:`` it computes the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
 from functools import wraps
 from math import isfinite
 from numbers import Integral, Real
@@ -182,6 +181,8 @@ def number(value: Real | float) -> str:
     if not isfinite(value):
         return text
     if abs(float(text) - value) > 1e-14 * abs(value):
+        from fractions import Fraction
+
         p, q = Fraction(value).limit_denominator(99).as_integer_ratio()
         if q > 1 and abs(p) < 1000 and p / q == value:
             return f"{p} / {q}"

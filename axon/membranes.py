@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from axon.channels import Channel, Gate, Markov, Pump
-from axon.description import Description, describe
 from axon.errors import MembraneError
 from axon.ions import Ion, Pool
 from axon.rates import Profile, all_are, arguments, check_arguments, likeness, resolve
@@ -20,6 +19,8 @@ from axon.units import QuantityLike, quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from axon.description import Description
 
 T = TypeVar("T")
 
@@ -521,6 +522,8 @@ class Membrane:
           reversal (mV) = -65
           i (mA/cm²)    = g * (v - reversal)
         """
+        from axon.description import describe
+
         return describe(self)
 
     def plot(

@@ -28,7 +28,7 @@ V_MIDDLE = "v:middle"
 Term = tuple[int, int, tuple[tuple[int, int], ...], int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """Tables, instructions and arrays; meanings in ``csrc/axon.h``.
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from axon.analysis import Velocity, conduction_velocity
 from axon.errors import NoThresholdError, SimulationError, StimulusError
 from axon.runs import Run
 from axon.simulation import Simulation
@@ -34,6 +33,9 @@ from axon.units import (
     quantity,
 )
 from axon.waveforms import train_of
+
+if TYPE_CHECKING:
+    from axon.analysis import Velocity
 
 _MOST_DOUBLINGS, _MOST_HALVINGS = 60, 20
 _NEAR = 0.1  # of the length
@@ -809,6 +811,8 @@ def velocity_vs(
     >>> thick.value / thin.value  # as the root of the diameter
     2.0...
     """
+
+    from axon.analysis import conduction_velocity
 
     def measure(value: float) -> Velocity:
         simulation = make(value)

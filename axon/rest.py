@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,17 +56,22 @@ class Rest:
 
 def find_rest(membrane: Membrane, celsius: float, diameter: float) -> Rest:
     """See `Membrane.rest`."""
-    balanced = membrane.once(
-        ("balanced", celsius), lambda: _balanced(membrane, celsius), amounts=True
+    brackets = membrane.once(
+        ("brackets", celsius), lambda: _brackets(membrane, celsius), amounts=True
     )
-    if not balanced:
+    if not brackets:
         raise NoRestError(
             f"this membrane has no resting potential between {REST_RANGE[0]:g} and "
             f"{REST_RANGE[1]:g} mV: its steady current nowhere rises through zero; "
             "give v_init"
         )
     unstable = []
-    for at in balanced:
+    for bracket in brackets:
+        at = membrane.once(
+            ("balanced", celsius, bracket),
+            partial(_bisect, membrane, celsius, *bracket),
+            amounts=True,
+        )
         concentrations = membrane.initial_concentrations
         if concentrations:
             at, concentrations = _settle(membrane, celsius, diameter, at, concentrations)
@@ -83,15 +89,15 @@ def find_rest(membrane: Membrane, celsius: float, diameter: float) -> Rest:
     )
 
 
-def _balanced(membrane: Membrane, celsius: float) -> tuple[float, ...]:
-    """Potentials at which the steady current rises through zero, upwards, mV.
+def _brackets(membrane: Membrane, celsius: float) -> tuple[tuple[float, float], ...]:
+    """Potentials between which the steady current rises through zero, upwards, mV.
 
     Concentrations are those of the beginning: no matter how fast pools fill.
     """
     v = np.linspace(*REST_RANGE, REST_GRID)
     current = membrane.steady_current(v, celsius)
     rising = np.flatnonzero((current[:-1] <= 0.0) & (current[1:] > 0.0))
-    return tuple(_bisect(membrane, celsius, v[i], v[i + 1]) for i in rising)
+    return tuple((float(v[i]), float(v[i + 1])) for i in rising)
 
 
 def _bisect(membrane: Membrane, celsius: float, low: float, high: float) -> float:

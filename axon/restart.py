@@ -36,6 +36,7 @@ from axon.segments import (
     Folder,
     Segment,
     chain,
+    is_begun,
     output_of,
     parts_of,
 )
@@ -113,6 +114,55 @@ def resume(
     >>> run = axon.resume("run.h5")
     """
     return take_on(Path(path), until=until, stop_after=stop_after, stop=stop, progress=progress)
+
+
+def run_into(
+    output: Path,
+    run: Underway,
+    expected: Expected,
+    *,
+    resume: bool,
+    overwrite: bool,
+    commit_seconds: float | None,
+    stop_after: float | str | None,
+    stop: Stop | None,
+    progress: Progress | None,
+) -> Run:
+    """Run from its beginning into a file, or go on with the one that is there."""
+    if commit_seconds is None:
+        commit_seconds = COMMIT_SECONDS
+    if resume and (output.exists() or is_begun(output)):
+        return take_on(
+            output,
+            expected=expected,
+            commit_seconds=commit_seconds,
+            stop_after=stop_after,
+            stop=stop,
+            progress=progress,
+        )
+    equations, recording = run.equations, run.recording
+    with Interruption(stop, stop_after) as stopping:
+        try:
+            writer = RunWriter(
+                output,
+                header=expected.header,
+                x=equations.x[recording.compartments],
+                compartments=recording.compartments,
+                axon_x=equations.x,
+                first=recording.rows_before(run.begin),
+                n_rows=recording.rows_within(run.begin, run.steps),
+                interval=recording.every_steps * equations.dt,
+                dtype=recording.dtype,
+                electrodes=equations.n_electrodes,
+                inputs=expected.inputs,
+                state=run.kernel.state(),
+                commit_seconds=commit_seconds,
+                overwrite=overwrite,
+                stop=stopping,
+            )
+        except FinishedElsewhereError:
+            return open_run(output)
+        return write(writer, run, stopping, progress)
 
 
 def take_on(

@@ -128,7 +128,7 @@ class Layer(NamedTuple):
         return -(-self.columns // self.width)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """What is recorded: which run, at what places and times."""
 
@@ -386,7 +386,7 @@ def _chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 # Reading
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chunks:
     """Where the chunks of a dataset lie in its file, and how they are read."""
 

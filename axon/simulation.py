@@ -31,7 +31,6 @@ from axon.equations import (
     whole_steps,
 )
 from axon.errors import MembraneError, NoRestError, SimulationError, StimulusError
-from axon.estimate import Estimate, estimate
 from axon.geometry import Axon, Shape
 from axon.interruption import Interruption
 from axon.membranes import Membrane
@@ -39,15 +38,13 @@ from axon.portable import distinct
 from axon.program import Program, diffusing, initial_states, lower, state_names
 from axon.rates import Profile, resolve
 from axon.rest import REST_RANGE, Rest
-from axon.restart import Expected, Underway, lasting, take_on, write
-from axon.runs import Run, open_run
-from axon.segments import FinishedElsewhereError, is_begun
+from axon.runs import Run
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
-from axon.storage import COMMIT_SECONDS, RunWriter
 from axon.trees import Tree
 from axon.units import PositionLike, QuantityLike, position_text, quantity
 
 if TYPE_CHECKING:
+    from axon.estimate import Estimate
     from axon.sources import Source
 
 # 1 µm² is 1e-8 cm². mA/cm² times this factor times µm² is nA, S/cm² becomes µS; and
@@ -664,6 +661,8 @@ class Simulation:
             Bytes, memory and wall time. The bytes come from the compression of the first rows: an
             axon that rests there, and is busy later, will need more.
         """
+        from axon.estimate import estimate
+
         steps, recording = self.recording(duration, every, record, dtype)
         begin = self._beginning
         equations = self.observed(electrodes)
@@ -749,62 +748,32 @@ class Simulation:
         begin = self._beginning
         steps += begin.step
         study = None if study is None else dict(study)
-        commit_seconds = COMMIT_SECONDS
+        commit_seconds = None
         if commit_every is not None:
             commit_seconds = 1e-3 * quantity(
                 commit_every, "ms", "commit_every", error=SimulationError, minimum=0.0
             )
+        told = partial(self._told, steps, recording, begin, tuple(electrodes), study)
         if output is None:
             if resume:
                 raise SimulationError("resume=True: there is no output to go on with")
             with Interruption(stop, stop_after) as stopping:
-                return self._in_memory(
-                    equations,
-                    begin,
-                    steps,
-                    recording,
-                    partial(self._told, steps, recording, begin, tuple(electrodes), study),
-                    progress,
-                    stopping,
-                )
-        header = self._told(steps, recording, begin, electrodes, study)
-        inputs = _inputs(equations, begin)
-        output = Path(output)
-        if resume and (output.exists() or is_begun(output)):
-            return take_on(
-                output,
-                expected=Expected(header, inputs, recording.compartments),
-                commit_seconds=commit_seconds,
-                stop_after=stop_after,
-                stop=stop,
-                progress=progress,
-            )
-        kept = recording.compartments
-        first = recording.rows_before(begin.step)
+                return self._in_memory(equations, begin, steps, recording, told, progress, stopping)
+        # Whoever writes no file need not wait until what writes files is imported.
+        from axon.restart import Expected, Underway, run_into
+
         kernel = equations.started(begin._fields(), recording)
-        with Interruption(stop, stop_after) as stopping:
-            try:
-                writer = RunWriter(
-                    output,
-                    header=header,
-                    x=self.axon.x[kept],
-                    compartments=kept,
-                    axon_x=self.axon.x,
-                    first=first,
-                    n_rows=recording.rows_within(begin.step, steps),
-                    interval=recording.every_steps * self.dt,
-                    dtype=dtype,
-                    electrodes=len(electrodes),
-                    inputs=inputs,
-                    state=begin._fields(),
-                    commit_seconds=commit_seconds,
-                    overwrite=overwrite,
-                    stop=stopping,
-                )
-            except FinishedElsewhereError:
-                return open_run(output)
-            run = Underway(equations, recording, kernel, begin.step, steps)
-            return write(writer, run, stopping, progress)
+        return run_into(
+            Path(output),
+            Underway(equations, recording, kernel, begin.step, steps),
+            Expected(told(), _inputs(equations, begin), recording.compartments),
+            resume=resume,
+            overwrite=overwrite,
+            commit_seconds=commit_seconds,
+            stop_after=stop_after,
+            stop=stop,
+            progress=progress,
+        )
 
     def _in_memory(
         self,
@@ -864,6 +833,8 @@ class Simulation:
             header["recording"]["electrodes"] = [source.to_dict() for source in electrodes]
         if study is None:
             return header
+        from axon.restart import lasting
+
         return lasting(header | {"study": study}, steps)
 
     def header(

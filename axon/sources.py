@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from axon.columns import columns
 from axon.errors import AxonError, StimulusError
 from axon.units import FloatArray, QuantityLike, quantity
 
@@ -362,6 +361,8 @@ class PotentialAlong(Source):
         StimulusError
             If it can't be read, or has no such column, or a row isn't finite numbers.
         """
+        from axon.columns import columns
+
         at, values = columns(path, (x, potential), MAX_SAMPLES)
         factors = [
             quantity(f"1 {given}", wanted, name, error=StimulusError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,7 +48,7 @@ Curve = Callable[[np.ndarray], np.ndarray]
 """Values at potentials (mV), as rows of an array (curves, n)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Cubics in bins of one width, as the kernel reads them.
 
@@ -89,8 +90,7 @@ class Table:
         return found
 
 
-@dataclass(frozen=True)
-class _Fit:
+class _Fit(NamedTuple):
     """Cubics of the curves of one gate or value, (curves, n_bins, 4), and their error."""
 
     coefficients: np.ndarray
@@ -100,8 +100,7 @@ class _Fit:
     """The same curves on another grid."""
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """Bins over the range: their width, mV, and whether they meet at multiples of it.
 
     Otherwise their centres lie there, so that an axon that rests at a whole number of mV looks

@@ -19,7 +19,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -399,6 +398,8 @@ class Chirp(Stretch):
     @cached_property
     def _bend(self) -> tuple[float, float]:
         """Half of what the frequency gains per ms, and what rounding took from it."""
+        from fractions import Fraction
+
         exact = (Fraction(self.stop_hz) - Fraction(self.start_hz)) / (2 * Fraction(self.duration))
         return float(exact), float(exact - Fraction(float(exact)))
 

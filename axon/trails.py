@@ -245,8 +245,9 @@ class _Trail:
     def ends(self, paths: _Path, late: float) -> list[_End]:
         """Its ends, in the order of compartments; one that is there so `late` goes on."""
         times: dict[int, float] = {}
-        for spike in self.spikes:
-            times.setdefault(int(spike["compartment"]), float(spike["time"]))
+        where, when = (self.spikes[name].tolist() for name in ("compartment", "time"))
+        for compartment, time in zip(where, when, strict=True):
+            times.setdefault(compartment, time)
         began = int(self.first["compartment"])
         found = []
         for compartment, time in times.items():

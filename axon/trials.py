@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from axon.stimuli import Stimulus, VoltageClamp
 from axon.timecourses import Waveform
 from axon.units import PositionLike, QuantityLike, position_text, quantity
 
-BLOCK_SECONDS = 1e-3
+BLOCK_SECONDS = 4e-4
 """Wall time between two looks at whether it is certain, about."""
 
 NEAR_MV, NEAR_GATE, NEAR_SHARE = 1.0, 0.05, 0.01
@@ -29,8 +30,7 @@ FARTHER_MV, WITHIN_MS = 3.0, 200.0
 it is shorter; else nothing counts as back."""
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What a trial has shown.
 
     Attributes
@@ -55,13 +55,12 @@ class Seen:
     told: str
 
 
-@dataclass(frozen=True)
-class Lead:
+class Lead(NamedTuple):
     """What trials have in common: where they begin, and spikes that were before."""
 
     state: State
-    compartments: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    times: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    compartments: np.ndarray = np.zeros(0, np.int64)
+    times: np.ndarray = np.zeros(0)
 
 
 class Bench:
@@ -134,7 +133,7 @@ class Bench:
             end, trouble = error.time, f"the potential ran away at x = {error.x:g} um"
         compartments, times = watch.spiked.arrays()
         seen = Seen(watch.arrivals, compartments, times, end, bool(trouble), trouble)
-        return seen if trouble else replace(seen, told=self._told(seen, after))
+        return seen if trouble else seen._replace(told=self._told(seen, after))
 
     def lead(self, stimuli: Iterable[Stimulus], until: float) -> Lead:
         """The run up to a time (ms), or a step or two before it."""

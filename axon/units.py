@@ -11,7 +11,6 @@ import numbers
 import re
 import reprlib
 from collections.abc import Iterable
-from decimal import Decimal
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -21,6 +20,8 @@ import numpy.typing as npt
 from axon.errors import AxonError, UnitError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     import pint
 
 __all__ = [
@@ -291,6 +292,8 @@ def as_written(
     >>> as_written("0.20 um", "start")
     (Decimal('0.20'), 'um')
     """
+    from decimal import Decimal
+
     match = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
     number, unit = match.groups() if match else (value, "")
     if match is None and not _is_number(value):
@@ -309,13 +312,19 @@ def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def _is_decimal(value: object) -> bool:
+    from decimal import Decimal
+
+    return isinstance(value, Decimal)
+
+
 def _plain(value: Any, unit: str, name: str, error: type[AxonError]) -> float:
     """The number in `unit`, whatever its size."""
     if isinstance(value, str) or hasattr(value, "magnitude"):
         value = _convert(value, unit, name, error)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    if not (_is_number(value) or isinstance(value, Decimal)):
+    if not (_is_number(value) or _is_decimal(value)):
         raise _refusal(value, unit, name, error, "is not a number")
     try:
         return float(value)
@@ -342,11 +351,15 @@ def _convert(value: Any, unit: str, name: str, error: type[AxonError]) -> Any:
 
 @lru_cache(maxsize=4096)  # pint takes longer than all else that a sweep does at a point
 def _converted(number: str, of: str, unit: str) -> Any:
+    from decimal import Decimal
+
     return _registry().Quantity(Decimal(number), of).to(unit).magnitude
 
 
 @cache
 def _registry() -> pint.UnitRegistry[Any]:
+    from decimal import Decimal
+
     import pint
 
     return pint.UnitRegistry(non_int_type=Decimal)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from axon.columns import columns
 from axon.errors import StimulusError
 from axon.timecourses import (
     MAX_DEPTH,
@@ -560,6 +559,8 @@ def samples_from(
         If the file can't be read, or has no such column, or a row isn't finite numbers, and as
         for `samples`; the message names the file, and the line if it is one line's fault.
     """
+    from axon.columns import columns
+
     times, heights = columns(path, (t, values), MAX_SAMPLES)
     times = times * quantity(f"1 {t_unit}", "ms", "t_unit", error=StimulusError)
     if unit is not None:

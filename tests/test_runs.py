@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import axon
-from axon import runfile, runs
+from axon import disk, runfile
 from axon.errors import MissingExtraError, RunFileError
 from axon.runs import Run, open_run
 from axon.segments import chain, parts_of
@@ -222,7 +222,7 @@ def test_the_field_is_read_piece_by_piece(folder, monkeypatch):
 
 
 def test_what_is_kept_is_bounded(folder, monkeypatch):
-    monkeypatch.setattr(runs, "_CACHE_BYTES", 2**21)
+    monkeypatch.setattr(disk, "_CACHE_BYTES", 2**21)
     with open_run(folder / "finished.h5") as run:
         np.testing.assert_array_equal(run.v, field())
         assert sum(chunk.nbytes for chunk in run._source._cache.values()) <= 2**21

@@ -247,6 +247,35 @@ def test_rest_of_schilds_neuron() -> None:
     assert cool.concentrations["cai"] < 0.117e-3 < warm.concentrations["cai"]
 
 
+# --- Schild, Kunze, J. Neurophysiol. 78, 3198-3209 (1997) --------------------------------------
+
+
+def test_sodium_currents_of_schilds_second_neuron() -> None:
+    """What sets its two sodium currents apart, at room temperature.
+
+    doi:10.1152/jn.1997.78.6.3198, abstract: the one that tetrodotoxin doesn't block opens at
+    potentials 20 to 30 mV higher, and at the same clamp voltages it inactivates three to nine times
+    as slowly: here from where its channels are open by a tenth to where they are by nine.
+    """
+    channels = {c.name: {g.name: g for g in c.gates} for c in axon.models.schild97().channels}
+    v = np.linspace(-80.0, 40.0, 12001)
+
+    def of(channel: str, gate: str) -> tuple[np.ndarray, np.ndarray]:
+        inf, rate = channels[channel][gate].at({"v": v, "celsius": 22.85})
+        return inf, 1.0 / rate
+
+    def open_from(channel: str, fraction: float) -> float:
+        inf, _ = of(channel, "m")
+        return float(v[np.argmax(inf**3 > fraction)])
+
+    for fraction in (0.001, 0.005):  # where it begins to open
+        assert 20.0 <= open_from("nas", fraction) - open_from("naf", fraction) <= 30.0
+    slower = of("nas", "h")[1] / of("naf", "h")[1]
+    clamped = (v >= open_from("nas", 0.1)) & (v <= open_from("nas", 0.9))
+    assert slower[clamped].min() >= 3.0
+    assert slower[clamped].max() == pytest.approx(9.0, abs=0.5)  # to the digit given
+
+
 # --- Tigerholm et al., J. Neurophysiol. 111, 1721-1735 (2014) ----------------------------------
 
 # A. Maxion et al., Front. Comput. Neurosci. 17, 1265958 (2023), doi:10.3389/fncom.2023.1265958, in
