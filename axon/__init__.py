@@ -36,6 +36,7 @@ _HOMES = {
         "channels": ("Channel", "Gate", "Markov", "Pump"),
         "charges": ("SpikeCharge", "spike_charge"),
         "config": ("show_config",),
+        "disk": ("open_run",),
         "ensemble": ("Ensemble", "Runs"),
         "errors": (
             "AxonError",
@@ -80,7 +81,7 @@ _HOMES = {
         "report": ("Report",),
         "restart": ("resume",),
         "results": ("Sweep", "open_sweep"),
-        "runs": ("Run", "open_run"),
+        "runs": ("Run",),
         "simulation": ("Simulation", "State"),
         "sources": ("DiskSource", "LineSource", "PointSource", "PotentialAlong"),
         "stimuli": ("CurrentClamp", "Extracellular", "VoltageClamp"),
@@ -155,6 +156,7 @@ if TYPE_CHECKING:
     from axon.charges import SpikeCharge as SpikeCharge
     from axon.charges import spike_charge as spike_charge
     from axon.config import show_config as show_config
+    from axon.disk import open_run as open_run
     from axon.ensemble import Ensemble as Ensemble
     from axon.ensemble import Runs as Runs
     from axon.errors import AxonError as AxonError
@@ -205,7 +207,6 @@ if TYPE_CHECKING:
     from axon.results import Sweep as Sweep
     from axon.results import open_sweep as open_sweep
     from axon.runs import Run as Run
-    from axon.runs import open_run as open_run
     from axon.simulation import Simulation as Simulation
     from axon.simulation import State as State
     from axon.sources import DiskSource as DiskSource

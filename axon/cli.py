@@ -408,7 +408,7 @@ def _foreseen(chosen: Study, output: str) -> dict[str, str]:
 
 
 def _info(options: argparse.Namespace) -> None:
-    from axon.runs import open_run
+    from axon.disk import open_run
 
     with open_run(options.file) as run:
         facts = _facts(run)
@@ -435,8 +435,8 @@ def _plot(options: argparse.Namespace) -> None:
         options.refuse(f"{str(picture)!r} must end in {' or '.join(suffixes)}")
 
     from axon import plots
+    from axon.disk import open_run
     from axon.excitability import patch_recovery
-    from axon.runs import open_run
 
     with open_run(options.file) as run:
         if moves:
@@ -465,8 +465,8 @@ def _save(drawn: Any, picture: Path) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from axon.disk import open_run
     from axon.report import report
-    from axon.runs import open_run
 
     with open_run(options.file) as run:
         told = report(run, options.at)

@@ -22,13 +22,39 @@ from axon import runfile
 from axon.errors import RunFileError
 from axon.program import saved_state_names
 from axon.runfile import ROWS, Chunks, Layer, Recording, opened, readable, reading
-from axon.runs import Array, Picks
+from axon.runs import Array, Picks, Run
 from axon.segments import chain, output_of, parts_of
 
 T = TypeVar("T")
 
 _LOOKS = 4  # for a run that changes while it is looked for
 _CACHE_BYTES = 128 * 2**20  # of the chunks read last
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Open a run for reading, whether it is finished or still goes on.
+
+    Parameters
+    ----------
+    path : path-like
+        The run file, even if there are only segments of it yet; or the folder of its segments.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    RunFileError
+        If there is no run, or if it is damaged or of a newer layout.
+
+    Examples
+    --------
+    >>> run = axon.open_run("run.h5")
+    >>> run.v[:, 500].shape
+    (301,)
+    """
+    return Run(_located(Path(path)))
 
 
 class _Piece:
@@ -161,7 +187,7 @@ class Disk:
             return read()
         except FileNotFoundError:
             # Since it was opened, the run has ended. What was in segments is in its file now.
-            now = located(self._path)
+            now = _located(self._path)
             if now.recording.header != self.recording.header or now.rows < self.rows:
                 raise RunFileError(f"{self.name} is another run now: open it anew") from None
             self._use(now._pieces, now._files, now._file)
@@ -169,14 +195,14 @@ class Disk:
             return read()
 
     def refreshed(self) -> Disk:
-        return located(self._path)
+        return _located(self._path)
 
     def close(self) -> None:
         if self._file:
             self._file.close()
 
 
-def located(path: Path) -> Disk:
+def _located(path: Path) -> Disk:
     """What there is of a run.
 
     One that ends meanwhile has its file before its segments go, and a file that is to be longer

@@ -14,6 +14,7 @@ import numpy as np
 from axon import runfile, storage
 from axon._kernel import Kernel
 from axon.config import fused
+from axon.disk import open_run
 from axon.equations import (
     BEGINNING,
     MOST_STEPS,
@@ -29,7 +30,7 @@ from axon.equations import (
 from axon.errors import AxonError, RunFileError, SimulationError, StoppedError
 from axon.interruption import Interruption
 from axon.runfile import encode_header
-from axon.runs import Run, open_run
+from axon.runs import Run
 from axon.segments import (
     Begun,
     FinishedElsewhereError,

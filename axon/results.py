@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from axon.answers import Folder, Plan, Record
+from axon.disk import open_run
 from axon.errors import MissingExtraError, SweepError
-from axon.runs import Run, open_run
+from axon.runs import Run
 from axon.segments import writing
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -33,34 +32,6 @@ Picks = range | npt.NDArray[np.intp]
 
 SPIKE = np.dtype([("time", "f8"), ("compartment", "i8"), ("x", "f8")])
 """A spike: its time in ms, the number of its compartment, and where that is in µm."""
-
-
-def open_run(path: str | os.PathLike[str]) -> Run:
-    """Open a run for reading, whether it is finished or still goes on.
-
-    Parameters
-    ----------
-    path : path-like
-        The run file, even if there are only segments of it yet; or the folder of its segments.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    RunFileError
-        If there is no run, or if it is damaged or of a newer layout.
-
-    Examples
-    --------
-    >>> run = axon.open_run("run.h5")
-    >>> run.v[:, 500].shape
-    (301,)
-    """
-    from axon.disk import located
-
-    return Run(located(Path(path)))
 
 
 class Run:

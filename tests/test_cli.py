@@ -16,9 +16,9 @@ from test_study import SMALL
 from axon import __version__, cli, models, plots, segments, storage, study
 from axon.analysis import action_potential
 from axon.cli import main
+from axon.disk import open_run
 from axon.errors import DivergedError
 from axon.geometry import Axon
-from axon.runs import open_run
 from axon.simulation import Simulation
 from axon.stimuli import CurrentClamp
 from axon.trees import Tree

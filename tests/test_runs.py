@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import axon
 from axon import disk, runfile
+from axon.disk import open_run
 from axon.errors import MissingExtraError, RunFileError
-from axon.runs import Run, open_run
+from axon.runs import Run
 from axon.segments import chain, parts_of
 from axon.storage import RunWriter
 

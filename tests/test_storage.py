@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from axon import runfile, segments, storage
+from axon.disk import open_run
 from axon.errors import RunFileError, WriteError
-from axon.runs import open_run
 from axon.segments import Folder, chain, parts_of
 from axon.storage import RunWriter
 

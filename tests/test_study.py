@@ -14,9 +14,9 @@ from reference import rallpack
 import axon.study
 from axon import analysis, models, ranges, sources, study, waveforms
 from axon.changes import Change
+from axon.disk import open_run
 from axon.errors import StudyError
 from axon.geometry import Axon
-from axon.runs import open_run
 from axon.simulation import Simulation
 from axon.stimuli import CurrentClamp
 
