@@ -54,7 +54,7 @@ class Kernel:
     def advance(
         self,
         current: Doubles,
-        damped: npt.NDArray[np.uint8],
+        damped: Doubles,
         rows: npt.NDArray[Any],
         spike_compartment: npt.NDArray[np.int64],
         spike_time: Doubles,

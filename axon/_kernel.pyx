@@ -104,7 +104,7 @@ cdef extern from "axon.h" nogil:
 
     ctypedef struct ax_drive:
         const double *current
-        const uint8_t *damped
+        const double *damped
         void *rows
         double *seen
         int64_t row_capacity, row_count
@@ -380,7 +380,7 @@ cdef class Kernel:
         if array.size:
             raise_status(ax_sim_set_field(self.sim, field, doubles(array)))
 
-    def advance(self, const double[:, ::1] current, const uint8_t[::1] damped, rows,
+    def advance(self, const double[:, ::1] current, const double[::1] damped, rows,
                 int64_t[::1] spike_compartment, double[::1] spike_time,
                 double[:, ::1] seen=None):
         """Up to ``len(damped)`` steps, without the GIL.

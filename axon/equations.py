@@ -25,7 +25,7 @@ from axon.program import Program
 from axon.timecourses import Waveform
 from axon.units import FloatArray
 
-RESULTS = 2
+RESULTS = 3
 """Raised by every change of the program that changes a run's numbers, were it in the last bit: a
 run goes on only under the number under which it began."""
 
@@ -33,6 +33,10 @@ MOST_STEPS = 2**53
 """Of a run."""
 
 METHODS = ("crank-nicolson", "backward-euler")
+
+FULLY_DAMPED = 0.125
+"""An edge damps the steps that begin less than a step from it: wholly if they do so by this part of
+a step or more, else in proportion, so that nothing jumps when an edge crosses into another step."""
 
 EDGE_SLACK = 1e-6
 """How far from a step's end, in steps, an edge still counts as lying on it: more than the
@@ -130,15 +134,18 @@ class Clamp:
 
         A potential that follows the command closely must meet it at the end of each step. Where
         the step extrapolates from its middle, that takes the mean of the command at both ends,
-        and where it is `implicit` what the command is at the end. Steps that an edge has `cut`
-        take the mean command, so that a soft clamp delivers its exact charge.
+        and where it is `implicit` what the command is at the end; in between, as its share of that
+        asks for. Steps that an edge has `cut` take the mean command, so that a soft clamp delivers
+        its exact charge.
         """
         begin, end = times[:-1], times[1:]
         a, b = np.maximum(begin, self.start), np.minimum(end, self.stop)
         on = np.maximum(b - a, 0.0) / (end - begin)
         moment = np.maximum(EDGE_SLACK * (end - begin), 4 * np.spacing(np.abs(end)))
         after = self.command.mean(end - moment, end)
-        target = np.where(implicit, after, 0.5 * (self.command.mean(begin, begin + moment) + after))
+        before = self.command.mean(begin, begin + moment)
+        extrapolated = 1.0 - implicit
+        target = (after + extrapolated * before) / (1.0 + extrapolated)
         partly = cut & (on > 0)
         target[partly] = self.command.mean(a[partly], b[partly])
         return self.conductance * on * target, self.conductance * on
@@ -415,7 +422,7 @@ class Equations:
         return potentials
 
     def stimulation(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """What drives each of the coming steps, and the damped ones.
+        """What drives each of the coming steps, and how far each is damped, 0 to 1.
 
         Mean currents of all sources, nA, then those of all clamps, then their conductances, µS.
 
@@ -426,10 +433,10 @@ class Equations:
         times = np.arange(first, first + count + 1, dtype=np.float64) * self.dt
         n_sources, n_clamps = len(self.waveforms), len(self.clamps)
         current = np.zeros((count, n_sources + 2 * n_clamps))
-        damped = np.zeros(count, np.uint8)
+        damped = np.zeros(count)
         for begin in (0, *(begin for begin, _ in self.later)):
             if first <= begin < first + count:
-                damped[begin - first] = 1  # states out of balance are a discontinuity too
+                damped[begin - first] = 1.0  # states out of balance are a discontinuity too
         since, until = self._window(times)
         acting: list[Waveform | Clamp] = list(self.clamps)
         for k, waveform in enumerate(self.waveforms):
@@ -438,11 +445,14 @@ class Equations:
                 acting.append(waveform)
                 current[:, k] = waveform.mean(times[:-1], times[1:])
         for each in acting:
-            for steps in self._around_edges(each, times, first):
-                damped[steps[(steps >= 0) & (steps < count)]] = 1
-        implicit = damped.astype(bool) | (self.method == "backward-euler")
+            at, *around = self._around_edges(each, times, first)
+            for steps in around:
+                there = (steps >= 0) & (steps < count)
+                share = (1.0 - np.abs(at - steps)) / FULLY_DAMPED
+                np.maximum.at(damped, steps[there], np.minimum(share[there], 1.0))
+        implicit = np.ones(count) if self.method == "backward-euler" else damped
         for k, clamp in enumerate(self.clamps, n_sources):
-            begun, beyond = self._around_edges(clamp, times, first)
+            _, begun, beyond = self._around_edges(clamp, times, first)
             cut = np.isin(np.arange(count), begun[begun < beyond])
             current[:, k], current[:, k + n_clamps] = clamp.drive(times, cut, implicit)
         return current, damped
@@ -453,13 +463,14 @@ class Equations:
 
     def _around_edges(
         self, changing: Waveform | Clamp, times: FloatArray, first: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Numbers of the steps at whose beginning an edge lies, both times; or of that which it
-        lies in, and the next. The first step is number 0, and there may be some too many."""
+    ) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where edges lie, in steps, and numbers of the steps at whose beginning one lies, both
+        times; or of that which it lies in, and the next. The first step is number 0, and there may
+        be some too many."""
         edges = changing.edges(*self._window(times))
         at = edges / self.dt - first
         steps = np.ceil(at - 1 + EDGE_SLACK), np.floor(at + 1 - EDGE_SLACK)
-        return steps[0].astype(np.int64), steps[1].astype(np.int64)
+        return at, steps[0].astype(np.int64), steps[1].astype(np.int64)
 
 
 def whole_steps(time_ms: float, dt: float, name: str) -> int:

@@ -441,7 +441,7 @@ def advance(kernel: Kernel, current: FloatArray) -> np.ndarray | None:
     """Take a step for each row of currents; the compartments that spiked, None if it ran away."""
     room = 2 * kernel.n
     compartment, time = np.empty(room, np.int64), np.empty(room)
-    quiet, spiked, done = np.zeros(len(current), np.uint8), [np.empty(0, np.int64)], 0
+    quiet, spiked, done = np.zeros(len(current)), [np.empty(0, np.int64)], 0
     while done < len(current):
         word, taken, _, spikes = kernel.advance(
             current[done:], quiet[done:], _NO_ROWS, compartment, time

@@ -209,7 +209,7 @@ int ax_sim_set_field(ax_sim *self, int field, const double *in);
 typedef struct {
     /* What drives each of the coming steps. */
     const double *current;  /* [steps][n_sources + n_shunts] mean over the step: nA, then uS */
-    const uint8_t *damped;  /* [steps] nonzero: a discontinuity falls into this step */
+    const double *damped;   /* [steps] 0 to 1: how far for a discontinuity in or just before it */
     /* Rows of V, filled on the way. */
     void *rows;
     double *seen; /* [row_capacity][n_electrodes] mV, a row beside each of these */

@@ -16,19 +16,21 @@
  * extrapolated. It hardly damps stiff modes, so a step with a discontinuity
  * takes a second half step with the same matrix instead of extrapolating
  * (R. Rannacher, Numer. Math. 43, 309-327 (1984)): of its right-hand side only
- * charge times the first increment is left.
+ * charge times the first increment is left. One that is damped in part takes so
+ * much of that half step, and extrapolates the rest.
  */
-static int kernel_step(ax_sim *self, ax_drive *drive, int damped) {
+static int kernel_step(ax_sim *self, ax_drive *drive, double damped) {
     const int halved = self->step == 0; /* gates start on a whole step */
     if (self->backward_euler)
         return solve_all(self, FROM_MEMBRANE_INJECTED, ADDED, halved, drive);
-    if (!damped) {
+    if (damped == 0.0) {
         if (self->injecting)
             return solve_all(self, FROM_MEMBRANE_INJECTED, EXTRAPOLATED, halved, drive);
         if (self->unit_area)
             return solve_all(self, FROM_MEMBRANE_UNIT, EXTRAPOLATED, halved, drive);
         return solve_all(self, FROM_MEMBRANE, EXTRAPOLATED, halved, drive);
     }
+    self->damped = damped;
     solve_all(self, FROM_MEMBRANE_KEPT, INTO_DELTA, halved, drive);
     return solve_all(self, FROM_KEPT, ADDED_TO_DELTA, halved, drive);
 }

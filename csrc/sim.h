@@ -124,6 +124,7 @@ struct ax_sim {
     double scale; /* what they were multiplied by: 1, or the area's reciprocal */
     double *injected;                  /* nA in this step */
     double *diagonal, *delta;          /* kept by damped steps */
+    double damped;                     /* how far this step is, 0 to 1 */
     double *back, *fill, *right;       /* of the elimination, for substitution */
     double *states;                    /* n_states of them */
     double *v_middle;                  /* the state that receives V(t + dt/2), or NULL */
@@ -182,7 +183,7 @@ struct ax_kernel {
     int fused;
     /* One time step; spikes go to `drive`, whose room has been checked. Returns whether some
      * |V| is beyond v_inside. */
-    int (*step)(ax_sim *self, ax_drive *drive, int damped);
+    int (*step)(ax_sim *self, ax_drive *drive, double damped);
     /* Solve with diagonal and delta as matrix and right-hand side; the result is in delta. */
     void (*solve)(ax_sim *self);
     void (*apply)(int op, const double *a, const double *b, const double *c, int64_t n, double *out);

@@ -296,7 +296,7 @@ enum {
     INTO_DELTA,      /* kept in delta */
     EXTRAPOLATED,    /* V += 2 x: Crank-Nicolson */
     ADDED,           /* V += x: backward Euler */
-    ADDED_TO_DELTA,  /* V += delta + x: the second half of a damped step */
+    ADDED_TO_DELTA,  /* V += delta + x: the second half of a damped step, or part of it */
 };
 
 static void emit_spikes(ax_sim *self, ax_drive *drive, unsigned lanes, int64_t at, v8 before,
@@ -326,12 +326,14 @@ AX_INLINE v8 settle_row(ax_sim *self, int64_t at, v8 x, const int into, double *
     v8 after;
     *before = v8_load(self->v + at);
     const v8 half = into == ADDED_TO_DELTA ? v8_load(self->delta + at) : x;
-    if (into == EXTRAPOLATED)
+    if (into == EXTRAPOLATED) {
         after = v8_fma(v8_set1(2.0), x, *before);
-    else if (into == ADDED_TO_DELTA)
-        after = v8_add(*before, v8_add(x, half));
-    else
+    } else if (into == ADDED_TO_DELTA) {
+        const v8 rest = v8_mul(v8_set1(1.0 - self->damped), half);
+        after = v8_add(*before, v8_add(v8_fma(v8_set1(self->damped), x, rest), half));
+    } else {
         after = v8_add(*before, x);
+    }
     v8_store(self->v + at, after);
     if (__builtin_expect(v_middle != NULL, 0)) /* of a whole implicit step its end */
         v8_store(v_middle + at, v8_add(*before, half));

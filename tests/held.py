@@ -43,7 +43,7 @@ def advanced(
     kernel.set("step", 0 if first_step else 1)
     n = v.size
     status, taken, _, _ = kernel.advance(
-        np.zeros((steps, 0)), np.zeros(steps, np.uint8), np.zeros((0, 0)),
+        np.zeros((steps, 0)), np.zeros(steps), np.zeros((0, 0)),
         np.zeros(n, np.int64), np.zeros(n),
     )  # fmt: skip
     assert (status, taken) == ("done", steps)

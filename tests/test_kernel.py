@@ -166,14 +166,15 @@ def kernel(
 
 
 def stimulation(steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pulses at both electrodes, in nA, and the steps in which they jump."""
+    """Pulses at both electrodes, in nA, and how far each step is damped."""
     current = np.zeros((steps, 2))
     current[10:40, 0] = 300.0
     current[25:60, 1] = -50.0
     current[150:170, 1] = 400.0
-    jumps = np.any(np.diff(current, axis=0, prepend=0.0) != 0.0, axis=1)
-    jumps[0] = True
-    return current, jumps.astype(np.uint8)
+    damped = np.any(np.diff(current, axis=0, prepend=0.0) != 0.0, axis=1).astype(float)
+    damped[0] = 1.0
+    damped[[9, 26]] = 0.25, 0.75  # as if one edge were a little earlier, and one a little later
+    return current, damped
 
 
 @dataclass
@@ -664,14 +665,16 @@ class Steps:
 
     compartment: int
     current: np.ndarray
-    jumps: np.ndarray
+    damped: np.ndarray
     dt: float
 
     def mean(self, start: float, stop: float) -> float:
         return float(self.current[round(start / self.dt)])
 
     def edges(self) -> Sequence[float]:
-        return list(np.flatnonzero(self.jumps) * self.dt)
+        part = np.where(self.damped < 1.0, self.damped, 0.0) / 8.0  # of a step, from its neighbour
+        at = np.arange(part.size) + np.append(part[1:], 0.0) - np.append(0.0, part[:-1])
+        return list(at[self.damped == 1.0] * self.dt)
 
 
 @each_isa
@@ -807,7 +810,7 @@ def test_powers_of_a_gate(power: int, isa: str) -> None:
     g = 1e-3 * x**power * area
     for _ in range(2):
         v = v - g * (v + 65.0) / (capacitance / 0.01 + g)
-    drive(self, np.zeros((1, 2)), np.ones(1, np.uint8))
+    drive(self, np.zeros((1, 2)), np.ones(1))
     np.testing.assert_allclose(self.get("v"), v, rtol=1e-14)
 
 
@@ -866,7 +869,7 @@ def test_zero_steps_change_nothing() -> None:
     self = kernel(9, squid(9))
     before = {name: self.get(name) for name in self.fields}
     nothing = self.advance(
-        np.zeros((0, 2)), np.zeros(0, np.uint8), np.empty((1, self.n_recorded)),
+        np.zeros((0, 2)), np.zeros(0), np.empty((1, self.n_recorded)),
         np.empty(9, np.int64), np.empty(9),
     )  # fmt: skip
     assert nothing == ("done", 0, 0, 0)
@@ -986,7 +989,7 @@ def test_a_potential_that_lands_on_the_threshold_has_crossed_it(isa: str) -> Non
         axial=np.full(n - 1, 1e-300), sources=(1, [4], [0], [1.0]),
     )  # fmt: skip
     self.set("v", np.full(n, -40.0))
-    run = drive(self, np.full((4, 1), 20.0), np.zeros(4, np.uint8))
+    run = drive(self, np.full((4, 1), 20.0), np.zeros(4))
     assert run.fields["v"][4] == 0.0
     assert (list(run.spike_compartment), list(run.spike_time)) == ([4], [1.0])
 
@@ -1008,7 +1011,7 @@ def advance_once(self: _kernel.Kernel, current: float) -> tuple[str, int]:
     spikes = np.empty(100 * self.n, np.int64), np.empty(100 * self.n)
     full = np.tile([0.0, current], (20, 1))
     full[:12] = 0.0
-    return self.advance(full, np.ones(20, np.uint8), rows, *spikes)[:2]
+    return self.advance(full, np.ones(20), rows, *spikes)[:2]
 
 
 @each_isa
@@ -1193,7 +1196,7 @@ def test_buffers_of_the_wrong_shape_are_refused() -> None:
     self = kernel(9, leak(), electrodes=np.ones((2, 9)))
     good: dict[str, Any] = {
         "current": np.zeros((4, 2)),
-        "damped": np.zeros(4, np.uint8),
+        "damped": np.zeros(4),
         "rows": np.zeros((4, self.n_recorded)),
         "spike_compartment": np.zeros(9, np.int64),
         "spike_time": np.zeros(9),

@@ -364,12 +364,12 @@ static tally advance(ax_sim *sim, const input *in, int64_t from, int64_t steps, 
     for (int64_t done = 0; done < steps;) {
         const int64_t left = steps - done;
         double *current = block(2 * left, sizeof *current);
-        uint8_t *damped = block(left, 1);
+        double *damped = block(left, sizeof *damped);
         for (int64_t i = 0; i < left; i++) {
             const int64_t step = from + done + i;
             current[2 * i] = step >= 5 && step < 35 ? 300.0 : 0.0;
             current[2 * i + 1] = step >= 20 && step < 30 ? -50.0 : 0.0;
-            damped[i] = step == 0 || step == 5 || step == 20 || step == 30 || step == 35;
+            damped[i] = step == 0 || step == 5 || step == 20 || step == 30 ? 1.0 : step == 35 ? 0.3 : 0.0;
         }
         ax_drive drive = {.current = current, .damped = damped,
                           .rows = block(rows * n_recorded, value), .row_capacity = rows,
@@ -471,7 +471,7 @@ static void check_bare(int isa) {
     CHECK(create(&in, &sim) == AX_OK);
     int64_t taken = -1, spike[9];
     double time[9];
-    ax_drive drive = {.damped = (const uint8_t[]){0, 1, 0}, .spike_compartment = spike,
+    ax_drive drive = {.damped = (const double[]){0, 1, 0}, .spike_compartment = spike,
                       .spike_time = time, .spike_capacity = 9};
     CHECK(ax_sim_advance(sim, &drive, 0, &taken) == AX_OK && taken == 0);
     CHECK(ax_sim_advance(sim, &drive, 3, &taken) == AX_OK && taken == 3);
@@ -583,7 +583,7 @@ static void check_tables_elsewhere(int isa) {
         CHECK(create(&in, &sim) == AX_OK);
         int64_t taken, spike[40];
         double time[40], states[5 * 40], seen[3];
-        ax_drive drive = {.damped = (const uint8_t[]){1, 0, 0}, .rows = time, .seen = seen,
+        ax_drive drive = {.damped = (const double[]){1, 0, 0}, .rows = time, .seen = seen,
                           .row_capacity = 1, .spike_compartment = spike, .spike_time = time,
                           .spike_capacity = 40};
         CHECK(ax_sim_advance(sim, &drive, 3, &taken) == AX_OK && taken == 3);

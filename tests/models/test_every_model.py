@@ -110,7 +110,7 @@ def current_and_slope(
         kernel.set("state", x)
         kernel.set("step", 1)
         kernel.advance(
-            np.zeros((1, 0)), np.zeros(1, np.uint8), np.zeros((0, 0)),
+            np.zeros((1, 0)), np.zeros(1), np.zeros((0, 0)),
             np.zeros(n, np.int64), np.zeros(n),
         )  # fmt: skip
         moves.append(kernel.get("v") - v)
@@ -265,7 +265,7 @@ def test_a_saved_program_that_was_cut_or_changed_is_refused_or_runs(name: str) -
             refused += 1
             continue
         kernel.advance(
-            np.zeros((3, 0)), np.zeros(3, np.uint8), np.zeros((0, 0)),
+            np.zeros((3, 0)), np.zeros(3), np.zeros((0, 0)),
             np.zeros(n, np.int64), np.zeros(n),
         )  # fmt: skip
         ran += 1

@@ -54,7 +54,7 @@ def course(fibre: axon.Axon, of: Membrane, dt: float, steps: int, start: Any = N
     rows = []
     for k in range(steps):
         kernel.advance(
-            np.zeros((1, 0)), np.array([k == 0], np.uint8), np.empty((0, 0), np.float32),
+            np.zeros((1, 0)), np.array([k == 0], float), np.empty((0, 0), np.float32),
             np.empty(fibre.n, np.int64), np.empty(fibre.n),
         )  # fmt: skip
         rows.append(kernel.get("state").reshape(-1, fibre.n)[names.index("nai")])

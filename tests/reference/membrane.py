@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from reference.cable import Array, Cable, Stimulus, axial_current, discontinuous, solve
+from reference.cable import Array, Cable, Stimulus, axial_current, damping, solve
 
 Values = dict[str, Any]
 """Concentrations, bound fractions, gates or occupancies by name."""
@@ -220,10 +220,10 @@ def integrate(
         at_middle = {ion: i + g * half for ion, (i, g) in linear.items()}
         if method == "backward-euler":
             v = v + half
-        elif discontinuous(stimuli, step, dt):
-            v = v + half + solve(cable, loss, inertia * half)
         else:
-            v = v + 2 * half
+            damped = damping(stimuli, step, dt)
+            second = solve(cable, loss, inertia * half) if damped else half
+            v = v + half + (1.0 - damped) * half + damped * second
         rows.append((v, gates, c))
     return Course.of(rows)
 
