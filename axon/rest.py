@@ -103,7 +103,7 @@ def _brackets(membrane: Membrane, celsius: float) -> tuple[tuple[float, float], 
 def _bisect(membrane: Membrane, celsius: float, low: float, high: float) -> float:
     """Where the steady current vanishes between two potentials, to the last bit, mV."""
     while True:
-        v = np.linspace(low, high, 65)  # in the time of one, or nearly so
+        v = np.linspace(low, high, 513)  # in the time of one, or nearly so
         above = int(np.argmax(membrane.steady_current(v, celsius) > 0.0))
         if above == 0 or (v[above - 1], v[above]) == (low, high):
             return low

@@ -206,7 +206,7 @@ class Run:
             return None
         return rows / rate
 
-    @property
+    @cached_property
     def axon(self) -> Axon | Tree:
         """The axon that was simulated."""
         with readable(Path(self.name)):

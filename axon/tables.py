@@ -124,16 +124,14 @@ GRIDS = tuple(Grid(v_step, meeting) for v_step in STEPS for meeting in (False, T
 
 
 def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], grid: Grid) -> _Fit:
-    centres, v_step = grid.centres, grid.v_step
-    nodes = centres[:, None] + v_step * _NODES
-    values = curve(nodes.ravel()).reshape(-1, *nodes.shape)[..., None]
+    at = grid.centres[:, None] + grid.v_step * np.concatenate([_NODES, _PROBES])
+    of_all = curve(at.ravel()).reshape(-1, *at.shape)
+    values, exact = of_all[..., : _NODES.size, None], of_all[..., _NODES.size :]
     # Written out: the order in which a product of matrices adds depends on the machine.
     first, second, third, fourth = (values[..., k, :] * _POWERS[k] for k in range(4))
     coefficients = (first + fourth) + (second + third)
     c0, c1, c2, c3 = np.moveaxis(coefficients, -1, 0)[..., None]
     found = ((c3 * _PROBES + c2) * _PROBES + c1) * _PROBES + c0
-    probes = centres[:, None] + v_step * _PROBES
-    exact = curve(probes.ravel()).reshape(-1, *probes.shape)
     return _Fit(coefficients, grid, error(found, exact), lambda other: _fit(curve, error, other))
 
 
