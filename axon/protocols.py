@@ -118,7 +118,7 @@ def threshold(
     """The least strength of its stimuli that activates an axon.
 
     All currents are multiplied by one factor, whose least value that sends an impulse to `at` is
-    looked for: from `guess` by doubling or halving, then by bisection. A run ends as soon as its
+    looked for: from `guess` upwards or downwards, by a factor of about 2, then by bisection. A run ends as soon as its
     outcome is certain: when the impulse has arrived, or when all stimuli are over and the axon is
     back at the rest from which it came. Where strong stimuli block what they excite,
     `Threshold.monotone` tells if such were met.
@@ -137,7 +137,7 @@ def threshold(
     guess : float, optional
         The factor that is tried first. From a negative one, all that are tried are negative.
     largest : float, optional
-        None beyond this size is tried.
+        None beyond this size is tried; it is itself, where nothing weaker does it.
     workers : int, optional
         Trials that are made at a time, each in a thread: they cut the bracket into so many parts
         and one more.
@@ -948,8 +948,17 @@ class _Search:
         self._attempt = attempt
         self._sign, self._guess = math.copysign(1.0, first), abs(first)
         self._workers, self._progress = workers, progress
+        self._stride = self._widest_stride()
         self.trials: list[Trial] = []
         self.seen: dict[float, Seen] = {}
+
+    def _widest_stride(self) -> float:
+        """The widest bracket, at most twofold, that so many sections cut to just the tolerance."""
+        parts = checked(self._workers, "workers") + 1
+        sections = math.log(math.log(2.0) / math.log1p(self._tolerance), parts)
+        if sections < 0:
+            return 2.0
+        return (1.0 + self._tolerance) ** (parts ** math.floor(sections)) * (1.0 - 1e-9)
 
     def trial(self, size: float) -> Trial:
         """One factor."""
@@ -969,7 +978,8 @@ class _Search:
 
     def bracket(self, does: str) -> tuple[float, float]:
         """The least factor that does it, and the largest below it that doesn't."""
-        above = self._first(self._guess, 2.0) or self._first(self._guess / 2, 0.5)
+        stride = self._stride
+        above = self._first(self._guess, stride) or self._first(self._guess / stride, 1.0 / stride)
         if above is None:
             # Of all that did nothing, the strongest that could be computed tells most.
             last = max(self.trials[1:], key=lambda t: (not t.ran_away, abs(t.factor)))
@@ -984,7 +994,7 @@ class _Search:
                 ratio = (above / below) ** (1 / (self._workers + 1))
                 sizes = [below * ratio**k for k in range(1, self._workers + 1)]
             else:
-                sizes = [above / 2]
+                sizes = [above / stride]
                 if sizes[0] < self._guess / 2**_MOST_DOUBLINGS:
                     raise NoThresholdError(f"a factor of {above:g} still {does}: none is weak")
             sizes = [size for size in sizes if below < size < above]
@@ -998,11 +1008,14 @@ class _Search:
         return self._sign * above, self._sign * below
 
     def _first(self, size: float, ratio: float) -> float | None:
-        """The first that does it of a size, that times `ratio`, and so on."""
+        """The first that does it of a size, that times `ratio`, and so on, to the largest."""
+        tried = math.inf
         for _ in range(_MOST_DOUBLINGS if ratio > 1 else _MOST_HALVINGS):
             if size > self._largest:
-                break
-            trial = self.trial(size)
+                if tried >= self._largest:
+                    break
+                size = self._largest
+            trial, tried = self.trial(size), size
             if trial.activated:
                 return size
             if trial.ran_away and ratio > 1:

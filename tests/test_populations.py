@@ -478,7 +478,7 @@ def test_fibres_without_a_threshold_are_told():
     assert np.isfinite(found.thresholds[0]) and found.thresholds[1] == math.inf
     assert math.isnan(found.thresholds[2]) and np.isnan(found.below[1:]).all()
     assert found.failures.keys() == {1, 2}
-    assert found.failures[1].out_of_reach and "no factor up to 0.4" in str(found.failures[1])
+    assert found.failures[1].out_of_reach and "no factor up to 0.5 " in str(found.failures[1])
     assert not found.failures[2].out_of_reach
     assert "active without any stimulus" in str(found.failures[2])
     assert found.curve([1e9]) == pytest.approx([1 / 3])

@@ -109,7 +109,9 @@ def test_block_at_the_same_step():
 
 def test_block_where_both_are_converged():
     """PyFibers' thresholds at three shorter steps, each to 0.02 %, extrapolated."""
-    assert blocked("crank-nicolson", 0.00125, 2e-4) == pytest.approx(TOLD["block"]["limit"], rel=1e-3)
+    assert blocked("crank-nicolson", 0.00125, 2e-4) == pytest.approx(
+        TOLD["block"]["limit"], rel=1e-3
+    )
 
 
 def test_block_is_converged_at_that_step_by_crank_nicolson():
