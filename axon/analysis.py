@@ -5,7 +5,6 @@ Functions here read a run, finished, still growing or in memory. None of them ru
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from axon.electrodes import seen_by
 from axon.equations import EDGE_SLACK, Clamp
 from axon.errors import GeometryError, NoSpikeError, SimulationError, StimulusError
 from axon.geometry import IntArray
+from axon.records import Value
 from axon.stimuli import VoltageClamp
 from axon.trails import impulses
 from axon.units import FloatArray, PositionLike, QuantitiesLike, QuantityLike, position_text
@@ -36,8 +36,7 @@ class Arrivals(NamedTuple):
     """When the first impulse arrived there, in ms, ``(k,)``."""
 
 
-@dataclass(frozen=True)
-class Velocity:
+class Velocity(Value):
     """A conduction velocity and how well it is known."""
 
     value: float
@@ -63,8 +62,7 @@ class VelocityProfile(NamedTuple):
     """Standard errors of the fits in m/s, ``(k,)``."""
 
 
-@dataclass(frozen=True)
-class ActionPotential:
+class ActionPotential(Value):
     """The shape of an impulse at one place.
 
     Attributes

@@ -27,6 +27,7 @@ import numpy as np
 from axon.equations import RESULTS
 from axon.errors import SweepError, UnitError, WriteError
 from axon.ranges import Axis, Grid
+from axon.records import Value
 from axon.segments import PASSING, renamed, write, writing
 from axon.storage import PATIENCE
 from axon.units import as_written
@@ -93,8 +94,7 @@ def _alike(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Value):
     """What a sweep asks, and of which points.
 
     Attributes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,11 +9,11 @@ import numpy as np
 from axon.errors import SimulationError
 from axon.membranes import Membrane
 from axon.rates import Profile
+from axon.records import Record
 from axon.units import FloatArray, QuantityLike, quantity
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Change:
+class Change(Record):
     """Another membrane or temperature, from a time on and until the next change.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from axon.rates import (
     resolve,
     warmth,
 )
+from axon.records import Value
 from axon.units import quantity
 
 MAX_POWER = 8
@@ -58,8 +59,7 @@ def _set_temperature(self: Any, what: str) -> None:
         object.__setattr__(self, name, value)
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(Value):
     """A gating variable, dx/dt = alpha (1 - x) - beta x = (inf - x) / tau.
 
     Parameters
@@ -183,8 +183,7 @@ class Gate:
         return inf, rate
 
 
-@dataclass(frozen=True)
-class Markov:
+class Markov(Value):
     """A scheme of states with rates between them; their occupancies add up to 1.
 
     Parameters
@@ -334,8 +333,7 @@ def _steady_occupancies(q: np.ndarray) -> np.ndarray | None:
     return np.asarray(found / found.sum(axis=0))
 
 
-@dataclass(frozen=True)
-class Channel:
+class Channel(Value):
     """A conductance that gates open, i = gbar * open * (v - reversal).
 
     Parameters
@@ -470,8 +468,7 @@ class Channel:
         return currents
 
 
-@dataclass(frozen=True)
-class Pump:
+class Pump(Value):
     """A current that is given outright: of a pump, an exchanger, or a constant one.
 
     Parameters

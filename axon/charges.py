@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from axon.analysis import action_potential
 from axon.errors import NoSpikeError
+from axon.records import Value
 from axon.replay import Patch, membrane_at
 from axon.units import FloatArray, PositionLike, QuantityLike, quantity
 
@@ -23,8 +23,7 @@ SODIUM_PER_ATP = 3
 Blood Flow Metab. 21, 1133-1145 (2001), doi:10.1097/00004647-200110000-00001."""
 
 
-@dataclass(frozen=True)
-class SpikeCharge:
+class SpikeCharge(Value):
     """What an impulse carries through a patch of membrane, and what that costs.
 
     Attributes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +14,7 @@ from axon.channels import Channel, Gate, Markov, Pump
 from axon.formulas import Formula, formula, number
 from axon.ions import FARADAY, Ion, Pool
 from axon.rates import arguments
+from axon.records import Value
 
 if TYPE_CHECKING:
     from axon.membranes import Membrane
@@ -32,8 +32,7 @@ class Row(NamedTuple):
     unit: str = ""
 
 
-@dataclass(frozen=True, repr=False)
-class Part:
+class Part(Value):
     """A channel, a gate, an ion and so on.
 
     Attributes
@@ -79,7 +78,6 @@ class Part:
             yield from part._html_rows(depth + 1)
 
 
-@dataclass(frozen=True, repr=False)
 class Description(Part):
     """What a membrane is made of: `print` it, or let a notebook show it as a table.
 

@@ -29,7 +29,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from operator import index
@@ -39,6 +38,7 @@ from typing import Any, NamedTuple, Protocol
 from axon import machine
 from axon.errors import MissingExtraError, StoppedError, SweepError, WorkerDiedError
 from axon.interruption import SIGNALS, Interruption
+from axon.records import Value
 
 NAMES = ("processes", "threads", "dask", "mpi")
 
@@ -133,8 +133,7 @@ def engine(name: str, *, workers: int | None = None, scheduler: str | None = Non
     return Engine(name, n_workers)
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(Value):
     """Who does the work; `engine` makes one.
 
     Attributes

@@ -10,7 +10,6 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from axon._kernel import Kernel
 from axon.config import instruction_set
 from axon.errors import DivergedError, SimulationError, StoppedError
 from axon.program import Program
+from axon.records import Record
 from axon.timecourses import Waveform
 from axon.units import FloatArray
 
@@ -82,8 +82,7 @@ class Sink(Protocol):
         """The state after all that was handed over: the run stops here."""
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
+class Recording(Record):
     """What a run keeps: which compartments, and every how many steps since time zero."""
 
     compartments: npt.NDArray[np.int64]
@@ -103,8 +102,7 @@ class Recording:
         return self.rows_until(stop) - self.rows_before(begin)
 
 
-@dataclass(frozen=True, eq=False)
-class Clamp:
+class Clamp(Record):
     """A potential that is imposed on one compartment, through a conductance, while it lasts."""
 
     compartment: int
@@ -151,8 +149,7 @@ class Clamp:
         return self.conductance * on * target, self.conductance * on
 
 
-@dataclass(frozen=True, eq=False)
-class Equations:
+class Equations(Record):
     """The cable equation of one axon, cut into compartments.
 
     Attributes

@@ -6,13 +6,13 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from axon import runfile
 from axon.equations import Equations, Fields, Recording, integrate
 from axon.errors import StoppedError
+from axon.records import Value
 from axon.runfile import ROWS
 from axon.storage import COMMIT_BYTES, WAITING_BYTES
 
@@ -21,8 +21,7 @@ _KEPT_BYTES = 16 * 2**20  # of rows whose compression is tried
 _PLANES = 12  # arrays of doubles by compartment that the kernel has besides states
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(Value):
     """What a run will take; `Simulation.estimate` makes it.
 
     Attributes

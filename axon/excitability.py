@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from axon.analysis import ActionPotential, action_potential
 from axon.errors import NoSpikeError, SimulationError
+from axon.records import Record
 from axon.replay import Replay, advance
 from axon.units import FloatArray, PositionLike
 
@@ -28,8 +28,7 @@ _PATIENCE = 10.0  # half-widths
 _MOST_STEPS = 10**6  # of a round
 
 
-@dataclass(frozen=True, eq=False)
-class PatchRecovery:
+class PatchRecovery(Record):
     """How excitable a patch of membrane is after an impulse.
 
     Attributes

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from axon.errors import GeometryError
 from axon.portable import distinct
+from axon.records import Record
 from axon.units import (
     FloatArray,
     Position,
@@ -135,8 +136,7 @@ class Shape:
         return total
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Axon(Shape):
+class Axon(Record, Shape):
     """An unbranched axon, cut into compartments of equal length.
 
     It describes shape and passive parameters only, and never changes. It is built by

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from axon.errors import MembraneError
 from axon.formulas import named
 from axon.portable import expm1, unwrapped, wrapped
 from axon.rates import Quantities, Rate, all_are, call, check_function, check_name
+from axon.records import Value
 from axon.units import quantity
 
 GAS = 8.31446261815324
@@ -80,8 +81,7 @@ def exprel(u: Any) -> Any:
     return np.where(u == 0.0, 1.0, safe / expm1(safe))
 
 
-@dataclass(frozen=True)
-class Ion:
+class Ion(Value):
     """An ion, its concentrations and its reversal potential.
 
     Its name makes names that functions may ask for: of ``Ion("ca", 2, ...)`` these are
@@ -134,8 +134,7 @@ class Ion:
         return call(self.reversal, quantities) if callable(self.reversal) else self.reversal
 
 
-@dataclass(frozen=True)
-class Buffer:
+class Buffer(Value):
     """Sites that bind an ion: d bound/dt = binding c (1 - bound) - unbinding bound.
 
     Parameters
@@ -183,8 +182,7 @@ class Buffer:
         return taken / (taken + self.unbinding)
 
 
-@dataclass(frozen=True)
-class Pool:
+class Pool(Value):
     """A space whose concentration of an ion moves with the ion's currents.
 
     dc/dt = ∓ (S/V) i / (z F) + (bath - c) / time_constant - Σ total d bound/dt; an outward

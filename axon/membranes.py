@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from axon.channels import Channel, Gate, Markov, Pump
 from axon.errors import MembraneError
 from axon.ions import Ion, Pool
 from axon.rates import Profile, all_are, arguments, check_arguments, likeness, resolve
+from axon.records import Value
 from axon.rest import Rest, find_rest
 from axon.units import QuantityLike, quantity
 
@@ -32,8 +33,7 @@ Currents = dict[str | None, Any]
 """mA/cm² by the ion that carries it; None for no particular one."""
 
 
-@dataclass(frozen=True)
-class Membrane:
+class Membrane(Value):
     """What an axon's membrane is made of.
 
     Parameters

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from axon import units
 from axon.errors import GeometryError, NoSpikeError
+from axon.records import Record, Value
 from axon.trails import Branching, Impulse, impulses
 from axon.trees import BranchPoint, Tree
 from axon.units import FloatArray, QuantityLike
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 Passage = Literal["passed", "failed", "not reached", "collided", "on its way"]
 
 
-@dataclass(frozen=True)
-class BranchPassage:
+class BranchPassage(Value):
     """What an impulse did on a branch.
 
     Attributes
@@ -45,8 +44,7 @@ class BranchPassage:
     fate: Passage
 
 
-@dataclass(frozen=True)
-class PointPassage:
+class PointPassage(Value):
     """What an impulse did at a branch point.
 
     Attributes
@@ -71,8 +69,7 @@ class PointPassage:
     reflected: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Propagation:
+class Propagation(Record):
     """How an impulse spread over a tree.
 
     Attributes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from axon.channels import Channel, Gate, Markov
 from axon.errors import MembraneError
 from axon.membranes import Membrane
 from axon.rates import resolve
+from axon.records import Record
 from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
 from axon.trace import Instruction, Recorder, Symbol
 
@@ -28,8 +29,7 @@ V_MIDDLE = "v:middle"
 Term = tuple[int, int, tuple[tuple[int, int], ...], int]
 
 
-@dataclass(frozen=True, eq=False)
-class Program:
+class Program(Record):
     """Tables, instructions and arrays; meanings in ``csrc/axon.h``.
 
     Attributes

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from axon.errors import NoThresholdError, SimulationError, StimulusError
+from axon.records import Record, Value
 from axon.runs import Run
 from axon.simulation import Simulation
 from axon.stimuli import Extracellular, Stimulus
@@ -41,8 +42,7 @@ _MOST_DOUBLINGS, _MOST_HALVINGS = 60, 20
 _NEAR = 0.1  # of the length
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(Value):
     """One strength that was tried."""
 
     factor: float
@@ -62,8 +62,7 @@ Progress = Callable[[Trial], None]
 """Is told of each trial."""
 
 
-@dataclass(frozen=True)
-class Threshold:
+class Threshold(Value):
     """The least strength that activates an axon, or blocks it.
 
     Attributes
@@ -118,10 +117,10 @@ def threshold(
     """The least strength of its stimuli that activates an axon.
 
     All currents are multiplied by one factor, whose least value that sends an impulse to `at` is
-    looked for: from `guess` upwards or downwards, by a factor of about 2, then by bisection. A run ends as soon as its
-    outcome is certain: when the impulse has arrived, or when all stimuli are over and the axon is
-    back at the rest from which it came. Where strong stimuli block what they excite,
-    `Threshold.monotone` tells if such were met.
+    looked for: from `guess` upwards or downwards, by a factor of about 2, then by bisection. A run
+    ends as soon as its outcome is certain: when the impulse has arrived, or when all stimuli are
+    over and the axon is back at the rest from which it came. Where strong stimuli block what they
+    excite, `Threshold.monotone` tells if such were met.
 
     Parameters
     ----------
@@ -267,8 +266,7 @@ def block_threshold(
     return Threshold(above, below, tuple(search.trials), run, remarks)
 
 
-@dataclass(frozen=True, eq=False)
-class StrengthDuration:
+class StrengthDuration(Record):
     """How strong a pulse must be that lasts so long.
 
     Attributes
@@ -416,8 +414,7 @@ def strength_duration(
     return StrengthDuration(widths, sign * np.array([t.value for t in details]), details)
 
 
-@dataclass(frozen=True, eq=False)
-class RecoveryCycle:
+class RecoveryCycle(Record):
     """How excitable an axon is after an impulse.
 
     Attributes
@@ -595,8 +592,7 @@ def recovery_cycle(
     return RecoveryCycle(delays, np.array(ratios), resting, largest, trials)
 
 
-@dataclass(frozen=True, eq=False)
-class FollowingFrequency:
+class FollowingFrequency(Record):
     """How fast an axon can be driven.
 
     Attributes
@@ -683,8 +679,7 @@ def following_frequency(
     return FollowingFrequency(rates, np.array(counts), pulses)
 
 
-@dataclass(frozen=True, eq=False)
-class ActivitySlowing:
+class ActivitySlowing(Record):
     """How an axon slows down while it is active.
 
     Attributes
@@ -958,7 +953,8 @@ class _Search:
         sections = math.log(math.log(2.0) / math.log1p(self._tolerance), parts)
         if sections < 0:
             return 2.0
-        return (1.0 + self._tolerance) ** (parts ** math.floor(sections)) * (1.0 - 1e-9)
+        cut: int = parts ** math.floor(sections)
+        return (1.0 + self._tolerance) ** cut * (1.0 - 1e-9)
 
     def trial(self, size: float) -> Trial:
         """One factor."""

@@ -18,7 +18,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import (
     ROUND_HALF_EVEN,
     Context,
@@ -35,6 +35,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from axon.errors import StudyError
+from axon.records import Value
 from axon.units import as_written
 
 __all__ = [
@@ -84,8 +85,7 @@ class _Lazy(Sequence[T]):
         return self._at(which) if isinstance(which, int) else [self._at(i) for i in which]
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(Value):
     """Keys of a study whose values go together, from place to place."""
 
     keys: tuple[str, ...]
@@ -96,8 +96,7 @@ class Axis:
         return len(self.values)
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(Value):
     """Points at which a study is run: every place of every axis with every one of the others.
 
     ``grid[k]`` are the changes of the k-th point, for `axon.study.load` or `Study.changed`; along
@@ -339,8 +338,7 @@ def _check_apart(given: Mapping[str, Decimal], start: object, stop: object) -> N
         )
 
 
-@dataclass(frozen=True)
-class _Linear(_Lazy[Any]):
+class _Linear(Value, _Lazy[Any]):
     start: Fraction
     stop: Fraction
     size: int
@@ -355,8 +353,7 @@ class _Linear(_Lazy[Any]):
         return _with_unit(int(number) if self.whole else float(number), self.unit)
 
 
-@dataclass(frozen=True)
-class _Logarithmic(_Lazy[Any]):
+class _Logarithmic(Value, _Lazy[Any]):
     start: Decimal
     stop: Decimal
     size: int
@@ -545,8 +542,7 @@ def _parameters(
     return numbers, unit
 
 
-@dataclass(frozen=True)
-class _Flat:
+class _Flat(Value):
     """A distribution by the inverse of its cumulative function; as likely everywhere."""
 
     low: Decimal
@@ -556,8 +552,7 @@ class _Flat:
         return self.low + (self.high - self.low) * u
 
 
-@dataclass(frozen=True)
-class _Bell:
+class _Bell(Value):
     """A normal distribution, of which `mass` is left above what lies `below` its lower bound."""
 
     mean: Decimal
@@ -615,8 +610,7 @@ def _quantile(p: Decimal) -> Decimal:
     return z + (p - _below(z)) / _density(z)
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(Value):
     """Values to be drawn at random; made by `uniform`, `loguniform`, `normal` and `lognormal`."""
 
     law: _Flat | _Bell
@@ -638,8 +632,7 @@ class Draws:
         return _with_unit(float(number), self.unit)
 
 
-@dataclass(frozen=True)
-class _Drawn(_Lazy[Any]):
+class _Drawn(Value, _Lazy[Any]):
     """Draws by number: a hash (M.-J. Saarinen, J.-P. Aumasson, RFC 7693 (2015)) tells them."""
 
     draws: Draws
@@ -661,8 +654,7 @@ class _Drawn(_Lazy[Any]):
 # -- grids ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Places(_Lazy[tuple[Any, ...]]):
+class _Places(Value, _Lazy[tuple[Any, ...]]):
     """Sequences of one length, place by place."""
 
     columns: tuple[Sequence[Any], ...]

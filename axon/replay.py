@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from axon.config import instruction_set
 from axon.equations import BEGINNING, Equations
 from axon.errors import AxonError, NoSpikeError, RunFileError, SimulationError
 from axon.program import FIRST_STATE
+from axon.records import Record
 from axon.runfile import readable
 from axon.units import FloatArray, PositionLike, QuantityLike, quantity
 
@@ -43,8 +44,7 @@ _APART = 1e-9  # of the largest current: how far the parts may be from the sum
 _NAME = re.compile(r"\w+(\.\w+)*")
 
 
-@dataclass(frozen=True, eq=False)
-class Patch:
+class Patch(Record):
     """What a patch of membrane did during a run.
 
     Attributes

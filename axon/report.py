@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from textwrap import wrap
@@ -28,6 +27,7 @@ from axon.excitability import LONGEST, PatchRecovery, recovered
 from axon.geometry import IntArray
 from axon.ions import nernst
 from axon.plots.drawing import first_arrivals, stops_of
+from axon.records import Record
 from axon.replay import Patch, Replay
 from axon.trails import Impulse, impulses
 from axon.trees import Tree
@@ -68,8 +68,7 @@ class Chapter(NamedTuple):
     tables: tuple[Table, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Report:
+class Report(Record):
     """The story of an impulse: `print` it, or make JSON or a page of it.
 
     Attributes

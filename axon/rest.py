@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from axon.channels import Gate
 from axon.errors import NoRestError
 from axon.portable import least_squares
+from axon.records import Value
 
 if TYPE_CHECKING:
     from axon.membranes import Membrane
@@ -34,8 +35,7 @@ STILL = 1e-9
 """Rates, 1/ms relative to the scale of each quantity, that still count as rest."""
 
 
-@dataclass(frozen=True)
-class Rest:
+class Rest(Value):
     """A membrane's resting state.
 
     Attributes

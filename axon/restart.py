@@ -29,6 +29,7 @@ from axon.equations import (
 )
 from axon.errors import AxonError, RunFileError, SimulationError, StoppedError
 from axon.interruption import Interruption
+from axon.records import Value
 from axon.runfile import encode_header
 from axon.runs import Run
 from axon.segments import (
@@ -207,8 +208,7 @@ def take_on(
         return write(writer, run, stopping, progress)
 
 
-@dataclass(frozen=True)
-class _Timing:
+class _Timing(Value):
     """What a header says of a run's steps, checked."""
 
     dt: float

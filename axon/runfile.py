@@ -16,7 +16,6 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from io import BufferedReader
 from itertools import pairwise
@@ -28,6 +27,7 @@ import numpy.typing as npt
 
 from axon import _kernel
 from axon.errors import RunFileError
+from axon.records import Record
 
 if TYPE_CHECKING:
     import h5py
@@ -128,8 +128,7 @@ class Layer(NamedTuple):
         return -(-self.columns // self.width)
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
+class Recording(Record):
     """What is recorded: which run, at what places and times."""
 
     header: dict[str, Any]
@@ -386,8 +385,7 @@ def _chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 # Reading
 
 
-@dataclass(frozen=True, eq=False)
-class Chunks:
+class Chunks(Record):
     """Where the chunks of a dataset lie in its file, and how they are read."""
 
     shape: tuple[int, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +37,7 @@ from axon.membranes import Membrane
 from axon.portable import distinct
 from axon.program import Program, diffusing, initial_states, lower, state_names
 from axon.rates import Profile, resolve
+from axon.records import Record
 from axon.rest import REST_RANGE, Rest
 from axon.runs import Run
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
@@ -59,8 +60,7 @@ STIFF = 1e12
 _UNPICKLED = ("membrane", "changes", "_epochs")  # they hold functions
 
 
-@dataclass(frozen=True, eq=False)
-class State:
+class State(Record):
     """Where a simulation stands: all that it must know to go on, bit for bit.
 
     Attributes

@@ -11,12 +11,12 @@ import os
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from axon.errors import AxonError, StimulusError
+from axon.records import Record, Value
 from axon.units import FloatArray, QuantityLike, quantity
 
 __all__ = ["DiskSource", "LineSource", "PointSource", "PotentialAlong", "Source"]
@@ -87,8 +87,7 @@ class Source(ABC):
         return self + -other
 
 
-@dataclass(frozen=True)
-class Combined(Source):
+class Combined(Value, Source):
     """Several sources that share one waveform, each with its part of the current."""
 
     terms: tuple[tuple[Source, float], ...]
@@ -114,8 +113,7 @@ def _terms(source: Source) -> tuple[tuple[Source, float], ...]:
     return source.terms if isinstance(source, Combined) else ((source, 1.0),)
 
 
-@dataclass(frozen=True)
-class PointSource(Source):
+class PointSource(Value, Source):
     """A small electrode, far from the axon beside its own size.
 
     The potential at distance r is I / (4 pi sigma r). In tissue that conducts differently along x,
@@ -164,8 +162,7 @@ class PointSource(Source):
         }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class LineSource(Source):
+class LineSource(Value, Source):
     """A thin wire that gives off its current evenly along its length.
 
     The potential is I / (4 pi sigma L) ln((r1 + r2 + L) / (r1 + r2 - L)), with the distances r1
@@ -223,8 +220,7 @@ class LineSource(Source):
         }
 
 
-@dataclass(frozen=True)
-class DiskSource(Source):
+class DiskSource(Value, Source):
     """A flat round electrode on the surface of the tissue, itself at one potential.
 
     The surface is the plane through `z` across the z axis, and an insulator beyond it. With the
@@ -285,8 +281,7 @@ class DiskSource(Source):
         }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class PotentialAlong(Source):
+class PotentialAlong(Record, Source):
     """Potentials along the axon from elsewhere, such as a finite-element solver.
 
     Between the given positions the potential is a cubic spline, as smooth as a potential is: what

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from axon.errors import StimulusError
+from axon.records import Value
 from axon.sources import Source, source_from
 from axon.timecourses import Waveform
 from axon.units import Position, PositionLike, QuantityLike, position, quantity
@@ -16,8 +16,7 @@ from axon.units import Position, PositionLike, QuantityLike, position, quantity
 __all__ = ["CurrentClamp", "Extracellular", "Stimulus", "VoltageClamp"]
 
 
-@dataclass(frozen=True)
-class CurrentClamp:
+class CurrentClamp(Value):
     """Current from an electrode inside the axon; immutable, hashable, equal by value.
 
     Parameters
@@ -86,8 +85,7 @@ class CurrentClamp:
         return cls(description["at"], Waveform.from_dict(description["waveform"]))
 
 
-@dataclass(frozen=True)
-class VoltageClamp:
+class VoltageClamp(Value):
     """A potential that an electrode inside the axon imposes; immutable, hashable, equal by value.
 
     Parameters
@@ -193,8 +191,7 @@ class VoltageClamp:
         return cls(description["at"], Waveform.from_dict(description["waveform"]), **options)
 
 
-@dataclass(frozen=True)
-class Extracellular:
+class Extracellular(Value):
     """An electrode outside the axon, or several that share one waveform.
 
     Parameters

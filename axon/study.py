@@ -21,7 +21,7 @@ import reprlib
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -36,6 +36,7 @@ from axon.errors import AxonError, NoSpikeError, StudyError
 from axon.estimate import memory
 from axon.geometry import Axon
 from axon.ranges import Grid
+from axon.records import Value
 from axon.simulation import Simulation
 from axon.stimuli import CurrentClamp, Extracellular, VoltageClamp
 from axon.trees import Branch, Tree
@@ -56,8 +57,7 @@ _MOST_MEMBRANES = 64
 """That are remembered for the points of a sweep."""
 
 
-@dataclass(frozen=True)
-class Study:
+class Study(Value):
     """A study that has been read and found good; `load` makes it."""
 
     file: str

@@ -16,7 +16,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +27,7 @@ from axon import __version__
 from axon.errors import GeometryError, WriteError
 from axon.geometry import MAX_COMPARTMENTS, Axon, IntArray
 from axon.portable import distinct
+from axon.records import Record
 from axon.trees import MAX_BRANCHES, Branch, Tree
 from axon.units import FloatArray, QuantityLike, quantity
 
@@ -131,8 +132,7 @@ def read_swc(
         raise points.refusal(str(error)) from error
 
 
-@dataclass(frozen=True, eq=False)
-class _Points:
+class _Points(Record):
     """The points of a file, by increasing numbers; parents by their index in this order."""
 
     file: str

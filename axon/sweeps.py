@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import FrameType
@@ -30,6 +29,7 @@ from axon.answers import MAX_ANSWER, Folder, Plan, Record, canonical
 from axon.errors import AxonError, StoppedError, SweepError, WorkerDiedError, WriteError
 from axon.interruption import Interruption, seconds
 from axon.ranges import Grid
+from axon.records import Value
 from axon.results import Sweep
 from axon.runs import Run
 from axon.segments import is_written
@@ -310,8 +310,7 @@ class _UnwrittenError(Exception):
         self.error = error
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Value):
     """Computes a batch of points, by their numbers, and puts the answers into the folder."""
 
     folder: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from axon.channels import Gate
 from axon.portable import expm1
 from axon.rates import Quantities
+from axon.records import Record
 
 V_MIN, V_MAX = -300.0, 300.0
 """Range of the tables, mV; beyond it everything keeps the value of the nearer end."""
@@ -48,8 +48,7 @@ Curve = Callable[[np.ndarray], np.ndarray]
 """Values at potentials (mV), as rows of an array (curves, n)."""
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
+class Table(Record):
     """Cubics in bins of one width, as the kernel reads them.
 
     Attributes

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from axon import portable
 from axon.errors import StimulusError
 from axon.portable import distinct
+from axon.records import Value
 from axon.units import FloatArray, QuantityLike, quantity
 
 __all__ = [
@@ -55,7 +56,7 @@ MAX_PARTS = 10_000_000  # that the mean over one interval is put together from
 PARTS_AT_ONCE = 4096
 
 
-class Waveform(ABC):
+class Waveform(Value, ABC):
     """A value that changes over time; immutable, hashable, equal by description.
 
     Made by the functions `pulse`, `constant`, `train`, `biphasic`, `ramp`,
@@ -224,7 +225,6 @@ class Waveform(ABC):
         return 0
 
 
-@dataclass(frozen=True, repr=False)
 class Stretch(Waveform):
     """One formula on [start, start + duration), and zero elsewhere."""
 
@@ -278,7 +278,6 @@ class Stretch(Waveform):
         return type(self).__name__.lower(), {k: v for k, v in values.items() if v != math.inf}
 
 
-@dataclass(frozen=True, repr=False)
 class Pulse(Stretch):
     """A constant value."""
 
@@ -290,7 +289,6 @@ class Pulse(Stretch):
         return name if "duration" in arguments else "constant", arguments
 
 
-@dataclass(frozen=True, repr=False)
 class Ramp(Stretch):
     """A straight rise from zero."""
 
@@ -334,7 +332,6 @@ def _turns(frequency_hz: float, t: FloatArray) -> FloatArray:
     return (turns + frequency_hz * (t - whole)) / 1000
 
 
-@dataclass(frozen=True, repr=False)
 class Sine(Stretch):
     """A sine whose phase counts from its start."""
 
@@ -387,7 +384,6 @@ M. Abramowitz, I. A. Stegun, Handbook of Mathematical Functions, Dover (1965), t
 """
 
 
-@dataclass(frozen=True, repr=False)
 class Chirp(Stretch):
     """A sine whose frequency runs evenly from one value to another."""
 
@@ -468,7 +464,6 @@ def _halves(x: Any) -> tuple[Any, Any]:
 _KNOTS_AT_ONCE = 256  # of one block of random numbers
 
 
-@dataclass(frozen=True, repr=False)
 class Noise(Stretch):
     """Straight lines between independent Gaussian values, one every `interval` from the start on.
 
@@ -521,7 +516,6 @@ class Noise(Stretch):
         return knots
 
 
-@dataclass(frozen=True, repr=False, eq=False)
 class Samples(Waveform):
     """Straight lines between samples, zero outside; two samples at one time are a jump."""
 
@@ -652,7 +646,6 @@ def _bessel(turned: FloatArray) -> FloatArray:
     return np.where(small, series, closed / np.where(small, 1.0, x))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
 class Carrier(Samples):
     """A sine whose peak value follows straight lines between knots; phase counts from the first.
 
@@ -717,7 +710,6 @@ class Carrier(Samples):
         return f"<carrier: {self.frequency_hz!r} Hz from {start!r} to {stop!r} ms>"
 
 
-@dataclass(frozen=True, repr=False)
 class Train(Waveform):
     """Copies of a waveform that begins at 0, one every `interval` from `start` on."""
 
@@ -825,7 +817,6 @@ class Train(Waveform):
         return 1 + self.waveform._depth()
 
 
-@dataclass(frozen=True, repr=False)
 class Sum(Waveform):
     """The sum of two or more waveforms, none of them a sum."""
 

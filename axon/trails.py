@@ -6,7 +6,6 @@ Functions here read a run, finished, still growing or in memory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from axon import units
 from axon.geometry import IntArray
 from axon.portable import distinct
+from axon.records import Record
 from axon.units import FloatArray, Position, QuantityLike, position_text
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ _MOST_TOLD = 6  # ends of an impulse
 Fate = Literal["arrived", "collided", "failed", "on its way"]
 
 
-@dataclass(frozen=True, eq=False)
-class Impulse:
+class Impulse(Record):
     """An impulse on its way: the spikes that followed one another from place to place.
 
     Attributes

@@ -12,7 +12,7 @@ import math
 import os
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ from axon.geometry import (
     places_along,
     stretch_of,
 )
+from axon.records import Record, Value
 from axon.units import (
     FloatArray,
     PositionLike,
@@ -48,8 +49,7 @@ MAX_BRANCHES = 100_000
 _SAME = 1e-9  # of a branch's length: places that are closer are one
 
 
-@dataclass(frozen=True, eq=False)
-class Branch:
+class Branch(Record):
     """A cable of a tree, and where it begins.
 
     Parameters
@@ -71,8 +71,7 @@ class Branch:
     name: str = ""
 
 
-@dataclass(frozen=True)
-class BranchPoint:
+class BranchPoint(Value):
     """Where branches begin.
 
     Attributes
@@ -121,8 +120,7 @@ class _Stretch(NamedTuple):
     joined: tuple[bool, bool]  # whether it begins and ends at a compartment that it shares
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Tree(Shape):
+class Tree(Record, Shape):
     """An axon that branches; it never changes.
 
     It is built from its branches, by `Axon.branch` and `Tree.branch` one after the other, by

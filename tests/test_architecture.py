@@ -217,6 +217,24 @@ def test_importing_axon_is_quick_and_does_nothing():
     assert all(loaded == [] for _, loaded in tries)
 
 
+def test_whoever_writes_no_file_waits_for_nothing_that_writes_files():
+    code = (
+        "import sys, axon\n"
+        "fibre = axon.Axon.cylinder(1000.0, 1.0, dx=50.0)\n"
+        "pulse = axon.CurrentClamp(0.0, axon.pulse(0.1, start=0.0, duration=0.5))\n"
+        "sim = axon.Simulation(fibre, axon.models.sundt(), [pulse])\n"
+        "axon.threshold(sim, 5.0, tolerance=0.5)\n"
+        "sim.run(1.0).spikes\n"
+        "print(*sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    ours = {f"axon.{unit}" for unit in ("storage", "segments", "disk", "restart", "estimate")}
+    others = {"h5py", "pint", "hashlib", "logging", "concurrent", "decimal", "subprocess"}
+    assert "axon.simulation" in loaded
+    assert (ours | others).isdisjoint(loaded)
+
+
 @pytest.mark.parametrize("name", axon.__all__)
 def test_public_names_are_there(name):
     value = getattr(axon, name)

@@ -21,6 +21,7 @@ from axon.membranes import Membrane
 from axon.neuroml.channels import KINDS, channel_of
 from axon.neuroml.documents import Element, PathLike, named, placed, read
 from axon.rates import Profile
+from axon.records import Value
 from axon.trees import Branch, Tree
 from axon.units import QuantityLike
 
@@ -35,8 +36,7 @@ _NO_ION = "non_specific"
 _NOTHING = 1e-150  # S/cm², where a density must be positive
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(Value):
     """A cell that was read from a file.
 
     Attributes

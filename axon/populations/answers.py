@@ -6,7 +6,7 @@ import math
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from axon.errors import (
     SimulationError,
 )
 from axon.protocols import Threshold, threshold
+from axon.records import Record
 from axon.simulation import Simulation
 from axon.sources import Source
 from axon.turns import checked, in_turn
@@ -36,8 +37,7 @@ B = TypeVar("B")
 _FAR = 0.9  # of the length, where an impulse has passed
 
 
-@dataclass(frozen=True, eq=False)
-class Recruitment:
+class Recruitment(Record):
     """The thresholds of many fibres.
 
     Attributes
@@ -186,8 +186,7 @@ def _alone(error: AxonError) -> AxonError:
     return error.with_traceback(None)
 
 
-@dataclass(frozen=True, eq=False)
-class Compound:
+class Compound(Record):
     """What electrodes record of many fibres together.
 
     Attributes

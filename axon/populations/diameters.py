@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from axon import portable
 from axon.errors import GeometryError
+from axon.records import Record
 from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
 
 MAX_COUNT = 100_000_000
@@ -25,8 +25,7 @@ _TAIL = 8.0  # standard deviations; beyond them is less than one fibre in 1e15
 _DRAWING = 1  # which of the streams of a seed; noise has the first one, 0
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Diameters:
+class Diameters(Record):
     """A distribution of fibre diameters.
 
     It is made by `lognormal`, `gamma`, `normal`, `histogram` or `values`, or is one that was

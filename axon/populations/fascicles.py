@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from axon.errors import GeometryError
+from axon.records import Record
 from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
 
 _CORNERS = 360  # of what is drawn in an ellipse; its area is less by 5e-5
@@ -16,8 +16,7 @@ _MOST = 10_000  # since each side is compared with every other
 _AT_ONCE = 1024  # places that are measured against every side
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Fascicle:
+class Fascicle(Record):
     """The outline of a fascicle, across x: a polygon in y and z.
 
     It is made by `circle`, `ellipse` or `polygon`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
@@ -14,6 +13,7 @@ from axon.errors import GeometryError, SimulationError
 from axon.geometry import Axon, Varying
 from axon.populations.diameters import uniform
 from axon.populations.fascicles import Fascicle
+from axon.records import Record
 from axon.simulation import Simulation
 from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
 
@@ -27,8 +27,7 @@ _AT_ONCE = 1024  # places that are thought of
 _TRIES, _EACH = 20_000, 50  # in all and for each fibre, before it is given up
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Population:
+class Population(Record):
     """Fibres in the cross-section of a fascicle, from `place` or from a micrograph.
 
     Parameters
