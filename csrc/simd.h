@@ -38,7 +38,8 @@ AX_INLINE v8 v8_load(const double *p) { return _mm512_load_pd(p); }
 AX_INLINE void v8_store(double *p, v8 a) { _mm512_store_pd(p, a); }
 AX_INLINE v8 v8_set1(double a) { return _mm512_set1_pd(a); }
 AX_INLINE v8 v8_gather(const double *p, const int64_t *at) {
-    return _mm512_i64gather_pd(_mm512_load_si512(at), p, 8);
+    return _mm512_set_pd(p[at[7]], p[at[6]], p[at[5]], p[at[4]], p[at[3]], p[at[2]], p[at[1]],
+                         p[at[0]]);
 }
 AX_INLINE v8 v8_first(v8 a) { return _mm512_broadcastsd_pd(_mm512_castpd512_pd128(a)); }
 AX_INLINE v8 v8_add(v8 a, v8 b) { return _mm512_add_pd(a, b); }

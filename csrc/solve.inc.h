@@ -261,33 +261,39 @@ AX_INLINE void sweep_down(ax_sim *self, const ax_tile *tile, const int source, i
     }
 }
 
-/* The chunks' last compartments, by elimination along the tree that they form. */
+/*
+ * The chunks' last compartments, by elimination along the tree that they form. Each chunk is an
+ * edge of that tree: its own end's, or that of the end which it begins at, and what eliminating its
+ * rows took from the latter is settled with the edge.
+ */
 static void solve_nodes(ax_sim *self) {
     const ax_topology *t = &self->topology;
     double *diagonal = self->node_diagonal, *right = self->node_right, *value = self->node_value;
-    double *joint = self->node_joint;
-    for (int32_t chunk = 0; chunk < t->n_chunks; chunk++) {
-        const int64_t left = t->left_node[chunk];
-        if (left < t->n_chunks) {
-            diagonal[left] -= self->sum_diagonal[chunk];
-            right[left] += self->sum_right[chunk];
+    const int32_t last = t->n_nodes - 1;
+    for (int32_t i = 0; i < last; i++) {
+        const int32_t node = t->order[i], parent = t->parent[i], chunk = t->edge[i];
+        const double lost = self->sum_diagonal[chunk], gained = self->sum_right[chunk];
+        double d = diagonal[node], r = right[node];
+        double d_parent = diagonal[parent], r_parent = right[parent];
+        if (chunk == node) {
+            d_parent -= lost;
+            r_parent += gained;
+        } else {
+            d -= lost;
+            r += gained;
         }
+        const double inverse = 1.0 / d, joint = self->node_joint[chunk], back = joint * inverse;
+        r *= inverse;
+        diagonal[parent] = ax_fma(-joint, back, d_parent);
+        right[parent] = ax_fma(joint, r, r_parent);
+        diagonal[node] = back; /* from here on: what the parent's value is worth */
+        right[node] = r;
     }
-    for (int32_t i = 0; i < t->n_nodes; i++) {
-        const int32_t node = t->order[i], parent = t->parent[i];
-        const double inverse = 1.0 / diagonal[node];
-        right[node] *= inverse;
-        if (parent >= 0) {
-            const double f = joint[t->edge[i]], back = f * inverse;
-            diagonal[parent] = ax_fma(-f, back, diagonal[parent]);
-            right[parent] = ax_fma(f, right[node], right[parent]);
-            diagonal[node] = back; /* from here on: what the parent's value is worth */
-        }
-    }
-    for (int32_t i = t->n_nodes - 1; i >= 0; i--) {
-        const int32_t node = t->order[i], parent = t->parent[i];
-        value[node] = parent < 0 ? right[node]
-                                 : ax_fma(diagonal[node], value[parent], right[node]);
+    const int32_t root = t->order[last];
+    value[root] = right[root] / diagonal[root];
+    for (int32_t i = last - 1; i >= 0; i--) {
+        const int32_t node = t->order[i];
+        value[node] = ax_fma(diagonal[node], value[t->parent[i]], right[node]);
     }
 }
 
