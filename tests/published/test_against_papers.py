@@ -185,6 +185,27 @@ def test_threshold_of_an_electrode_inside(model: str) -> None:
     check_threshold(model, sections, stimuli, 1.0, published)
 
 
+def test_threshold_of_the_cutaneous_fibre_from_where_it_rests() -> None:
+    """PyFibers 0.13.0 with steps of 0.05 ms towards rest (dt_init_ss), searched to 0.1 %."""
+    module = importlib.import_module("axon.models.thio_cutaneous")
+    membrane: axon.Membrane = module.thio_cutaneous(**getattr(module, "COMPILED", {}))
+    fibre = axon.Axon.cylinder(
+        265 * SECTION, diameter=1.0, Ra=membrane.Ra, cm=membrane.cm, compartments=265
+    )
+    clamp = axon.CurrentClamp(fibre.length / 2, axon.pulse(1.0, start=0.0, duration=1.0))
+    simulation = axon.Simulation(
+        fibre,
+        membrane,
+        [clamp],
+        celsius=37.0,
+        dt=0.005,
+        spike_threshold=-30.0,
+        method="backward-euler",
+    )
+    found = axon.threshold(simulation, 15.0, tolerance=1e-3, guess=0.45).value
+    assert found == pytest.approx(0.458984375, rel=2e-3)
+
+
 @pytest.mark.parametrize("model", OUTSIDE)
 def test_threshold_of_a_point_source_outside(model: str) -> None:
     def stimuli(fibre: axon.Axon, amplitude: float, start: float) -> list[axon.Extracellular]:
