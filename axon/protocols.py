@@ -950,11 +950,11 @@ class _Search:
     def _widest_stride(self) -> float:
         """The widest bracket, at most twofold, that so many sections cut to just the tolerance."""
         parts = checked(self._workers, "workers") + 1
-        sections = math.log(math.log(2.0) / math.log1p(self._tolerance), parts)
+        least = max(math.log1p(self._tolerance), np.finfo(float).eps)  # no numbers lie nearer
+        sections = math.log(math.log(2.0) / least, parts)
         if sections < 0:
             return 2.0
-        cut: int = parts ** math.floor(sections)
-        return (1.0 + self._tolerance) ** cut * (1.0 - 1e-9)
+        return math.exp(least * parts ** math.floor(sections)) * (1.0 - 1e-9)
 
     def trial(self, size: float) -> Trial:
         """One factor."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import erf
 
 import numpy as np
@@ -138,6 +139,26 @@ def test_an_axon_that_is_active_by_itself():
     sim.restore(sim.state())
     with pytest.raises(NoThresholdError, match=r"active without any stimulus: .* 1810 um"):
         axon.threshold(sim, 10.0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+@pytest.mark.parametrize("tolerance", [1e-300, 1e-16, 1e-9, 1e-3, 0.01, 0.013, 0.5, 1.0, 3.0])
+def test_the_first_bracket_is_cut_to_just_the_tolerance(tolerance, workers):
+    """Or, where no number lies so near, as far as numbers go."""
+    at, made = 0.312345, []
+
+    def attempt(factor):
+        made.append(factor)
+        return protocols.Trial(factor, factor >= at, ""), None
+
+    search = protocols._Search(attempt, 1.0, 1e6, tolerance, workers, None)
+    search.trial(0.0)
+    above, below = search.bracket("")
+    assert below < at <= above
+    least = max(tolerance, 1e-15)
+    assert above <= below * (1 + least)
+    sections = math.log(math.log(2.0) / math.log1p(least), workers + 1)
+    assert len(made) <= 1 + 2 + 3 * workers * (2 + max(0.0, sections))
 
 
 def test_an_axon_without_sodium_channels():
