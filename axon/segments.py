@@ -560,7 +560,7 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
         runfile.write_arrays(file, "state", commit.state, recording)
         if commit.inputs:
             runfile.write_arrays(file, "inputs", commit.inputs, recording)
-    return memory.getbuffer()
+    return memoryview(memory.getvalue())  # of bytes: a view of the file would outlive it
 
 
 def _fill(
