@@ -79,7 +79,7 @@ def test_killed_at_random_it_ends_with_all_answers_and_nothing_done_twice(
 ) -> None:
     if (engine, whom) == ("threads", "worker"):
         pytest.skip("threads die with all the others")
-    command = [sys.executable, "sweep.py", "out", engine, "0.4" if engine in SLOW else "0.02"]
+    command = [sys.executable, "sweep.py", "out", engine, "0.4" if engine in SLOW else "0.1"]
     if engine == "dask":
         pytest.importorskip("distributed")
     if engine == "mpi":  # which ends all if one dies
