@@ -943,13 +943,12 @@ class _Search:
         self._attempt = attempt
         self._sign, self._guess = math.copysign(1.0, first), abs(first)
         self._workers, self._progress = workers, progress
-        self._stride = self._widest_stride()
         self.trials: list[Trial] = []
         self.seen: dict[float, Seen] = {}
 
     def _widest_stride(self) -> float:
         """The widest bracket, at most twofold, that so many sections cut to just the tolerance."""
-        parts = checked(self._workers, "workers") + 1
+        parts = self._workers + 1  # which the first trial has checked
         least = max(math.log1p(self._tolerance), np.finfo(float).eps)  # no numbers lie nearer
         sections = math.log(math.log(2.0) / least, parts)
         if sections < 0:
@@ -974,7 +973,7 @@ class _Search:
 
     def bracket(self, does: str) -> tuple[float, float]:
         """The least factor that does it, and the largest below it that doesn't."""
-        stride = self._stride
+        stride = self._widest_stride()
         above = self._first(self._guess, stride) or self._first(self._guess / stride, 1.0 / stride)
         if above is None:
             # Of all that did nothing, the strongest that could be computed tells most.

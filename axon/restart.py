@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,7 +120,7 @@ def resume(
 
 def run_into(
     output: Path,
-    run: Underway,
+    begun: Callable[[], Underway],
     expected: Expected,
     *,
     resume: bool,
@@ -130,7 +130,7 @@ def run_into(
     stop: Stop | None,
     progress: Progress | None,
 ) -> Run:
-    """Run from its beginning into a file, or go on with the one that is there."""
+    """Run from where it has `begun` into a file, or go on with the one that is there."""
     if commit_seconds is None:
         commit_seconds = COMMIT_SECONDS
     if resume and (output.exists() or is_begun(output)):
@@ -142,6 +142,7 @@ def run_into(
             stop=stop,
             progress=progress,
         )
+    run = begun()
     equations, recording = run.equations, run.recording
     with Interruption(stop, stop_after) as stopping:
         try:

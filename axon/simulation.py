@@ -762,10 +762,13 @@ class Simulation:
         # Whoever writes no file need not wait until what writes files is imported.
         from axon.restart import Expected, Underway, run_into
 
-        kernel = equations.started(begin._fields(), recording)
+        def underway() -> Underway:
+            kernel = equations.started(begin._fields(), recording)
+            return Underway(equations, recording, kernel, begin.step, steps)
+
         return run_into(
             Path(output),
-            Underway(equations, recording, kernel, begin.step, steps),
+            underway,
             Expected(told(), _inputs(equations, begin), recording.compartments),
             resume=resume,
             overwrite=overwrite,

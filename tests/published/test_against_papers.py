@@ -138,17 +138,23 @@ Stimuli = Callable[[axon.Axon, float, float], Sequence[axon.CurrentClamp | axon.
 """In a fibre, of an amplitude, from a time on."""
 
 
+def fibre_of(model: str, sections: int) -> tuple[axon.Axon, axon.Membrane]:
+    """A fibre of PyFibers, but for passive sections at its ends, and its membrane."""
+    module = importlib.import_module(f"axon.models.{model}")
+    membrane: axon.Membrane = getattr(module, model)(**getattr(module, "COMPILED", {}))
+    active = sections - 2 * int(model in PASSIVE)
+    fibre = axon.Axon.cylinder(
+        active * SECTION, diameter=1.0, Ra=membrane.Ra, cm=membrane.cm, compartments=active
+    )
+    return fibre, membrane
+
+
 def arrival(
     model: str, sections: int, stimuli: Stimuli, amplitude: float, within: float = 15.0
 ) -> float:
     """When an impulse arrives at nine tenths of a fibre of PyFibers, ms; infinite if it doesn't."""
-    module = importlib.import_module(f"axon.models.{model}")
-    membrane: axon.Membrane = getattr(module, model)(**getattr(module, "COMPILED", {}))
+    fibre, membrane = fibre_of(model, sections)
     ends = int(model in PASSIVE)
-    active = sections - 2 * ends
-    fibre = axon.Axon.cylinder(
-        active * SECTION, diameter=1.0, Ra=membrane.Ra, cm=membrane.cm, compartments=active
-    )
     # Those that don't begin at rest have 200 ms, in which calcium doesn't quite get there.
     start = 200.0 if model.startswith("schild") else 0.0
     simulation = axon.Simulation(
@@ -187,11 +193,7 @@ def test_threshold_of_an_electrode_inside(model: str) -> None:
 
 def test_threshold_of_the_cutaneous_fibre_from_where_it_rests() -> None:
     """PyFibers 0.13.0 with steps of 0.05 ms towards rest (dt_init_ss), searched to 0.1 %."""
-    module = importlib.import_module("axon.models.thio_cutaneous")
-    membrane: axon.Membrane = module.thio_cutaneous(**getattr(module, "COMPILED", {}))
-    fibre = axon.Axon.cylinder(
-        265 * SECTION, diameter=1.0, Ra=membrane.Ra, cm=membrane.cm, compartments=265
-    )
+    fibre, membrane = fibre_of("thio_cutaneous", 265)
     clamp = axon.CurrentClamp(fibre.length / 2, axon.pulse(1.0, start=0.0, duration=1.0))
     simulation = axon.Simulation(
         fibre,
