@@ -46,7 +46,7 @@ cdef extern from "axon.h" nogil:
         double min, step
         const int32_t *gate_state
         const int32_t *value_slot
-        const double *cubics
+        const float *cubics
 
     ctypedef struct ax_membrane:
         int32_t n_states, n_params, n_consts, n_temps
@@ -184,6 +184,11 @@ cdef const double *doubles(array) except? NULL:
     return &view[0] if view.shape[0] else NULL
 
 
+cdef const float *floats(array) except? NULL:
+    cdef const float[::1] view = array
+    return &view[0] if view.shape[0] else NULL
+
+
 cdef const int32_t *int32s(array) except? NULL:
     cdef const int32_t[::1] view = array
     return &view[0] if view.shape[0] else NULL
@@ -316,10 +321,10 @@ cdef class Kernel:
             gate_state = flat(table.gates, np.int32, n_gates, "gates")
             value_slot = flat(table.values, np.int32, n_values, "values")
             blocks = (-(-n_gates // 4) + -(-n_values // 8)) * table.n_bins
-            cubics = flat(table.cubics, np.float64, 32 * blocks, "table")
+            cubics = flat(table.cubics, np.float32, 32 * blocks, "table")
             kept.append((gate_state, value_slot, cubics))
             tables[i].gate_state, tables[i].value_slot = int32s(gate_state), int32s(value_slot)
-            tables[i].cubics = doubles(cubics)
+            tables[i].cubics = floats(cubics)
         membrane.n_code, membrane.code = len(program.code), int32s(code)
         membrane.middle_state = whole(program.middle_state, "middle_state")
         membrane.slope_slot = whole(program.slope_slot, "slope_slot")

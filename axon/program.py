@@ -160,7 +160,7 @@ class Program(Record):
             gates = take(name + "gates", np.int32, -1)
             looked_up = take(name + "values", np.int32, -1)
             v_min, v_step, error = take(name + "bins", np.float64, 3).tolist()
-            cubics = take(name + "cubics", np.float64, -1, -1, 4, 8)
+            cubics = take(name + "cubics", np.float32, -1, -1, 4, 8)
             tables.append(
                 Table(
                     tuple(gates.tolist()), tuple(looked_up.tolist()),

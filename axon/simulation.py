@@ -589,7 +589,7 @@ class Simulation:
         duration: QuantityLike,
         every: QuantityLike | None = None,
         record: Iterable[PositionLike] | None = None,
-        dtype: str = "float32",
+        dtype: npt.DTypeLike = "float32",
     ) -> tuple[int, Recording]:
         """Steps of a run and what it keeps; arguments as those of `run`."""
         lasts = quantity(duration, "ms", "duration", error=SimulationError, minimum=0.0)
@@ -603,7 +603,8 @@ class Simulation:
                 raise SimulationError(
                     f"every={between:g} ms is less than a step of dt={self.dt:g} ms; give that"
                 )
-        if dtype not in ("float32", "float64"):
+        name = str(getattr(dtype, "__name__", dtype))  # np.float64 and the like have one
+        if name not in ("float32", "float64"):
             raise SimulationError(f"dtype={dtype!r}; give float32 or float64")
         if record is None:
             compartments = np.arange(self.axon.n)
@@ -614,7 +615,7 @@ class Simulation:
                 raise SimulationError(
                     f"record={record!r}: two of the positions lie in one compartment"
                 )
-        return steps, Recording(compartments, every_steps, dtype)
+        return steps, Recording(compartments, every_steps, name)
 
     def observed(self, electrodes: Sequence[Source]) -> Equations:
         """What a run solves, with what these electrodes add up of it; argument as that of `run`."""
@@ -648,7 +649,7 @@ class Simulation:
         *,
         every: QuantityLike | None = None,
         record: Iterable[PositionLike] | None = None,
-        dtype: str = "float32",
+        dtype: npt.DTypeLike = "float32",
         electrodes: Sequence[Source] = (),
     ) -> Estimate:
         """What a run will take, measured on its first steps: about half a second of stepping.
@@ -675,7 +676,7 @@ class Simulation:
         output: str | os.PathLike[str] | None = None,
         every: QuantityLike | None = None,
         record: Iterable[PositionLike] | None = None,
-        dtype: str = "float32",
+        dtype: npt.DTypeLike = "float32",
         electrodes: Sequence[Source] = (),
         overwrite: bool = False,
         resume: bool = False,

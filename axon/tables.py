@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,10 @@ V_MIN, V_MAX = -300.0, 300.0
 """Range of the tables, mV; beyond it everything keeps the value of the nearer end."""
 
 TOLERANCE = 1e-8
-"""Bins are halved until no table value is off by more than this."""
+"""Bins are halved until no cubic is off by more than this."""
+
+ROUNDED = TOLERANCE + 2.0**-23
+"""The same with cubics in single precision: coefficient and sum are rounded once each."""
 
 GATES_PER_BLOCK = 4
 """Gates that are looked up together, in the time of one."""
@@ -60,12 +63,12 @@ class Table(Record):
     v_min, v_step : float
         Centre of the first bin and bin width, mV.
     n_bins : int
-    cubics : array (n_bins, n_blocks, 4, 8)
+    cubics : array (n_bins, n_blocks, 4, 8) of single precision
         Coefficients, constant first, in (v - centre) / v_step. A block is four gates' steady
         states and four factors 1 - exp(-dt/tau), or eight values; the gates' blocks come first.
     error : float
-        Largest error found between the nodes: absolute for steady states, relative for the
-        factors, and of a value relative to the largest in its bin.
+        Largest error found between the nodes, in single precision: absolute for steady states,
+        relative for the factors, and of a value relative to the largest in its bin.
     """
 
     gates: tuple[int, ...]
@@ -80,23 +83,30 @@ class Table(Record):
         """Its values, but not its gates, at potentials (mV), by slot."""
         place = np.clip((v - self.v_min) / self.v_step, 0.0, self.n_bins - 1)
         bins = np.rint(place).astype(np.intp)
-        s = place - bins
+        s = (place - bins).astype(np.float32)
         first = -(-len(self.gates) // GATES_PER_BLOCK)
         found = {}
         for k, slot in enumerate(self.values):
             c0, c1, c2, c3 = self.cubics[bins, first + k // 8, :, k % 8].T
-            found[slot] = ((c3 * s + c2) * s + c1) * s + c0
+            found[slot] = _cubic((c0, c1, c2, c3), s).astype(float)
         return found
 
 
 class _Fit(NamedTuple):
-    """Cubics of the curves of one gate or value, (curves, n_bins, 4), and their error."""
+    """Cubics of the curves of one gate or value, (curves, n_bins, 4), in single precision."""
 
     coefficients: np.ndarray
     grid: Grid
     error: float
+    """Of the cubics themselves."""
+    rounded: float
+    """In single precision."""
     on: Callable[[Grid], _Fit]
     """The same curves on another grid."""
+
+    @property
+    def good(self) -> bool:
+        return self.error <= TOLERANCE and self.rounded <= ROUNDED
 
 
 class Grid(NamedTuple):
@@ -122,6 +132,11 @@ GRIDS = tuple(Grid(v_step, meeting) for v_step in STEPS for meeting in (False, T
 """In the order in which they are tried."""
 
 
+def _cubic(coefficients: Iterable[np.ndarray], s: np.ndarray) -> np.ndarray:
+    c0, c1, c2, c3 = coefficients
+    return np.asarray(((c3 * s + c2) * s + c1) * s + c0)
+
+
 def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], grid: Grid) -> _Fit:
     at = grid.centres[:, None] + grid.v_step * np.concatenate([_NODES, _PROBES])
     of_all = curve(at.ravel()).reshape(-1, *at.shape)
@@ -129,16 +144,21 @@ def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], grid: G
     # Written out: the order in which a product of matrices adds depends on the machine.
     first, second, third, fourth = (values[..., k, :] * _POWERS[k] for k in range(4))
     coefficients = (first + fourth) + (second + third)
-    c0, c1, c2, c3 = np.moveaxis(coefficients, -1, 0)[..., None]
-    found = ((c3 * _PROBES + c2) * _PROBES + c1) * _PROBES + c0
-    return _Fit(coefficients, grid, error(found, exact), lambda other: _fit(curve, error, other))
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = coefficients.astype(np.float32)
+        single[np.abs(single) < np.finfo(np.float32).tiny] = 0.0  # some processors crawl on these
+        as_fitted, rounded = (
+            error(_cubic(np.moveaxis(c, -1, 0)[..., None], _PROBES.astype(c.dtype)), exact)
+            for c in (coefficients, single)
+        )
+    return _Fit(single, grid, as_fitted, rounded, lambda other: _fit(curve, error, other))
 
 
 def _widest(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float]) -> _Fit | None:
     """The fit with the widest bins that is good enough."""
     for grid in GRIDS:
         fit = _fit(curve, error, grid)
-        if fit.error <= TOLERANCE:
+        if fit.good:
             return fit
     return None
 
@@ -202,7 +222,7 @@ def build_tables(
         first = -(-len(own_gates) // GATES_PER_BLOCK)
         blocks = first - (-len(own_values) // 8)
         n_bins = grid.centres.size
-        cubics = np.zeros((n_bins, blocks, 4, 8))
+        cubics = np.zeros((n_bins, blocks, 4, 8), dtype=np.float32)
         for k, (_, fit) in enumerate(own_gates):
             cubics[:, k // GATES_PER_BLOCK, :, k % GATES_PER_BLOCK] = fit.coefficients[0]
             at = GATES_PER_BLOCK + k % GATES_PER_BLOCK
@@ -217,7 +237,7 @@ def build_tables(
                 v_step=grid.v_step,
                 n_bins=n_bins,
                 cubics=cubics,
-                error=max(fit.error for _, fit in (*own_gates, *own_values)),
+                error=max(fit.rounded for _, fit in (*own_gates, *own_values)),
             )
         )
     return tuple(tables)
@@ -234,7 +254,7 @@ def _filling_blocks(gates: Sequence[tuple[int, _Fit]]) -> list[tuple[int, _Fit]]
             if -there % GATES_PER_BLOCK < len(left):
                 continue
             moved = [filled[i][1].on(narrower) for i in left]
-            if all(fit.error <= TOLERANCE for fit in moved):
+            if all(fit.good for fit in moved):
                 for i, fit in zip(left, moved, strict=True):
                     filled[i] = (filled[i][0], fit)
                 break

@@ -100,7 +100,7 @@ typedef struct {
     double min, step;          /* mV */
     const int32_t *gate_state; /* [n_gates] state that each gate is */
     const int32_t *value_slot; /* [n_values] */
-    const double *cubics;      /* [n_bins][blocks][4][8], constants first, then order 1 to 3 */
+    const float *cubics;       /* [n_bins][blocks][4][8], constants first, then order 1 to 3 */
 } ax_table;
 
 /*

@@ -3,10 +3,10 @@
  * currents. Leaves the block's linearised current, i(V) = g V - d, behind.
  */
 
-/* Where in the table the rows of a block look: doubles to the bin, and the place within it. */
+/* Where in the table the rows of a block look: floats to the bin, and the place within it. */
 typedef struct {
     double bin[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* in its low 32 bits */
-    double within[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* -1/2 to 1/2 */
+    float within[AX_BLOCK_ROWS_MAX * AX_LANES] __attribute__((aligned(64))); /* -1/2 to 1/2 */
     unsigned together[AX_BLOCK_ROWS_MAX]; /* lanes that look where the first one does, as bits */
 } places;
 
@@ -24,36 +24,36 @@ AX_INLINE void find_places(const ax_sim *self, const ax_lookup *table, int64_t r
             y = v8_max(v8_min(y, last), zero); /* a NaN becomes a bound: no look-up leaves the table */
         const v8 bin = v8_sub(v8_add(y, magic), magic), place = v8_fma(bin, bin_size, magic);
         v8_store(out->bin + at, place);
-        v8_store(out->within + at, v8_sub(y, bin));
+        f8_store(out->within + at, f8_from(v8_sub(y, bin)));
         out->together[r] = m8_bits(v8_eq(place, v8_first(place)));
     }
 }
 
 /* A cubic from its four coefficients, constant first. */
-AX_INLINE v8 cubic(v8 c0, v8 c1, v8 c2, v8 c3, v8 s) {
-    return v8_fma(v8_fma(v8_fma(c3, s, c2), s, c1), s, c0);
+AX_INLINE f8 cubic(f8 c0, f8 c1, f8 c2, f8 c3, f8 s) {
+    return f8_fma(f8_fma(f8_fma(c3, s, c2), s, c1), s, c0);
 }
 
 /* Eight lanes that look into one bin, as all do in an axon at rest: nothing to transpose. */
-AX_INLINE void look_up_together(const double *bin, const double *within, const int count,
-                                v8 value[AX_LANES]) {
-    const v8 s = v8_load(within);
+AX_INLINE void look_up_together(const float *bin, const float *within, const int count,
+                                f8 value[AX_LANES]) {
+    const f8 s = f8_load(within);
     for (int half = 0; half < AX_LANES; half += AX_GATES_PER_BLOCK)
         for (int k = half; k < half + count; k++)
-            value[k] = cubic(v8_set1(bin[k]), v8_set1(bin[8 + k]), v8_set1(bin[16 + k]),
-                             v8_set1(bin[24 + k]), s);
+            value[k] = cubic(f8_set1(bin[k]), f8_set1(bin[8 + k]), f8_set1(bin[16 + k]),
+                             f8_set1(bin[24 + k]), s);
 }
 
-AX_INLINE void look_up(const double *table, const double *place, const double *within,
-                       v8 value[AX_LANES]) {
+AX_INLINE void look_up(const float *table, const double *place, const float *within,
+                       f8 value[AX_LANES]) {
     for (int lane = 0; lane < AX_LANES; lane++) {
         int32_t offset;
         memcpy(&offset, &place[lane], sizeof offset);
-        const double *bin = table + offset;
-        value[lane] = cubic(v8_load(bin), v8_load(bin + 8), v8_load(bin + 16), v8_load(bin + 24),
-                            v8_set1(within[lane]));
+        const float *bin = table + offset;
+        value[lane] = cubic(f8_load(bin), f8_load(bin + 8), f8_load(bin + 16), f8_load(bin + 24),
+                            f8_set1(within[lane]));
     }
-    v8_transpose(value);
+    f8_transpose(value);
 }
 
 /*
@@ -66,12 +66,12 @@ AX_INLINE void look_up(const double *table, const double *place, const double *w
  *
  * halved: advance by dt/2 instead, 1 - sqrt(1 - p) = p / (1 + sqrt(1 - p)).
  */
-AX_INLINE void advance_block(const double *table, const places *at, int32_t rows, double *const x[],
+AX_INLINE void advance_block(const float *table, const places *at, int32_t rows, double *const x[],
                              const int count, const int halved) {
     const v8 one = v8_set1(1.0);
     for (int32_t r = 0; r < rows; r++) {
         const int32_t i = r * AX_LANES;
-        v8 value[AX_LANES];
+        f8 value[AX_LANES];
         if (at->together[r] == 0xff) {
             int32_t offset;
             memcpy(&offset, &at->bin[i], sizeof offset);
@@ -80,21 +80,21 @@ AX_INLINE void advance_block(const double *table, const places *at, int32_t rows
             look_up(table, at->bin + i, at->within + i, value);
         }
         for (int k = 0; k < count; k++) {
-            v8 p = value[AX_GATES_PER_BLOCK + k];
+            v8 p = v8_from(value[AX_GATES_PER_BLOCK + k]);
             if (halved)
                 p = v8_div(p, v8_add(one, v8_sqrt(v8_sub(one, p))));
             const v8 x0 = v8_load(x[k] + i);
-            v8_store(x[k] + i, v8_fma(p, v8_sub(value[k], x0), x0));
+            v8_store(x[k] + i, v8_fma(p, v8_sub(v8_from(value[k]), x0), x0));
         }
     }
 }
 
 /* Look up `count` values, one block of the table, into as many temporaries. */
-AX_INLINE void look_up_values(const double *table, const places *at, int32_t rows,
+AX_INLINE void look_up_values(const float *table, const places *at, int32_t rows,
                               double *const to[], const int32_t count) {
     for (int32_t r = 0; r < rows; r++) {
         const int32_t i = r * AX_LANES;
-        v8 value[AX_LANES];
+        f8 value[AX_LANES];
         if (at->together[r] == 0xff) {
             int32_t offset;
             memcpy(&offset, &at->bin[i], sizeof offset);
@@ -103,7 +103,7 @@ AX_INLINE void look_up_values(const double *table, const places *at, int32_t row
             look_up(table, at->bin + i, at->within + i, value);
         }
         for (int32_t k = 0; k < count; k++)
-            v8_store(to[k] + i, value[k]);
+            v8_store(to[k] + i, v8_from(value[k]));
     }
 }
 
@@ -116,7 +116,7 @@ AX_INLINE void run_table(ax_sim *self, const ax_lookup *table, int64_t row, int3
         find_places(self, table, row, rows, 0, &at);
     else
         find_places(self, table, row, rows, 1, &at);
-    const double *cubics = t->cubics;
+    const float *cubics = t->cubics;
     for (int32_t first = 0; first < t->n_gates; first += AX_GATES_PER_BLOCK) {
         double *x[AX_GATES_PER_BLOCK];
         const int count =

@@ -19,7 +19,7 @@ int ax_op_operands(int op) { return op >= 0 && op < AX_OP_COUNT ? operations[op]
 /* A hundred times what a large membrane has, and few enough for a step to take no time by them; keeps
  * all products of counts far from overflow. */
 #define AX_COUNT_LIMIT (1 << 16)
-#define AX_TABLE_LIMIT ((int64_t)1 << 27) /* doubles */
+#define AX_TABLE_LIMIT ((int64_t)1 << 27) /* floats */
 /* Temporaries of a block should stay in the first-level cache. */
 #define AX_BLOCK_BYTES 24576
 #define AX_BLOCK_ROWS_MIN 2

@@ -51,14 +51,14 @@ typedef struct {
 int ax_topology_create(ax_topology *self, const ax_cable *cable, double scale);
 void ax_topology_free(ax_topology *self);
 
-/* Doubles of one block in one bin: four coefficients each of eight cubics. */
+/* Floats of one block in one bin: four coefficients each of eight cubics. */
 #define AX_TABLE_BLOCK 32
 
 /* A table, and how to find a place in it. */
 typedef struct {
     ax_table t; /* its pointers lie in memory of our own */
     int32_t gate_blocks, blocks;
-    int64_t bin; /* doubles of one bin */
+    int64_t bin; /* floats of one bin */
     double bins_per_mv, bin_at_zero;
 } ax_lookup;
 

@@ -1,12 +1,12 @@
 /*
- * Eight doubles, whatever the machine.
+ * Eight numbers, whatever the machine.
  *
- * A translation unit defines AX_ISA before it includes this file. `v8` is one
- * zmm register, two ymm registers, or a plain array the compiler may vectorise;
- * `m8` is the outcome of a comparison. Every operation is
- * the IEEE one, lane by lane, so that instruction sets that have a fused
- * multiply-add agree to the last bit. The x86-64 baseline has none: there
- * v8_fma rounds twice and results differ in the last place.
+ * A translation unit defines AX_ISA before it includes this file. `v8`, eight
+ * doubles, is one zmm register, two ymm registers, or a plain array the compiler
+ * may vectorise; `f8`, eight floats, is half of that; `m8` is the outcome of a
+ * comparison. Every operation is the IEEE one, lane by lane, so that instruction
+ * sets that have a fused multiply-add agree to the last bit. The x86-64 baseline
+ * has none: there v8_fma rounds twice and results differ in the last place.
  */
 #ifndef AX_SIMD_H
 #define AX_SIMD_H
@@ -27,9 +27,38 @@
 
 /* min and max return their second operand when either is NaN, as x86 does. */
 
-#if AX_ISA == AX_ISA_AVX512
+#if AX_ISA != AX_ISA_GENERIC
 
 #include <immintrin.h>
+
+typedef __m256 f8;
+
+AX_INLINE f8 f8_load(const float *p) { return _mm256_load_ps(p); }
+AX_INLINE void f8_store(float *p, f8 a) { _mm256_store_ps(p, a); }
+AX_INLINE f8 f8_set1(float a) { return _mm256_set1_ps(a); }
+AX_INLINE f8 f8_fma(f8 a, f8 b, f8 c) { return _mm256_fmadd_ps(a, b, c); }
+
+/* a[l] holds lane l's eight values; afterwards a[k] holds value k of all lanes. */
+AX_INLINE void f8_transpose(f8 a[8]) {
+    f8 t[8], u[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int k = 0; k < 2; k++) {
+            u[i + 2 * k] = _mm256_shuffle_ps(t[i + k], t[i + 2 + k], 0x44);
+            u[i + 2 * k + 1] = _mm256_shuffle_ps(t[i + k], t[i + 2 + k], 0xee);
+        }
+    for (int k = 0; k < 4; k++) {
+        a[k] = _mm256_permute2f128_ps(u[k], u[4 + k], 0x20);
+        a[4 + k] = _mm256_permute2f128_ps(u[k], u[4 + k], 0x31);
+    }
+}
+
+#endif
+
+#if AX_ISA == AX_ISA_AVX512
 
 typedef __m512d v8;
 typedef __mmask8 m8;
@@ -78,27 +107,10 @@ AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
     return _mm512_castsi512_pd(_mm512_or_si512(_mm512_castpd_si512(a), _mm512_set1_epi64(b)));
 }
 
-/* a[l] holds lane l's eight values; afterwards a[k] holds value k of all lanes. */
-AX_INLINE void v8_transpose(v8 a[8]) {
-    v8 t[8], u[8];
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm512_unpacklo_pd(a[i], a[i + 1]);
-        t[i + 1] = _mm512_unpackhi_pd(a[i], a[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4)
-        for (int k = 0; k < 2; k++) {
-            u[i + k] = _mm512_shuffle_f64x2(t[i + k], t[i + 2 + k], 0x88);
-            u[i + 2 + k] = _mm512_shuffle_f64x2(t[i + k], t[i + 2 + k], 0xdd);
-        }
-    for (int k = 0; k < 4; k++) {
-        a[k] = _mm512_shuffle_f64x2(u[k], u[4 + k], 0x88);
-        a[4 + k] = _mm512_shuffle_f64x2(u[k], u[4 + k], 0xdd);
-    }
-}
+AX_INLINE v8 v8_from(f8 a) { return _mm512_cvtps_pd(a); }
+AX_INLINE f8 f8_from(v8 a) { return _mm512_cvtpd_ps(a); }
 
 #elif AX_ISA == AX_ISA_AVX2
-
-#include <immintrin.h>
 
 typedef struct { __m256d lo, hi; } v8;
 typedef struct { __m256d lo, hi; } m8;
@@ -203,35 +215,30 @@ AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
 }
 #undef AX_INTEGER
 
-AX_INLINE void ax_transpose4(__m256d *a, __m256d *b, __m256d *c, __m256d *d) {
-    const __m256d ab0 = _mm256_unpacklo_pd(*a, *b), ab1 = _mm256_unpackhi_pd(*a, *b);
-    const __m256d cd0 = _mm256_unpacklo_pd(*c, *d), cd1 = _mm256_unpackhi_pd(*c, *d);
-    *a = _mm256_permute2f128_pd(ab0, cd0, 0x20);
-    *b = _mm256_permute2f128_pd(ab1, cd1, 0x20);
-    *c = _mm256_permute2f128_pd(ab0, cd0, 0x31);
-    *d = _mm256_permute2f128_pd(ab1, cd1, 0x31);
+AX_INLINE v8 v8_from(f8 a) {
+    return AX_BOTH(_mm256_cvtps_pd(_mm256_castps256_ps128(a)),
+                   _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)));
 }
-AX_INLINE void v8_transpose(v8 a[8]) {
-    ax_transpose4(&a[0].lo, &a[1].lo, &a[2].lo, &a[3].lo);
-    ax_transpose4(&a[0].hi, &a[1].hi, &a[2].hi, &a[3].hi);
-    ax_transpose4(&a[4].lo, &a[5].lo, &a[6].lo, &a[7].lo);
-    ax_transpose4(&a[4].hi, &a[5].hi, &a[6].hi, &a[7].hi);
-    for (int k = 0; k < 4; k++) {
-        const __m256d swap = a[k].hi;
-        a[k].hi = a[4 + k].lo;
-        a[4 + k].lo = swap;
-    }
+AX_INLINE f8 f8_from(v8 a) {
+    return _mm256_set_m128(_mm256_cvtpd_ps(a.hi), _mm256_cvtpd_ps(a.lo));
 }
 
 #else /* AX_ISA_GENERIC */
 
 typedef struct { double x[8]; } v8;
 typedef struct { uint64_t x[8]; } m8;
+typedef struct { float x[8]; } f8;
 
 #ifdef __FP_FAST_FMA /* fused where the machine has it, as on 64-bit Arm */
 #define AX_FMA(a, b, c) __builtin_fma(a, b, c)
 #else
 #define AX_FMA(a, b, c) ((a) * (b) + (c))
+#endif
+
+#ifdef __FP_FAST_FMAF
+#define AX_FMAF(a, b, c) __builtin_fmaf(a, b, c)
+#else /* the product is exact: the same but for one sum in 10^8 that is rounded twice */
+#define AX_FMAF(a, b, c) ((float)((double)(a) * (b) + (c)))
 #endif
 
 #define AX_EACH(type, expression)       \
@@ -293,10 +300,17 @@ AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
     AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) | (uint64_t)b));
 }
 
-AX_INLINE void v8_transpose(v8 a[8]) {
+AX_INLINE f8 f8_load(const float *p) { AX_EACH(f8, p[i]); }
+AX_INLINE void f8_store(float *p, f8 a) { memcpy(p, a.x, sizeof a.x); }
+AX_INLINE f8 f8_set1(float a) { AX_EACH(f8, a); }
+AX_INLINE f8 f8_fma(f8 a, f8 b, f8 c) { AX_EACH(f8, AX_FMAF(a.x[i], b.x[i], c.x[i])); }
+AX_INLINE v8 v8_from(f8 a) { AX_EACH(v8, a.x[i]); }
+AX_INLINE f8 f8_from(v8 a) { AX_EACH(f8, (float)a.x[i]); }
+
+AX_INLINE void f8_transpose(f8 a[8]) {
     for (int i = 0; i < 8; i++)
         for (int k = 0; k < i; k++) {
-            const double swap = a[i].x[k];
+            const float swap = a[i].x[k];
             a[i].x[k] = a[k].x[i];
             a[k].x[i] = swap;
         }

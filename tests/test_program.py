@@ -206,8 +206,8 @@ def test_traced_gates_move_as_their_functions_say(name: str, isa: str) -> None:
     for k, gate in enumerate(gates):
         inf, rate = gate.at(membrane.quantities(v, celsius))
         expected = x[k] - np.expm1(-0.01 * rate) * (inf - x[k])
-        # What depends on V alone has been looked up, good to 1e-8 in each of a few factors.
-        np.testing.assert_allclose(found[k], expected, rtol=0, atol=4e-8)
+        # What depends on V alone has been looked up, good to 1.3e-7 in each of a few factors.
+        np.testing.assert_allclose(found[k], expected, rtol=0, atol=3e-7)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -253,15 +253,15 @@ def test_any_gate_moves_as_its_functions_say(alpha: Any, beta: Any, q10: float, 
     v, x = rng.uniform(-120.0, 80.0, 64), rng.random(64)
     inf, speed = gate.at({"v": v, "celsius": 13.0})
     expected = x - np.expm1(-dt * speed) * (inf - x)
-    # The table has its 1e-8; only smooth rates go there.
+    # The table has its 6e-8 of steady state and factor; only smooth rates go there.
     uniform = advanced(lower(membrane_of(gate), np.zeros(64), np.array([13.0]), dt), v, x, dt=dt)
-    np.testing.assert_allclose(uniform[0], expected, rtol=0, atol=2e-8)
+    np.testing.assert_allclose(uniform[0], expected, rtol=0, atol=1.5e-7)
     # Everywhere 13 degrees, but as a value for each compartment: the program runs it.
     varying = lower(membrane_of(gate), np.zeros(64), np.full(64, 13.0), dt)
     if q10 != 1.0:
         assert tabulated(varying) == ()
-        # What depends on V alone has been looked up, good to 1e-8 in each of a few factors.
-        np.testing.assert_allclose(advanced(varying, v, x, dt=dt)[0], expected, rtol=0, atol=4e-8)
+        # What depends on V alone has been looked up, good to 1.3e-7 in each of a few factors.
+        np.testing.assert_allclose(advanced(varying, v, x, dt=dt)[0], expected, rtol=0, atol=3e-7)
 
 
 def test_table_and_program_give_the_same_run() -> None:
@@ -277,7 +277,7 @@ def test_table_and_program_give_the_same_run() -> None:
     tables = run(10.0)
     program = run(10.0 + 1e-13 * np.arange(50))
     assert np.asarray(tables.v).max() > 20.0  # a spike
-    # Table values are good to 1e-8, of currents that move V by up to 10 mV a step.
+    # Table values are good to 1e-7, of currents that move V by up to 10 mV a step.
     np.testing.assert_allclose(np.asarray(program.v), np.asarray(tables.v), rtol=0, atol=2e-5)
 
 
@@ -315,8 +315,8 @@ def test_gates_too_steep_for_a_table_run_in_the_program() -> None:
         steps=400,
     )
     assert np.ptp(expected) > 3.0
-    # The same scheme, but tau is looked up, good to 1e-8; the steep gate makes that larger.
-    np.testing.assert_allclose(np.asarray(run.v), expected, rtol=0, atol=1e-7)
+    # The same scheme, but tau is looked up, good to 1e-7; the steep gate makes that larger.
+    np.testing.assert_allclose(np.asarray(run.v), expected, rtol=0, atol=1e-5)
 
 
 # ---- what is refused ---------------------------------------------------------------------

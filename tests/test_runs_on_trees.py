@@ -653,8 +653,8 @@ def test_an_uneven_tree_begins_at_rest(temperature: Any) -> None:
     rest = sim.v_init
     assert np.ptp(rest) > 1.0  # it isn't the same everywhere
     run = sim.run(20.0, dtype="float64")
-    # Newton's method ends at 1e-9 mV, and tables of rates are good to 1e-8.
-    assert np.abs(np.asarray(run.v) - rest).max() < 1e-6
+    # Newton's method ends at 1e-9 mV, and tables of rates are good to 1e-7.
+    assert np.abs(np.asarray(run.v) - rest).max() < 3e-6
     # And there every current is balanced, by another sum.
     ionic = membrane.steady_current(rest, sim.celsius, TREE.x) * TREE.area * 1e-2
     balance = TREE.axial_inflow(rest) - ionic

@@ -204,8 +204,8 @@ def test_one_step_is_the_method_named(isa: str, first_step: bool) -> None:
         a = dense(ring, v) * 0.5
         expected = alexander(a, p[:, k], dt / 2 if first_step else dt)
         # Elimination without pivots, of a diagonally dominant matrix; rates that are read from a
-        # table are good to 1e-8, of what moves in a step.
-        np.testing.assert_allclose(found[:, k], expected, rtol=0, atol=1e-8)
+        # table are good to 1e-7, of what moves in a step.
+        np.testing.assert_allclose(found[:, k], expected, rtol=0, atol=1e-7)
 
 
 def test_order_is_two() -> None:

@@ -19,6 +19,7 @@ from axon.membranes import Membrane
 from axon.program import lower
 from axon.tables import (
     GRIDS,
+    ROUNDED,
     STEPS,
     TOLERANCE,
     V_MAX,
@@ -69,13 +70,16 @@ def exact(gate: Gate, v: np.ndarray, x: np.ndarray, celsius: float, dt: float) -
     return x - np.expm1(-dt * rate) * (inf - x)
 
 
+EPSILON = 2.0**-23
+"""What rounding a number to single precision twice costs at most, relative."""
+
 RANDOM_V = np.random.default_rng(0).uniform(V_MIN, V_MAX, 20_000)
 
 
 @pytest.mark.parametrize("celsius", [6.3, 18.5, 37.0])
 @pytest.mark.parametrize("dt", [0.0005, 0.005, 0.05])
 @pytest.mark.parametrize("name", models.names())
-def test_tables_of_the_models_are_good_to_a_part_in_1e8(
+def test_tables_of_the_models_are_good_to_a_part_in_1e7(
     name: str, dt: float, celsius: float
 ) -> None:
     # Without pools every gate but an instantaneous one is a function of V.
@@ -84,6 +88,7 @@ def test_tables_of_the_models_are_good_to_a_part_in_1e8(
     fixed = membrane.quantities(0.0, celsius)
     fits = [fit_gate(gate, fixed, dt) for gate in gates]
     assert all(fit is not None and fit.error <= TOLERANCE == 1e-8 for fit in fits)
+    assert all(fit is not None and fit.rounded <= ROUNDED < 1.3e-7 for fit in fits)
     if not gates:
         return
     # Again by what the kernel makes of them, anywhere. From 0, a step leaves the product of
@@ -97,7 +102,56 @@ def test_tables_of_the_models_are_good_to_a_part_in_1e8(
             factor = -np.expm1(-dt * rate)
             error = np.abs(found - (start + factor * (inf - start)))
             # Both errors, each a little larger between the probes, and the rounding of x.
-            assert np.all(error <= 2.5e-8 * factor + 3e-16)
+            of_inf, of_factor = inf * EPSILON + 1.25e-8, EPSILON + 1.25e-8
+            assert np.all(error <= factor * (of_inf + of_factor * np.abs(inf - start)) + 3e-16)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_no_value_of_a_table_is_off_by_1e7(name: str) -> None:
+    membrane = replace(getattr(models, name)(), pools=())
+    gates = [gate for _, gate in membrane.gates if not gate.instantaneous]
+    fixed = membrane.quantities(0.0, 37.0)
+    fits = [(k, fit_gate(gate, fixed, 0.005)) for k, gate in enumerate(gates)]
+    for table in build_tables([(k, fit) for k, fit in fits if fit is not None], []):
+        at = (RANDOM_V - table.v_min) / table.v_step
+        bins = np.rint(at).astype(int)
+        s = (at - bins).astype(np.float32)
+        for k, state in enumerate(table.gates):
+            inf, rate = gates[state].at({**fixed, "v": RANDOM_V})
+            for column, exactly in ((k % 4, inf), (4 + k % 4, -np.expm1(-0.005 * rate))):
+                c0, c1, c2, c3 = table.cubics[bins, k // 4, :, column].T
+                error = np.abs(((c3 * s + c2) * s + c1) * s + c0 - exactly)
+                # One published steady state goes up to 1.009.
+                assert np.all(error < np.where(exactly <= 1.0, 1e-7, 1.3e-7))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", ["hodgkin_huxley", "sundt", "tigerholm"])
+def test_the_kernel_looks_up_what_the_table_says(name: str, isa: str) -> None:
+    """In single precision, each multiply-add rounded once; what is left is rounding in double."""
+    membrane = replace(getattr(models, name)(), pools=())
+    v = np.concatenate([RANDOM_V[:5000], [V_MIN, V_MAX, -65.0, -65.25, 0.0]])
+    x = np.random.default_rng(0).random((len(membrane.gates), v.size))
+    program = lower(membrane, np.zeros(v.size), np.array([37.0]), 0.005)
+    found = held.advanced(program, v, x, dt=0.005, isa=isa)
+    for table in program.tables:
+        place = (v - table.v_min) / table.v_step
+        bins = np.rint(place).astype(int)
+        s = (place - bins).astype(np.float32).astype(float)
+
+        def looked_up(block: int, column: int) -> np.ndarray:
+            c0, c1, c2, c3 = table.cubics[bins, block, :, column].T.astype(float)  # noqa: B023
+            value = c3
+            for c in (c2, c1, c0):  # a product of two floats is exact in double
+                value = (value * s + c).astype(np.float32).astype(float)  # noqa: B023
+            return value
+
+        for k, state in enumerate(table.gates):
+            inf, factor = (looked_up(k // 4, 4 * which + k % 4) for which in (0, 1))
+            expected = x[state] + factor * (inf - x[state])
+            off = np.abs(found[state] - expected) > 3e-16
+            # Where a place in a bin lies between two floats, or a sum between two doubles.
+            assert off.mean() < 1e-3
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -111,7 +165,7 @@ def test_gates_in_several_blocks_are_each_their_own(isa: str) -> None:
         found = advanced(membrane, v, x, celsius=6.3, dt=0.1, isa=isa)
         for k in range(count):
             np.testing.assert_allclose(
-                found[k], exact(gates[k], v, x[k], 6.3, 0.1), rtol=0, atol=1e-8
+                found[k], exact(gates[k], v, x[k], 6.3, 0.1), rtol=0, atol=1e-7
             )
 
 
@@ -122,10 +176,10 @@ def test_gates_start_with_half_a_step(isa: str) -> None:
     x = np.random.default_rng(1).random((4, v.size))
     found = advanced(membrane_of(*gates), v, x, celsius=6.3, dt=0.1, isa=isa, first_step=True)
     for k, gate in enumerate(gates):
-        # Of a factor near 1 the root of what is left is taken, which turns 1e-8 into 1e-4 of
+        # Of a factor near 1 the root of what is left is taken, which turns 1e-7 into 3e-4 of
         # a distance that is itself that small.
         factor = -np.expm1(-0.1 * gate.at({"v": v, "celsius": 6.3})[1])
-        bound = 2e-8 / np.sqrt(np.maximum(1.0 - factor, 1e-8))
+        bound = 1.5e-7 / np.sqrt(np.maximum(1.0 - factor, 1e-7))
         error = np.abs(found[k] - exact(gate, v, x[k], {"celsius": 6.3}, 0.05))
         assert np.all(error <= bound)
 
@@ -150,7 +204,7 @@ def test_bins_are_as_wide_as_the_steepest_gate_allows() -> None:
         (table,), steep = build([(0, gate)], 6.3, 0.005)
         widths.append(table.v_step)
         assert steep == []
-        assert table.error <= TOLERANCE
+        assert table.error <= ROUNDED
         assert table.n_bins == round((V_MAX - V_MIN) / table.v_step) + 1
         wider = [grid for grid in GRIDS if grid.v_step > table.v_step]
         fits = [fit_gate(gate, {"celsius": 6.3}, 0.005, grid) for grid in wider]
@@ -167,7 +221,8 @@ def test_steep_rates_make_bins_finer_as_steep_steady_states_do() -> None:
     v = np.linspace(-60.0, -20.0, 4001)
     moved = advanced(membrane_of(gate), v, np.zeros((1, v.size)), celsius=6.3, dt=0.005)
     # Relative, since a slow gate must be as exact as a fast one.
-    np.testing.assert_allclose(moved[0], exact(gate, v, np.zeros(v.size), 6.3, 0.005), rtol=2e-8)
+    expected = exact(gate, v, np.zeros(v.size), 6.3, 0.005)
+    np.testing.assert_allclose(moved[0], expected, rtol=2 * EPSILON)
 
 
 def test_a_steep_gate_has_finer_bins_than_others() -> None:
@@ -176,7 +231,7 @@ def test_a_steep_gate_has_finer_bins_than_others() -> None:
     (wide, fine), _ = build(gates, 6.3, 0.005)
     assert (wide.gates, fine.gates) == ((3, 6, 7, 8), (5,))
     assert fine.v_step < wide.v_step == STEPS[0]
-    assert max(wide.error, fine.error) <= TOLERANCE
+    assert max(wide.error, fine.error) <= ROUNDED
 
 
 @pytest.mark.parametrize("n_slow", range(1, 12))
@@ -189,7 +244,7 @@ def test_no_block_is_half_empty_where_its_gates_fit_into_another(n_slow: int, n_
         range(n_slow + n_fast)
     )
     assert set(range(n_slow, n_slow + n_fast)) <= set(tables[-1].gates)
-    assert all(table.error <= TOLERANCE for table in tables)
+    assert all(table.error <= ROUNDED for table in tables)
 
 
 def test_what_jumps_where_bins_meet_is_as_good_as_what_does_not() -> None:
@@ -201,10 +256,11 @@ def test_what_jumps_where_bins_meet_is_as_good_as_what_does_not() -> None:
     )
     (table,), steep = build([(0, gate)], 6.3, 0.005)
     assert steep == []
-    assert table.error <= TOLERANCE
+    assert table.error <= ROUNDED
     v = np.concatenate([RANDOM_V[:2000], [-40.001, -39.999, -31.001, -30.999]])
     moved = advanced(membrane_of(gate), v, np.zeros((1, v.size)), celsius=6.3, dt=0.005)
-    np.testing.assert_allclose(moved[0], exact(gate, v, np.zeros(v.size), 6.3, 0.005), rtol=5e-8)
+    expected = exact(gate, v, np.zeros(v.size), 6.3, 0.005)
+    np.testing.assert_allclose(moved[0], expected, rtol=2 * EPSILON)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +278,20 @@ def test_gates_too_steep_for_a_table_are_named(inf: Callable[[Any], Any]) -> Non
     assert build([(1, gate)], 6.3, 0.005) == ((), [1])
 
 
+def test_no_coefficient_is_subnormal() -> None:
+    fit = fit_gate(boltzmann(2.0), {"celsius": 6.3}, 0.005)
+    assert fit is not None
+    inf, _ = boltzmann(2.0).at({"v": fit.grid.centres, "celsius": 6.3})
+    assert 0.0 < inf.min() < 1e-45  # what is smaller than a float goes to zero
+    size = np.abs(fit.coefficients[fit.coefficients != 0.0])
+    assert size.min() >= np.finfo(np.float32).tiny
+
+
+def test_values_that_leave_the_range_of_floats_go_into_no_table() -> None:
+    assert fit_value(lambda v: np.exp(v / 4.0)) is not None
+    assert fit_value(lambda v: np.exp(v / 3.0)) is None
+
+
 def test_no_gates_no_table() -> None:
     assert build_tables([], []) == ()
 
@@ -231,12 +301,12 @@ def test_neighbouring_bins_meet() -> None:
     (table,), _ = build(list(enumerate(squid)), 6.3, 0.05)
 
     def at(side: float) -> np.ndarray:
-        c0, c1, c2, c3 = np.moveaxis(table.cubics, 2, 0)
+        c0, c1, c2, c3 = np.moveaxis(table.cubics.astype(float), 2, 0)
         return ((c3 * side + c2) * side + c1) * side + c0
 
-    # Cubics meet their functions 1e-4 of a bin before its end: they are off by less than the
-    # error in between.
-    np.testing.assert_allclose(at(0.5)[:-1], at(-0.5)[1:], rtol=0, atol=1e-11)
+    # Cubics meet their functions 1e-4 of a bin before its end: what is left is that their
+    # constants are rounded.
+    np.testing.assert_allclose(at(0.5)[:-1], at(-0.5)[1:], rtol=0, atol=EPSILON / 2)
 
 
 def test_values_are_looked_up_as_well() -> None:
@@ -246,7 +316,7 @@ def test_values_are_looked_up_as_well() -> None:
     (table,) = build_tables([(0, fit_gate(boltzmann(8.0), {"celsius": 6.3}, 0.005))], [(7, fit)])  # type: ignore[list-item]
     assert (table.gates, table.values) == ((0,), (7,))
     centres = table.v_min + table.v_step * np.arange(table.n_bins)
-    np.testing.assert_allclose(table.cubics[:, 1, 0, 0], np.exp(centres / 25.0), rtol=1e-8)
+    np.testing.assert_allclose(table.cubics[:, 1, 0, 0], np.exp(centres / 25.0), rtol=EPSILON)
 
 
 def test_layout() -> None:
@@ -254,14 +324,14 @@ def test_layout() -> None:
     (table,), _ = build(list(enumerate(gates)), 6.3, 0.005)
     assert isinstance(table, Table)
     assert table.cubics.shape == (table.n_bins, 2, 4, 8)
-    assert table.cubics.dtype == np.float64
+    assert table.cubics.dtype == np.float32
     assert table.cubics.flags.c_contiguous
     centres = V_MIN + table.v_step * np.arange(table.n_bins)
     for k, gate in enumerate(gates):
         inf, rate = gate.at({"v": centres, "celsius": 6.3})
         of_gate = table.cubics[:, k // 4, 0]
-        np.testing.assert_allclose(of_gate[:, k % 4], inf, rtol=0, atol=1e-8)
-        np.testing.assert_allclose(of_gate[:, 4 + k % 4], -np.expm1(-0.005 * rate), rtol=1e-8)
+        np.testing.assert_allclose(of_gate[:, k % 4], inf, rtol=0, atol=EPSILON / 2)
+        np.testing.assert_allclose(of_gate[:, 4 + k % 4], -np.expm1(-0.005 * rate), rtol=EPSILON)
     assert not table.cubics[:, 1, :, [2, 3, 6, 7]].any()
 
 
@@ -278,7 +348,7 @@ def test_any_smooth_gate_is_within_the_tolerance(
     gate = boltzmann(slope, middle, 10.0**power_of_tau)
     (table,), steep = build([(0, gate)], 6.3, dt)
     assert steep == []
-    assert table.error <= TOLERANCE
+    assert table.error <= ROUNDED
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-12, 1e12])
@@ -320,6 +390,6 @@ def test_values_are_looked_up_as_the_functions_have_them() -> None:
     found = table.looked_up(v)
     assert list(found) == list(range(40, 50))
     for k in range(10):
-        np.testing.assert_allclose(found[40 + k], (k + 1) * curve(v), rtol=TOLERANCE)
+        np.testing.assert_allclose(found[40 + k], (k + 1) * curve(v), rtol=ROUNDED)
     # Beyond its ends it goes on as at its ends.
     np.testing.assert_allclose(table.looked_up(np.array([1e3]))[40], curve(v)[-1:], rtol=1e-3)

@@ -171,7 +171,7 @@ static ax_membrane squid(int32_t n) {
     OWNED(&m, ions, (const int32_t[]){3, 4});
     OWNED(&t, gate_state, (const int32_t[]){0, 1, 2, 4, 3});
     OWNED(&t, value_slot, (const int32_t[]){13});
-    double *table = block(BINS * BLOCKS * 32, sizeof *table);
+    float *table = block(BINS * BLOCKS * 32, sizeof *table);
     memset(table, 0, BINS * BLOCKS * 32 * sizeof *table);
     for (int b = 0; b < BINS; b++)
         for (int gate = 0; gate < GATES; gate++) {
@@ -183,14 +183,14 @@ static ax_membrane squid(int32_t n) {
                 at[k][1] = -expm1(-0.02 * (alpha + beta));
             }
             for (int which = 0; which < 2; which++) {
-                double *cubic = table + (b * BLOCKS + gate / 4) * 32 + 4 * which + gate % 4;
-                cubic[0] = at[1][which];
-                cubic[8] = at[2][which] - at[0][which];
-                cubic[16] = 2.0 * (at[2][which] - 2.0 * at[1][which] + at[0][which]);
+                float *cubic = table + (b * BLOCKS + gate / 4) * 32 + 4 * which + gate % 4;
+                cubic[0] = (float)at[1][which];
+                cubic[8] = (float)(at[2][which] - at[0][which]);
+                cubic[16] = (float)(2.0 * (at[2][which] - 2.0 * at[1][which] + at[0][which]));
             }
         }
     for (int b = 0; b < BINS; b++)
-        table[(b * BLOCKS + 2) * 32] = b;
+        table[(b * BLOCKS + 2) * 32] = (float)b;
     t.cubics = table;
     m.tables = copy_of(&t, 1, sizeof t);
     m.consts = block(0, 1);

@@ -17,7 +17,7 @@ from axon._kernel import Kernel
 from axon.errors import MembraneError
 from axon.membranes import Membrane
 from axon.program import Program, initial_states, lower
-from axon.tables import fit_gate
+from axon.tables import ROUNDED, fit_gate
 
 each_model = pytest.mark.parametrize("name", models.names())
 
@@ -66,10 +66,10 @@ def test_rest_is_a_fixed_point_of_the_engine(name: str, warmer: float) -> None:
     fibre = axon.Axon.cylinder(200.0, diameter, compartments=8)
     rest = membrane.rest(celsius, diameter=diameter)
     run = axon.Simulation(fibre, membrane, celsius=celsius, dt=0.02).run(20.0, dtype="float64")
-    # The tables' steady states are good to 1e-8.
+    # The tables' steady states are good to 1e-7.
     np.testing.assert_allclose(np.asarray(run.v), rest.v, rtol=0, atol=1e-6)
     for concentration, value in rest.concentrations.items():
-        np.testing.assert_allclose(run.final[concentration], value, rtol=1e-7)
+        np.testing.assert_allclose(run.final[concentration], value, rtol=5e-7)
 
 
 # ---- at any potential ----------------------------------------------------------------------------
@@ -145,10 +145,11 @@ def test_current_and_its_derivative_are_those_of_the_functions(name: str) -> Non
 
 @each_model
 def test_tables_are_good_to_a_part_in_1e7(name: str) -> None:
+    """By 1e-7 no value is off; a small factor is rounded twice, by 2^-23 of itself at most."""
     membrane = model(name)
     for dt in (0.001, 0.005, 0.05):
         tables = lowered(membrane, 1, dt).tables
-        assert all(table.error < 1e-7 for table in tables)
+        assert all(table.error <= ROUNDED < 1.3e-7 for table in tables)
         # Not only where the fit looked: every gate of V alone, anywhere.
         fixed = membrane.quantities(0.0, membrane.celsius)
         held_still = replace(membrane, pools=())
@@ -158,12 +159,14 @@ def test_tables_are_good_to_a_part_in_1e7(name: str) -> None:
             assert fit is not None
             v = np.random.default_rng(0).uniform(-300.0, 300.0, 5000)
             bins = np.rint((v - fit.grid.centres[0]) / fit.grid.v_step).astype(int)
-            s = (v - fit.grid.centres[bins]) / fit.grid.v_step
+            s = ((v - fit.grid.centres[bins]) / fit.grid.v_step).astype(np.float32)
             c0, c1, c2, c3 = np.moveaxis(fit.coefficients[:, bins], -1, 0)
             inf, factor = ((c3 * s + c2) * s + c1) * s + c0
             exact, rate = gate.at({**fixed, "v": v})
-            np.testing.assert_allclose(inf, exact, rtol=0, atol=1e-7)
-            np.testing.assert_allclose(factor, -np.expm1(-dt * rate), rtol=1e-7)
+            # One published steady state goes up to 1.009.
+            assert np.all(np.abs(inf - exact) < np.where(exact <= 1.0, 1e-7, 1.3e-7))
+            np.testing.assert_allclose(factor, -np.expm1(-dt * rate), rtol=0, atol=1e-7)
+            np.testing.assert_allclose(factor, -np.expm1(-dt * rate), rtol=ROUNDED)
 
 
 # ---- runs ----------------------------------------------------------------------------------------
@@ -179,7 +182,7 @@ def test_table_and_traced_program_give_the_same_run(
         monkeypatch.setattr(f"axon.program.{fit}", lambda *_: None)
     traced = simulation(model(name), 0.01)  # a membrane remembers its tables
     assert traced._program.tables == ()
-    # Tables are good to 1e-8, of currents that move V by up to 10 mV a step.
+    # Tables are good to 1e-7, of currents that move V by up to 10 mV a step.
     run = traced.run(6.0, every=0.01, dtype="float64")
     np.testing.assert_allclose(np.asarray(run.v), np.asarray(tables.v), rtol=0, atol=5e-5)
 
@@ -243,7 +246,7 @@ def test_a_saved_program_that_was_cut_or_changed_is_refused_or_runs(name: str) -
         with pytest.raises(MembraneError):
             Program.from_arrays({k: a for k, a in good.items() if k != key})
         with pytest.raises(MembraneError):
-            Program.from_arrays({**good, key: good[key].astype(np.float32)})
+            Program.from_arrays({**good, key: good[key].astype(complex)})
         with pytest.raises(MembraneError):
             Program.from_arrays({**good, key: good[key][None]})
     with pytest.raises(MembraneError, match="nobody knows more"):

@@ -126,12 +126,12 @@ def cases(draw: st.DrawFn, *, uniformly_warm: bool) -> Case:
 def test_with_gate_tables(case: Case) -> None:
     """Gates from tables, where the slow engine takes exponentials.
 
-    Were every gate's steady state too high by 1e-8 and its rate too fast by a part in 1e8, which is
-    what the tables are allowed, an impulse that hardly got going would be off by 6e-4 mV after all
-    steps. But a cubic's error changes sign within each bin of 0.5 mV: of 3000 cases half were
-    within 6e-9 mV, one in a thousand beyond 5e-6 mV, and the worst was at 1.5e-5 mV.
+    Were every gate's steady state too high by 1e-7 and its rate too fast by a part in 1e7, which is
+    what the tables are allowed, an impulse that hardly got going would be off by 6e-3 mV after all
+    steps. But rounding to single precision has no sign: of 3000 cases half were within 1.6e-7 mV,
+    one in a thousand beyond 2.5e-4 mV, and the worst was at 1e-3 mV.
     """
-    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=6e-3)
 
 
 @settings(max_examples=60, deadline=None)
@@ -141,7 +141,7 @@ def test_with_the_vector_program(case: Case) -> None:
 
     What depends on the potential alone is looked up, with an error as that of gate tables.
     """
-    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(case.fast(), case.slow(), rtol=0, atol=6e-3)
 
 
 @settings(max_examples=60, deadline=None)
@@ -175,8 +175,8 @@ def test_long_axon(compartments: int, method: str) -> None:
     )
     v = case.fast()
     assert np.all(v.max(axis=0) > 0.0)
-    # The tables' error puts the upstroke off by 1e-9 ms: 4e-7 mV.
-    np.testing.assert_allclose(v, case.slow(), rtol=0, atol=1e-6)
+    # The tables' error puts the upstroke off by 4e-9 ms: 1.7e-6 mV.
+    np.testing.assert_allclose(v, case.slow(), rtol=0, atol=1e-5)
 
 
 def with_gates(count: int) -> tuple[axon.Membrane, slow.Membrane]:
@@ -229,5 +229,5 @@ def test_any_number_of_gates(count: int) -> None:
     )
     assert np.ptp(v) > 20.0
     found = simulation.run(STEPS * dt, every=dt, dtype="float64").v
-    # Up to 3e-8 mV: nothing here is excitable, and the tables' error isn't amplified.
-    np.testing.assert_allclose(found, v, rtol=0, atol=1e-7)
+    # Up to 1.1e-6 mV: nothing here is excitable, and the tables' error isn't amplified.
+    np.testing.assert_allclose(found, v, rtol=0, atol=4e-6)

@@ -55,10 +55,11 @@ def test_velocity_on_the_same_grid(
 
     The schemes differ in how they start and in how they pass the two edges of the stimulus, where
     this one takes damped steps. That moves the velocity by 1.4e-5 m/s (6.3 °C) and 1.7e-4 m/s
-    (18.5 °C) at 0.02 ms, less than a five-hundredth of its error, and falls as dt² like this.
+    (18.5 °C) at 0.02 ms, less than a five-hundredth of its error, and falls as dt² like this. The
+    tables move it by a part in 1e7.
     """
     wanted = SQUID[str(celsius)]["velocity_grid"][str(dt)][str(compartments)]
-    slack = difference * (dt / 0.02) ** 2
+    slack = difference * (dt / 0.02) ** 2 + 1.5e-7 * wanted
     assert velocity(celsius, dt, compartments) == pytest.approx(wanted, abs=slack)
 
 
@@ -100,14 +101,14 @@ def middle(celsius: float) -> dict[str, float]:
     ("name", "tolerance"),
     # What is left after the extrapolation, here and in the reference; at 18.5 °C ten times that.
     [
-        ("peak", 1e-7),
+        ("peak", 5e-7),
         ("peak_time", 1e-7),
-        ("minimum", 1e-8),
+        ("minimum", 5e-8),
         ("minimum_time", 1e-7),
         ("half_width", 1e-8),
         ("arrival_50", 1e-7),
-        # At rest nothing averages the tables' error of 1e-8 away.
-        ("before_impulse", 1e-8),
+        # At rest nothing averages the tables' error of 6e-8 away.
+        ("before_impulse", 2e-7),
     ],
 )
 @pytest.mark.parametrize("celsius", [6.3, 18.5])

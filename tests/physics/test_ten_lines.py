@@ -208,9 +208,9 @@ def test_a_channel_of_ten_lines_is_the_slow_engines(
         dt=DT,
         steps=STEPS,
     )
-    # Tables are good to 1e-8. The last of eleven impulses comes 6e-8 ms too late, and rises by
-    # 500 mV/ms: 3e-5 mV.
-    np.testing.assert_allclose(v, expected.v, rtol=0, atol=1e-4)
+    # Tables are good to 1e-7. The last of eleven impulses comes 7e-7 ms too early or late, and
+    # rises by 500 mV/ms: 3.5e-4 mV.
+    np.testing.assert_allclose(v, expected.v, rtol=0, atol=1e-3)
     final = expected.concentrations["cai"][-1]
     np.testing.assert_allclose(run.final["cai"], final, rtol=1e-6)
 

@@ -217,6 +217,51 @@ def test_threshold_of_a_point_source_outside(model: str) -> None:
     check_threshold(model, 265, stimuli, *OUTSIDE[model])
 
 
+# --- Rattay, Aberham, IEEE Trans. Biomed. Eng. 40, 1201-1209 (1993) ----------------------------
+
+
+def test_rest_of_rattay_and_aberham() -> None:
+    """-70 mV, doi:10.1109/10.250575, as later models quote it: the text was not at hand."""
+    assert axon.models.rattay_aberham().rest(celsius=37.0).v == pytest.approx(-70.0, abs=5e-3)
+
+
+# --- Thio, Titus, Pelot, Grill, PLoS Comput. Biol. 20, e1012475 (2024) -------------------------
+
+# doi:10.1371/journal.pcbi.1012475, Table 2, the cutaneous fibre: mS/cm², µA/cm² and, of the
+# exchanger, thousandths; as it was copied for a study of others: the text was not at hand.
+TABLE_2 = {
+    "g_nav17": "35.66",
+    "g_nav18": "115.6",
+    "g_nav19": "0.504",
+    "g_kv14": "0.044",
+    "g_kv21": "327.2",
+    "g_kv34": "1.786",
+    "g_km": "0.003",
+    "g_bk": "2.016",
+    "g_sk": "0.755",
+    "g_hcn": "0.106",
+    "g_cav12": "0.188",
+    "g_cav22": "0.361",
+    "i_nak": "0.456",
+    "k_nacx": "9.242",
+}
+
+
+def test_table_2_of_thio_and_colleagues() -> None:
+    """Densities and axial resistivity of the cutaneous fibre to all digits given, and its rest.
+
+    The table's three constant pumps are other ones than those that balance the ions here and in
+    PyFibers: 5.131, 10.080 and 0.049 µA/cm² of sodium, potassium and calcium.
+    """
+    module = importlib.import_module("axon.models.thio_cutaneous")
+    for name, printed in TABLE_2.items():
+        decimals = len(printed.split(".")[1])
+        assert f"{1e3 * getattr(module, name.upper()):.{decimals}f}" == printed
+    membrane = axon.models.thio_cutaneous()
+    assert membrane.Ra == pytest.approx(27.51, abs=5e-3)
+    assert membrane.rest(celsius=37.0).v == pytest.approx(-58.49, abs=0.015)
+
+
 # --- Sundt, Gamper, Jaffe, J. Neurophysiol. 114, 3140-3153 (2015) ------------------------------
 
 
