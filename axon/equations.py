@@ -589,17 +589,21 @@ def integrate(
         left = min(until, steps) - done
         count = min(left if left < 1.5 * block else block, max(1, most))
         current, damped = equations.stimulation(done, count)
-        began = time.perf_counter()
-        status, taken, n_rows, n_spikes = kernel.advance(
-            current, damped, buffer, spike_compartment, spike_time, seen
-        )
-        ended = time.perf_counter()
-        if n_rows:
-            hand_over(buffer[:n_rows], seen[:n_rows], recording.rows_until(done))
-        done += taken
-        if n_spikes:
-            order = np.lexsort((spike_compartment[:n_spikes], spike_time[:n_spikes]))
-            sink.spikes(spike_compartment[order], spike_time[order])
+        status, spent = "full", 0.0
+        while status == "full":
+            began = time.perf_counter()
+            status, taken, n_rows, n_spikes = kernel.advance(
+                current, damped, buffer, spike_compartment, spike_time, seen
+            )
+            ended = time.perf_counter()
+            spent += ended - began
+            if n_rows:
+                hand_over(buffer[:n_rows], seen[:n_rows], recording.rows_until(done))
+            if n_spikes:
+                order = np.lexsort((spike_compartment[:n_spikes], spike_time[:n_spikes]))
+                sink.spikes(spike_compartment[order], spike_time[order])
+            done += taken
+            current, damped = current[taken:], damped[taken:]
         if status == "diverged":
             where, v = kernel.divergence()
             sink.commit(partial(_advanced, equations, safe, done))
@@ -607,8 +611,7 @@ def integrate(
         sink.state(partial(_state, equations, kernel))
         if progress is not None:
             progress((done - first) / (steps - first), done * equations.dt)
-        if taken and status == "done":
-            block = max(1, min(2 * count, int(taken * block_seconds / max(ended - began, 1e-9))))
+        block = max(1, min(2 * count, int(count * block_seconds / max(spent, 1e-9))))
         if ended - safe_since >= SAFE_SECONDS or done == steps:
             safe, safe_since = _state(equations, kernel), ended
     return safe
