@@ -5,6 +5,7 @@ import pickle
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import axon
@@ -120,6 +121,11 @@ def test_recording_is_a_selection() -> None:
     wanted = np.asarray(every_step.v)[::10][:, [18, 0, 2]].astype(np.float32)
     np.testing.assert_array_equal(some.v, wanted)
     np.testing.assert_allclose(some.time, 0.1 * np.arange(31), rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float64", np.float64, np.dtype("float64")])
+def test_the_field_has_the_type_that_was_asked_for_by_whatever_name(dtype: npt.DTypeLike) -> None:
+    assert stimulated().run(1.0, dtype=dtype).v[:].dtype == np.float64
 
 
 def test_run_of_no_duration_has_the_initial_state() -> None:

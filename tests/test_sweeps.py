@@ -598,7 +598,7 @@ def test_what_needs_more_memory_than_there_is_is_refused(monkeypatch: pytest.Mon
     some = ranges.grid({"simulation.duration": [1.0, 5e3]})
     refused(
         lambda: axon.sweep("cable.toml", some, output="out", changes=long, workers=2),
-        r"2 workers need up to 0\.0[78]\d? GB each, and there are 0\.1 GB; give workers=1, or rec",
+        r"2 workers need up to 0\.08 GB each, and there are 0\.1 GB; give workers=1, or record",
     )
     refused(
         lambda: axon.sweep(
