@@ -106,6 +106,7 @@ cdef extern from "axon.h" nogil:
         const double *current
         const double *damped
         void *rows
+        int64_t row_width, block_stride
         double *seen
         int64_t row_capacity, row_count
         int64_t *spike_compartment
@@ -391,14 +392,15 @@ cdef class Kernel:
         """Up to ``len(damped)`` steps, without the GIL.
 
         Returns ``(status, taken, rows filled, spikes)``, status one of "done",
-        "full", "diverged". `rows` is (capacity, n_recorded) of ``row_dtype``,
-        `seen` (capacity, n_electrodes) if there are electrodes.
+        "full", "diverged". `rows` is (capacity, n_recorded) of ``row_dtype``, or
+        (blocks, capacity, columns of a block), as a file's chunks are. If there
+        are electrodes, `seen` is (capacity, n_electrodes); the smaller room counts.
         """
         cdef ax_drive drive
         cdef int64_t taken = 0, steps = damped.shape[0]
         cdef int status
-        cdef float[:, ::1] rows32
-        cdef double[:, ::1] rows64
+        cdef float[:, :, :] rows32
+        cdef double[:, :, :] rows64
         cdef int64_t driven = self.n_sources + self.n_shunts
         if current.shape[0] != steps or current.shape[1] != driven:
             raise SimulationError("currents must be (steps, sources and shunts)")
@@ -406,26 +408,30 @@ cdef class Kernel:
             raise SimulationError("spike buffers must have one, common size")
         drive.current = &current[0, 0] if steps and driven else NULL
         drive.damped = &damped[0] if steps else NULL
-        drive.rows, drive.row_capacity, drive.row_count = NULL, 0, 0
+        if rows.ndim == 2:
+            if rows.shape[1] != self.n_recorded:
+                raise SimulationError("rows must be (capacity, n_recorded)")
+            rows = rows[np.newaxis]
+        blocks, capacity, width = rows.shape
+        if blocks * width < self.n_recorded:
+            raise SimulationError("rows must have n_recorded columns in all blocks together")
+        if rows.size and rows.strides[1:] != (width * rows.itemsize, rows.itemsize):
+            raise SimulationError("rows of a block must follow each other without a gap")
+        drive.rows, drive.row_capacity, drive.row_count = NULL, capacity, 0
+        drive.row_width, drive.block_stride = width, rows.strides[0] // rows.itemsize
         if self.row_dtype == np.float32:
             rows32 = rows
-            drive.row_capacity = rows32.shape[0]
-            if rows32.shape[1] != self.n_recorded:
-                raise SimulationError("rows must be (capacity, n_recorded)")
             if rows32.size:
-                drive.rows = &rows32[0, 0]
+                drive.rows = &rows32[0, 0, 0]
         else:
             rows64 = rows
-            drive.row_capacity = rows64.shape[0]
-            if rows64.shape[1] != self.n_recorded:
-                raise SimulationError("rows must be (capacity, n_recorded)")
             if rows64.size:
-                drive.rows = &rows64[0, 0]
+                drive.rows = &rows64[0, 0, 0]
         drive.seen = NULL
         if self.n_electrodes:
-            if (seen is None or seen.shape[0] != drive.row_capacity
-                    or seen.shape[1] != self.n_electrodes):
+            if seen is None or seen.shape[1] != self.n_electrodes:
                 raise SimulationError("seen must be (capacity, n_electrodes)")
+            drive.row_capacity = min(drive.row_capacity, seen.shape[0])
             if seen.size:
                 drive.seen = &seen[0, 0]
         drive.spike_compartment, drive.spike_time = &spike_compartment[0], &spike_time[0]

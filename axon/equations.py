@@ -51,8 +51,8 @@ FIRST_SECONDS = 0.01
 MAX_BLOCK_STEPS = 1 << 16
 MAX_BLOCK_CURRENTS = 1 << 22
 """Steps times sources."""
-ROW_BYTES = 4 << 20
-"""Rows handed to the sink at a time, about."""
+SEEN_BYTES = 1 << 20
+"""Of what electrodes see, handed to the sink at a time, about."""
 SAFE_SECONDS = 5.0
 """Wall time between two copies of the state, which are there for a run that diverges."""
 
@@ -70,8 +70,14 @@ Stop = Callable[[], str]
 class Sink(Protocol):
     """Where rows of the field and spikes go while a run goes on."""
 
-    def rows(self, block: np.ndarray, potentials: np.ndarray | None) -> None:
-        """The next rows, and what electrodes outside record in them, if there are any."""
+    def room(self) -> np.ndarray:
+        """Where the next rows are to be put, one at least: ``(blocks, rows, columns of each)``.
+
+        A row's columns stand in the blocks one after another; the last need not be full.
+        """
+
+    def filled(self, rows: int, potentials: np.ndarray | None) -> None:
+        """So many rows of the room are filled; and what electrodes outside record in them."""
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None: ...
 
@@ -551,26 +557,22 @@ def integrate(
     StoppedError
         If `stop` says so; the sink has all up to there, and the state.
     """
-    m = recording.compartments.size
-    row_type = np.dtype(recording.dtype)
-    row_bytes = m * row_type.itemsize + 8 * kernel.n_electrodes
     done = int(kernel.get("step")[0])
-    capacity = min(
-        max(1, recording.rows_within(done, steps)), max(1, ROW_BYTES // max(1, row_bytes))
-    )
-    buffer, seen = np.empty((capacity, m), row_type), np.empty((capacity, kernel.n_electrodes))
+    n_electrodes = kernel.n_electrodes
+    seen = np.empty((max(1, SEEN_BYTES // (8 * max(1, n_electrodes))), n_electrodes))
     spike_room = 16 * equations.n + 1024
     spike_compartment = np.empty(spike_room, np.int64)
     spike_time = np.empty(spike_room)
 
-    def hand_over(rows: np.ndarray, seen: FloatArray, first_row: int) -> None:
-        numbers = np.arange(first_row, first_row + len(rows), dtype=np.float64)
+    def hand_over(seen: FloatArray, first_row: int) -> None:
+        numbers = np.arange(first_row, first_row + len(seen), dtype=np.float64)
         times = numbers * (recording.every_steps * equations.dt)
-        sink.rows(rows, equations.recorded_by_electrodes(seen, times))
+        sink.filled(len(seen), equations.recorded_by_electrodes(seen, times))
 
     if new and done % recording.every_steps == 0:
-        row = kernel.get("v")[recording.compartments].astype(row_type)
-        hand_over(row[np.newaxis], kernel.see()[np.newaxis], recording.rows_before(done))
+        row = kernel.get("v")[recording.compartments]
+        sink.room()[:, 0].flat[: len(row)] = row
+        hand_over(kernel.see()[np.newaxis], recording.rows_before(done))
     safe, safe_since = _state(equations, kernel), time.perf_counter()
     work = equations.n * (1 + len(equations.program.code)) + len(equations.entries[0])
     block = max(1, int(FIRST_BLOCK * min(1.0, block_seconds / FIRST_SECONDS) / work))
@@ -593,12 +595,12 @@ def integrate(
         while status == "full":
             began = time.perf_counter()
             status, taken, n_rows, n_spikes = kernel.advance(
-                current, damped, buffer, spike_compartment, spike_time, seen
+                current, damped, sink.room(), spike_compartment, spike_time, seen
             )
             ended = time.perf_counter()
             spent += ended - began
             if n_rows:
-                hand_over(buffer[:n_rows], seen[:n_rows], recording.rows_until(done))
+                hand_over(seen[:n_rows], recording.rows_until(done))
             if n_spikes:
                 order = np.lexsort((spike_compartment[:n_spikes], spike_time[:n_spikes]))
                 sink.spikes(spike_compartment[order], spike_time[order])

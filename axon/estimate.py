@@ -53,7 +53,7 @@ def estimate(
 ) -> Estimate:
     """Run the first steps, in memory, and reckon from them to all."""
     kernel = equations.started(begin, recording)
-    sample = _Sample()
+    sample = _Sample(recording)
     taken = steps - first
     try:
         integrate(
@@ -98,15 +98,19 @@ def memory(
 class _Sample:
     """The sink of a run whose first rows are looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, recording: Recording) -> None:
+        self._buffer = np.empty((ROWS, recording.compartments.size), recording.dtype)
         self._rows: list[np.ndarray] = []
         self._bytes = 0
         self._begin = self._end = time.perf_counter()
 
-    def rows(self, block: np.ndarray, potentials: np.ndarray | None) -> None:
+    def room(self) -> np.ndarray:
+        return self._buffer[np.newaxis]
+
+    def filled(self, rows: int, potentials: np.ndarray | None) -> None:
         if self._bytes < _KEPT_BYTES:
-            self._rows.append(block.copy())
-            self._bytes += block.nbytes
+            self._rows.append(self._buffer[:rows].copy())
+            self._bytes += self._rows[-1].nbytes
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:
         """They take little."""

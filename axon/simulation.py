@@ -951,12 +951,13 @@ class _Memory:
         self._filled = 0
         self.spiked = SpikeList()
 
-    def rows(self, block: np.ndarray, potentials: np.ndarray | None) -> None:
-        now = slice(self._filled, self._filled + len(block))
-        self.v[now] = block
+    def room(self) -> np.ndarray:
+        return self.v[np.newaxis, self._filled :]
+
+    def filled(self, rows: int, potentials: np.ndarray | None) -> None:
         if potentials is not None:
-            self.potentials[now] = potentials
-        self._filled += len(block)
+            self.potentials[self._filled : self._filled + rows] = potentials
+        self._filled += rows
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:
         self.spiked.add(compartment, time)

@@ -208,15 +208,16 @@ class RunWriter:
         # What the caller has handed in and the thread has not got yet.
         self._filling = self._new_buffer()
         self._rows = 0  # all that were handed in
-        self._latest = 0  # the last time
+        self._offered = 0  # of these, when the state was offered last
         self._spikes: list[Array] = []
         self._spike_bytes = 0
         self._uncommitted = False  # something has come since the last commit
         self._keep = False  # the folder, even if there is but a first segment in it
 
         # Buffers that the thread is done with, and how many more there may be.
+        # The last one first: it is in the processor's cache, where all of them wouldn't fit.
         # Not a SimpleQueue: one whose waiting a signal ends in its last moment waits for ever.
-        self._free: queue.Queue[list[Array]] = queue.Queue()
+        self._free: queue.LifoQueue[list[Array]] = queue.LifoQueue()
         self._may_make = max(1, WAITING_BYTES // max(1, sum(each.nbytes for each in self._filling)))
 
         self._committer = _Committer(folder, recording, inputs, self.log)
@@ -230,45 +231,67 @@ class RunWriter:
     # The caller's side
 
     def rows(self, block: Array, potentials: Array | None = None) -> None:
-        """Take the next rows.
+        """Take the next rows, from wherever they are.
 
         Parameters
         ----------
         block : array
             Of the field's dtype, in mV, ``(k, m)``. It is copied, so the caller may use it again.
-            The call waits only if the thread is far behind.
         potentials : array, optional
-            What electrodes record in these rows, float64, in mV, ``(k, electrodes)``; it is copied
-            too. Not given where there are none.
+            As for `filled`, ``(k, electrodes)``.
         """
-        self._check()
-        layers = self._recording.layers
-        blocks = [block] if potentials is None else [block, potentials]
-        given = [(each.shape, each.dtype) for each in blocks]
-        wanted = [((len(block), layer.columns), layer.dtype) for layer in layers]
+        field = self._recording.field
+        given, wanted = (block.shape, block.dtype), ((len(block), field.columns), field.dtype)
         if given != wanted:
             raise ValueError(f"rows of shape and dtype {given}: they should have {wanted}")
-        if self._rows + len(block) > self._recording.n_rows:
-            raise ValueError(
-                f"{self._rows} rows and {len(block)} more, but there will be "
-                f"{self._recording.n_rows}"
-            )
-        self._latest = len(block)
-        self._uncommitted |= bool(len(block))
+        if potentials is not None and len(potentials) != len(block):
+            raise ValueError(f"potentials of {len(potentials)} rows beside {len(block)} rows")
         taken = 0
-        while taken < len(block):
-            held = self._rows % ROWS
-            stop = min(len(block), taken + ROWS - held)
-            # Chunk by chunk, so that the thread finds the bytes of each together.
-            for layer, each, filling in zip(layers, blocks, self._filling, strict=True):
-                for j, chunk in enumerate(filling):
-                    part = each[taken:stop, j * layer.width : (j + 1) * layer.width]
-                    chunk[held : held + len(part), : part.shape[1]] = part
-            self._rows += stop - taken
-            taken = stop
-            if self._rows % ROWS == 0:
-                self._jobs.put(self._filling)
-                self._filling = self._next_buffer()
+        while True:
+            room = self.room()
+            some = slice(taken, taken + room.shape[1])
+            _cut(block[some], room)
+            self.filled(len(block[some]), None if potentials is None else potentials[some])
+            taken = some.stop
+            if taken >= len(block):
+                break
+
+    def room(self) -> Array:
+        """Where the next rows of the field are to be put, in mV: ``(n_across, k, width)``.
+
+        They stand as in chunks, so that the thread finds the bytes of each together: in a block
+        for every column of chunks, of which the last need not be full. There is room for one row
+        at least. Only `filled` takes them.
+        """
+        return self._filling[0][:, self._rows % ROWS :]
+
+    def filled(self, rows: int, potentials: Array | None = None) -> None:
+        """Take the first `rows` rows in the room; wait only if the thread is far behind.
+
+        Parameters
+        ----------
+        potentials : array, optional
+            What electrodes record in these rows, float64, in mV, ``(rows, electrodes)``; it is
+            copied. Not given where there are none.
+        """
+        self._check()
+        held, n_rows = self._rows % ROWS, self._recording.n_rows
+        if not 0 <= rows <= ROWS - held:
+            raise ValueError(f"{rows} rows, where there is room for {ROWS - held}")
+        if self._rows + rows > n_rows:
+            raise ValueError(f"{self._rows} rows and {rows} more, but there will be {n_rows}")
+        given = None if potentials is None else (potentials.shape, potentials.dtype)
+        outside = self._recording.outside
+        wanted = ((rows, outside.columns), outside.dtype) if outside.columns else None
+        if given != wanted:
+            raise ValueError(f"potentials of shape and dtype {given}: they should have {wanted}")
+        if potentials is not None:
+            _cut(potentials, self._filling[1][:, held:])
+        self._uncommitted |= bool(rows)
+        self._rows += rows
+        if rows and self._rows % ROWS == 0:
+            self._jobs.put(self._filling)
+            self._filling = self._next_buffer()
 
     def spikes(self, compartment: Array, time: Array) -> None:
         """Take the next spikes, which come no earlier than those taken before.
@@ -305,6 +328,7 @@ class RunWriter:
         self._uncommitted = True
         if self._is_due():
             self._put(get_state())
+        self._offered = self._rows
 
     def commit(self, get_state: Callable[[], Arrays]) -> None:
         """Commit all that was handed in so far, and wait till it is on the disk.
@@ -472,7 +496,7 @@ class RunWriter:
         if waited >= self._commit_seconds or self._spike_bytes >= self._commit_bytes:
             return True
         # When a chunk has just been filled, the fewest rows have to be carried.
-        filled = self._rows % ROWS < max(1, self._latest)
+        filled = self._rows % ROWS < max(1, self._rows - self._offered)
         return filled and self._committer.nbytes >= self._commit_bytes
 
     def _job(self, state: Arrays) -> _Job:
@@ -525,6 +549,14 @@ class RunWriter:
                 job.done.set()
             else:
                 self._free.put(job)
+
+
+def _cut(rows: Array, room: Array) -> None:
+    # Put rows where `room` has their columns.
+    width = room.shape[2]
+    for j, block in enumerate(room):
+        part = rows[:, j * width : (j + 1) * width]
+        block[: len(part), : part.shape[1]] = part
 
 
 def rows_per_second(output: Path) -> float | None:

@@ -242,7 +242,10 @@ class _Watch:
         self.spiked = SpikeList()
         self.arrivals = np.zeros(0)
 
-    def rows(self, block: np.ndarray, potentials: np.ndarray | None) -> None:
+    def room(self) -> np.ndarray:
+        return np.empty((1, 1, 0), np.float32)  # no compartment is recorded
+
+    def filled(self, rows: int, potentials: np.ndarray | None) -> None:
         """There are none that matter."""
 
     def spikes(self, compartment: np.ndarray, time: np.ndarray) -> None:

@@ -210,8 +210,11 @@ typedef struct {
     /* What drives each of the coming steps. */
     const double *current;  /* [steps][n_sources + n_shunts] mean over the step: nA, then uS */
     const double *damped;   /* [steps] 0 to 1: how far for a discontinuity in or just before it */
-    /* Rows of V, filled on the way. */
+    /* Rows of V, filled on the way: blocks of row_width columns each, side by side as the chunks
+     * of a file are. What belongs to row r and column c stands at
+     * rows[c / row_width * block_stride + r * row_width + c % row_width]. */
     void *rows;
+    int64_t row_width, block_stride;
     double *seen; /* [row_capacity][n_electrodes] mV, a row beside each of these */
     int64_t row_capacity, row_count;
     /* Upward crossings of the threshold, by time step. */
@@ -231,7 +234,8 @@ typedef struct {
  *   steps   0 is allowed and does nothing.
  *   taken   receives the whole steps done, on failure too. Not NULL.
  *
- * Returns AX_OK; AX_STOP_FULL when no room is left for the next row or for
+ * Returns AX_OK; AX_ERR_ARGUMENT for negative steps, or rows of no width where some are to be
+ * recorded; AX_STOP_FULL when no room is left for the next row or for
  * n spikes (drain, call again); AX_ERR_DIVERGED when some V is not finite or
  * beyond AX_V_LIMIT: ax_sim_divergence() then says where, and `self` may only
  * be read or freed.

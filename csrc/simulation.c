@@ -555,15 +555,21 @@ void ax_sim_see(const ax_sim *self, double *out) {
 }
 
 static void record(const ax_sim *self, ax_drive *drive) {
-    const int64_t n = self->n_recorded, *slot = self->recorded_slot;
-    if (self->record_float) {
-        float *row = (float *)drive->rows + drive->row_count * n;
-        for (int64_t i = 0; i < n; i++)
-            row[i] = (float)self->v[slot[i]];
-    } else {
-        double *row = (double *)drive->rows + drive->row_count * n;
-        for (int64_t i = 0; i < n; i++)
-            row[i] = self->v[slot[i]];
+    int64_t at = drive->row_count * drive->row_width;
+    for (int64_t done = 0; done < self->n_recorded; at += drive->block_stride) {
+        const int64_t *slot = self->recorded_slot + done;
+        const int64_t left = self->n_recorded - done;
+        const int64_t width = left < drive->row_width ? left : drive->row_width;
+        if (self->record_float) {
+            float *row = (float *)drive->rows + at;
+            for (int64_t i = 0; i < width; i++)
+                row[i] = (float)self->v[slot[i]];
+        } else {
+            double *row = (double *)drive->rows + at;
+            for (int64_t i = 0; i < width; i++)
+                row[i] = self->v[slot[i]];
+        }
+        done += width;
     }
     if (self->n_electrodes > 0)
         ax_sim_see(self, drive->seen + drive->row_count * self->n_electrodes);
@@ -619,7 +625,7 @@ static void set_time_step(ax_sim *self, double dt) {
 
 int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken) {
     *taken = 0;
-    if (steps < 0)
+    if (steps < 0 || (drive->row_capacity > 0 && self->n_recorded > 0 && drive->row_width < 1))
         return AX_ERR_ARGUMENT;
     if (self->diverged_compartment >= 0)
         return AX_ERR_DIVERGED;

@@ -88,9 +88,9 @@ def test_blocks_and_buffers_change_no_bit(
 ) -> None:
     options: dict[str, Any] = {"every": 0.03, "record": (), "electrodes": [NEAR, PAIR]}
     expected = np.asarray(sim.run(3.0, **options).electrodes)
-    for block, row_bytes in ((1, 1), (7, 100), (64, 1 << 20)):
+    for block, seen_bytes in ((1, 1), (7, 100), (64, 1 << 20)):
         steps_of(monkeypatch, block)
-        monkeypatch.setattr(equations, "ROW_BYTES", row_bytes)
+        monkeypatch.setattr(equations, "SEEN_BYTES", seen_bytes)
         np.testing.assert_array_equal(sim.run(3.0, **options).electrodes, expected)
 
 

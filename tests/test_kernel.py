@@ -865,6 +865,24 @@ def test_full_buffers_stop_the_run_before_the_step_that_would_not_fit() -> None:
     assert (status, taken, n_rows) == ("full", 2, 0)  # the third step makes the first row
 
 
+@pytest.mark.parametrize("record_float", [False, True])
+@pytest.mark.parametrize(("n", "width"), [(1, 1), (20, 20), (20, 30), (20, 8), (257, 100)])
+def test_rows_stand_in_blocks_as_in_chunks(n: int, width: int, record_float: bool) -> None:
+    current, damped = stimulation(40)
+    spikes = np.empty(50 * n, np.int64), np.empty(50 * n)
+
+    def filled(*, blocks: int, columns: int) -> np.ndarray:
+        self = kernel(n, squid(n), recorded=np.arange(n), record_every=1, record_float=record_float)
+        room = np.full((blocks, 50, columns), -1.0, self.row_dtype)
+        assert self.advance(current, damped, room[:, 7:], *spikes)[:3] == ("done", 40, 40)
+        assert (room[:, :7] == -1.0).all() and (room[:, 47:] == -1.0).all()
+        return np.concatenate(list(room[:, 7:47]), axis=1)
+
+    found = filled(blocks=-(-n // width), columns=width)
+    np.testing.assert_array_equal(found[:, :n], filled(blocks=1, columns=n))
+    assert (found[:, n:] == -1.0).all()
+
+
 def test_zero_steps_change_nothing() -> None:
     self = kernel(9, squid(9))
     before = {name: self.get(name) for name in self.fields}
@@ -1190,6 +1208,7 @@ def test_what_electrodes_see_is_a_sum_in_one_order(n: int, isa: str) -> None:
             for one in sums[1:]:
                 total += one
             assert total == value
+    assert self.advance(current, damped, rows, *spikes, seen[:7])[:3] == ("full", 7, 7)
 
 
 def test_buffers_of_the_wrong_shape_are_refused() -> None:
@@ -1204,12 +1223,15 @@ def test_buffers_of_the_wrong_shape_are_refused() -> None:
     }
     for bad in (
         {"seen": None},
-        {"seen": np.zeros((3, 2))},
         {"seen": np.zeros((4, 1))},
         {"current": np.zeros((3, 2))},
         {"current": np.zeros((4, 1))},
         {"rows": np.zeros((4, self.n_recorded + 1))},
         {"rows": np.zeros((4, self.n_recorded), np.float32)},
+        {"rows": np.zeros((2, 4, self.n_recorded // 2))},
+        {"rows": np.zeros((1, 8, self.n_recorded))[:, ::2]},
+        {"rows": np.zeros((1, 4, 2 * self.n_recorded))[:, :, ::2]},
+        {"rows": np.zeros((1, 4, 2 * self.n_recorded))[:, :, : self.n_recorded]},
         {"spike_time": np.zeros(8)},
         {"spike_time": np.zeros(0), "spike_compartment": np.zeros(0, np.int64)},
     ):

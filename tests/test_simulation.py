@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import pickle
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -126,6 +128,20 @@ def test_recording_is_a_selection() -> None:
 @pytest.mark.parametrize("dtype", ["float64", np.float64, np.dtype("float64")])
 def test_the_field_has_the_type_that_was_asked_for_by_whatever_name(dtype: npt.DTypeLike) -> None:
     assert stimulated().run(1.0, dtype=dtype).v[:].dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_file_of_several_columns_of_chunks_holds_what_memory_does(
+    tmp_path: Path, dtype: str
+) -> None:
+    fibre = axon.Axon.cylinder(10e3, 100.0, Ra=35.4, compartments=2500)
+    clamp = CurrentClamp(0.0, axon.pulse(500.0, start=0.1, duration=0.5))
+    sim = Simulation(fibre, HH, [clamp], dt=0.005)
+    # The third column isn't full, nor is the third row.
+    options: dict[str, Any] = {"every": 0.005, "dtype": dtype, "record": fibre.x[1:].tolist()}
+    memory, file = sim.run(3.0, **options), sim.run(3.0, output=tmp_path / "run.h5", **options)
+    assert memory.v.shape == (601, 2499) and memory.v.dtype == dtype
+    np.testing.assert_array_equal(file.v, memory.v)
 
 
 def test_run_of_no_duration_has_the_initial_state() -> None:

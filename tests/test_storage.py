@@ -311,6 +311,27 @@ def test_rows_that_do_not_fit(tmp_path):
             run.rows(v)
 
 
+def test_potentials_must_fit_the_rows_and_these_the_room(tmp_path):
+    v, seen = wave(10, 3), np.zeros((10, 2))
+    with writer(tmp_path / "run.h5", v, electrodes=2) as run:
+        for wrong in (None, seen[:9], seen[:, :1], seen.astype("<f4"), np.zeros((11, 2))):
+            with pytest.raises(ValueError, match="potentials"):
+                run.rows(v, wrong)
+        with pytest.raises(ValueError, match="257 rows, where there is room for 256"):
+            run.filled(257, np.zeros((257, 2)))
+        with pytest.raises(ValueError, match="0 rows and 11 more"):
+            run.filled(11, np.zeros((11, 2)))
+        run.rows(v, seen)
+        run.finish()
+    with open_run(tmp_path / "run.h5") as done:
+        np.testing.assert_array_equal(done.v, v)
+    with (
+        writer(tmp_path / "other.h5", v) as run,
+        pytest.raises(ValueError, match="they should have None"),
+    ):
+        run.rows(v, seen)
+
+
 def test_a_finished_run_is_not_replaced_unasked(tmp_path):
     path = write(tmp_path / "run.h5", wave(5, 2))
     before = path.read_bytes()

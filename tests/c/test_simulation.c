@@ -373,6 +373,7 @@ static tally advance(ax_sim *sim, const input *in, int64_t from, int64_t steps, 
         }
         ax_drive drive = {.current = current, .damped = damped,
                           .rows = block(rows * n_recorded, value), .row_capacity = rows,
+                          .row_width = n_recorded,
                           .seen = block(rows * in->options.n_electrodes, sizeof(double)),
                           .spike_compartment = block(room, sizeof(int64_t)),
                           .spike_time = block(room, sizeof(double)), .spike_capacity = room};
@@ -586,6 +587,8 @@ static void check_tables_elsewhere(int isa) {
         ax_drive drive = {.damped = (const double[]){1, 0, 0}, .rows = time, .seen = seen,
                           .row_capacity = 1, .spike_compartment = spike, .spike_time = time,
                           .spike_capacity = 40};
+        CHECK(ax_sim_advance(sim, &drive, 3, &taken) == AX_ERR_ARGUMENT && taken == 0);
+        drive.row_width = 40;
         CHECK(ax_sim_advance(sim, &drive, 3, &taken) == AX_OK && taken == 3);
         CHECK(ax_sim_get_field(sim, 1, states) == AX_OK);
         for (size_t k = 0; k < COUNT(states); k++)
