@@ -21,10 +21,10 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,8 @@ PASSING = frozenset(
 )
 """Errors of the disk that may pass."""
 _PIECE = 2**20  # bytes that are written at a time
+_SLACK = 2**18  # bytes of a segment that aren't data, about
+_SYNC_BYTES = 8 * 2**20  # that are written between two syncs, or more if the disk is slower
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0  # seconds till the next attempt
 
 _log = logging.getLogger("axon")
@@ -175,6 +177,9 @@ class Folder:
         """Set when there is no time to try again."""
         self.locked = False
         """Whether nobody else can hold it: there are file systems without locks."""
+        self.drafts = False
+        """Whether `draft` gets all chunks of the run."""
+        self._draft: _Draft | None = None
         self._there = _identity(output)
         if not output.parent.is_dir():
             raise WriteError(f"can't write {output}: there is no folder {output.parent}")
@@ -331,13 +336,11 @@ class Folder:
     ) -> None:
         """Make the finished file of all segments, and of the `rest` that is in none.
 
-        The segments are checked to be as they were written. `check` is called now and then, and
-        what it raises is the end of it.
+        If there is a draft, it becomes that file. Else the segments are checked to be as they were
+        written. `check` is called now and then, and what it raises is the end of it.
         """
 
         def attempt() -> None:
-            import h5py
-
             check()
             sizes = [segment.path.stat().st_size for segment in links]
             needed = sum(sizes) + sum(len(chunk.stream) for chunk in rest.chunks)
@@ -347,15 +350,57 @@ class Folder:
                     f"{free / 1e6:.0f} MB are free; what is committed is in {self.path}",
                     errno.ENOSPC,
                 )
-            with renamed(self.output, self.path) as file:
-                sink = _Sink(file, check)
-                try:
-                    with h5py.File(sink, "w", libver=runfile.HDF5_VERSION) as merged:
-                        _fill(merged, recording, links, rest, sink)
-                finally:
-                    sink.check()
+            with _Draft(self.output, self.path, recording, check) as draft:
+                n_spikes = 0
+                for segment, part in _parts(links):
+                    with runfile.readable(segment.path):
+                        draft.copy(segment, part)
+                        n_spikes += part.n_spikes()
+                draft.add(rest.chunks)
+                draft.complete(links, rest, n_spikes)
 
-        self._patiently(attempt, recording, check)
+        if not self._has_completed(links, rest):
+            self._patiently(attempt, recording, check)
+
+    def draft(self, recording: Recording, chunks: Iterable[Chunk]) -> None:
+        """Write the next chunks where the finished file is being made already.
+
+        That saves time in the end, and nothing else: whatever goes wrong is the end of the draft,
+        and then the file is made of the segments.
+        """
+        if not self.drafts:
+            return
+        try:
+            if self._draft is None:
+                self._draft = _Draft(self.output, self.path, recording, lambda: None)
+            self._draft.add(chunks)
+        except (OSError, AxonError) as error:
+            _log.info("%s can't be drafted: %s", self.output, error)
+            self._drop_draft()
+
+    def _drop_draft(self) -> None:
+        self.drafts = False  # another one would lack what this one holds
+        if self._draft is not None:
+            self._draft.drop()
+            self._draft = None
+
+    def _has_completed(self, links: list[Segment], rest: Commit) -> bool:
+        # Whether a draft has become the finished file.
+        if self._draft is None:
+            return False
+        try:
+            with self._draft as draft:
+                n_spikes = 0
+                for segment in links:
+                    with runfile.reading(segment.path) as part:
+                        n_spikes += part.n_spikes()
+                draft.complete(links, rest, n_spikes)
+        except (OSError, AxonError) as error:
+            _log.info("%s can't be drafted: %s", self.output, error)
+            return False
+        finally:
+            self._draft = None
+        return True
 
     def _patiently(
         self,
@@ -370,6 +415,7 @@ class Folder:
             try:
                 return attempt()
             except (WriteError, FileNotFoundError) as error:
+                self._drop_draft()  # which may be what fills the disk
                 if self._finished_elsewhere(recording):
                     raise FinishedElsewhereError(str(self.output)) from error
                 if not isinstance(error, WriteError):
@@ -395,6 +441,7 @@ class Folder:
 
     def remove(self) -> None:
         """Remove the folder, but for files that are not of a run, and let others write."""
+        self._drop_draft()
         try:
             self._remove_files()
         except OSError as error:
@@ -404,6 +451,7 @@ class Folder:
 
     def release(self) -> None:
         """Leave what is in the folder as it is, and let others write."""
+        self._drop_draft()
         with suppress(OSError):
             if any(path.name != _LOCK for path in self.path.iterdir()):
                 os.close(self._lock)
@@ -542,7 +590,9 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
     # A segment's bytes.
     import h5py
 
-    memory = io.BytesIO()
+    streams = sum(len(chunk.stream) for chunk in (*commit.chunks, *commit.carry))
+    arrays = sum(array.nbytes for array in (*commit.state.values(), *commit.inputs.values()))
+    memory = _Memory(streams + arrays + commit.spikes.nbytes + _SLACK)
     with h5py.File(memory, "w", libver=runfile.HDF5_VERSION) as file:
         file.attrs["previous"] = runfile.text(previous)
         layers = runfile.create(file, recording, first, commit.stop)
@@ -560,48 +610,77 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
         runfile.write_arrays(file, "state", commit.state, recording)
         if commit.inputs:
             runfile.write_arrays(file, "inputs", commit.inputs, recording)
-    return memoryview(memory.getvalue())  # of bytes: a view of the file would outlive it
+    return memory.image()
 
 
-def _fill(
-    file: h5py.File, recording: Recording, links: list[Segment], rest: Commit, sink: _Sink
-) -> None:
-    # All of the layers, and only then the spikes: so the order in which HDF5 is given things, and
-    # with it every byte of the file, doesn't depend on where segments end.
-    layers = runfile.create(file, recording, 0, recording.n_rows)
-    n_spikes = len(rest.spikes)
-    for segment, part in _parts(links):
-        with runfile.readable(segment.path):
-            _copy(layers, segment, part, sink)
-            n_spikes += part.n_spikes()
-    for chunk in itertools.chain(rest.chunks, rest.carry):
-        _write_chunk(layers, 0, chunk)
-
-    spikes = runfile.Spikes(file, recording, n_spikes)
-    for batch in _in_order(itertools.chain(_spikes_of(links), [rest.spikes])):
-        spikes.add(batch)
-    spikes.close()
-    runfile.write_arrays(file, "state", rest.state, recording)
-    runfile.write_arrays(file, "inputs", rest.inputs, recording)
+class _DroppedError(AxonError):
+    """Nobody wants this file."""
 
 
-def _copy(
-    layers: Mapping[Layer, h5py.Dataset], segment: Segment, part: runfile.Reader, sink: _Sink
-) -> None:
-    # The whole chunks of a segment, or of a finished run that goes on; in the order in which
-    # they were written first.
-    lying = {layer: part.chunks(layer.name, layer.dtype, 2) for layer in layers}
-    for layer, chunks in lying.items():
-        rows, columns = chunks.shape
-        held = rows if part.is_segment else rows - rows % ROWS
-        if held != segment.stop - segment.first or columns != layer.columns:
-            raise RunFileError(f"its {layer.name} has the shape {chunks.shape}")
-    for down in range((segment.stop - segment.first) // ROWS):
+class _Draft:
+    """The finished file while it is made; where its ``with`` ends well it gets its name.
+
+    First come all of the layers, and only then the spikes: so the order in which HDF5 is given
+    things, and with it every byte of the file, doesn't depend on where segments end.
+    """
+
+    def __init__(
+        self, output: Path, folder: Path, recording: Recording, check: Callable[[], None]
+    ) -> None:
+        import h5py
+
+        self._recording = recording
+        with ExitStack() as stack:
+            self._sink = _Sink(stack.enter_context(renamed(output, folder)), check)
+            stack.callback(self._sink.check)
+            stack.callback(self._sink.close)
+            file = h5py.File(self._sink, "w", libver=runfile.HDF5_VERSION)
+            self._file = stack.enter_context(file)
+            self._layers = runfile.create(self._file, recording, 0, recording.n_rows)
+            self._sink.check()
+            self._end = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *about: Any) -> bool | None:
+        return self._end.__exit__(*about)
+
+    def drop(self) -> None:
+        """Remove it."""
+        with suppress(AxonError), self:
+            raise _DroppedError
+
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        """Write chunks, which come in their order."""
+        for chunk in chunks:
+            _write_chunk(self._layers, 0, chunk)
+            self._sink.check()
+
+    def copy(self, segment: Segment, part: runfile.Reader) -> None:
+        """Write the whole chunks of a segment, or of a finished run that goes on."""
+        lying = {layer: part.chunks(layer.name, layer.dtype, 2) for layer in self._layers}
         for layer, chunks in lying.items():
-            for across in range(layer.n_across):
-                stream = part.bytes_at(*chunks.span(down, across))
-                _write_chunk(layers, 0, Chunk(layer, segment.first // ROWS + down, across, stream))
-                sink.check()
+            rows, columns = chunks.shape
+            held = rows if part.is_segment else rows - rows % ROWS
+            if held != segment.stop - segment.first or columns != layer.columns:
+                raise RunFileError(f"its {layer.name} has the shape {chunks.shape}")
+        first = segment.first // ROWS
+        for down in range((segment.stop - segment.first) // ROWS):
+            for layer, chunks in lying.items():
+                for across in range(layer.n_across):
+                    stream = part.bytes_at(*chunks.span(down, across))
+                    self.add([Chunk(layer, first + down, across, stream)])
+
+    def complete(self, links: list[Segment], rest: Commit, n_spikes: int) -> None:
+        """Write all but whole chunks, `n_spikes` being how many there are in segments."""
+        self.add(rest.carry)
+        spikes = runfile.Spikes(self._file, self._recording, n_spikes + len(rest.spikes))
+        for batch in _in_order(itertools.chain(_spikes_of(links), [rest.spikes])):
+            spikes.add(batch)
+        spikes.close()
+        runfile.write_arrays(self._file, "state", rest.state, self._recording)
+        runfile.write_arrays(self._file, "inputs", rest.inputs, self._recording)
 
 
 def _parts(links: list[Segment]) -> Iterator[tuple[Segment, runfile.Reader]]:
@@ -736,25 +815,19 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-class _Sink(io.RawIOBase):
-    """A file that HDF5 writes to, and whose writes never fail.
+class _Place(io.RawIOBase):
+    """Where HDF5 writes a file."""
 
-    HDF5 may crash the process when it closes a file that it could not write. So it is not told:
-    the first error is kept, what comes after is dropped, and `check` raises the error.
-    """
-
-    def __init__(self, file: int, check: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._file = file
-        self._check = check
-        self._error: OSError | None = None
         self._position = 0
         self._end = 0
 
-    def check(self) -> None:
-        if self._error:
-            raise self._error
-        self._check()
+    def _put(self, view: memoryview) -> None:
+        raise NotImplementedError
+
+    def _get(self, view: memoryview) -> None:
+        raise NotImplementedError
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
@@ -766,33 +839,19 @@ class _Sink(io.RawIOBase):
 
     def write(self, data: Buffer) -> int:
         view = memoryview(data).cast("B")
-        if self._error is None:
-            try:
-                write(self._file, view, self._position)
-            except OSError as error:
-                self._error = error
+        self._put(view)
         self._position += len(view)
         self._end = max(self._end, self._position)
         return len(view)
 
     def readinto(self, buffer: Buffer) -> int:
         view = memoryview(buffer).cast("B")
-        data = b""
-        try:
-            data = os.pread(self._file, len(view), self._position)
-        except OSError as error:
-            self._error = self._error or error
-        view[:] = data.ljust(len(view), b"\0")
+        self._get(view)
         self._position += len(view)
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
         self._end = self._position if size is None else size
-        if self._error is None:
-            try:
-                os.ftruncate(self._file, self._end)
-            except OSError as error:
-                self._error = error
         return self._end
 
     def readable(self) -> bool:
@@ -803,3 +862,105 @@ class _Sink(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
+
+
+class _Memory(_Place):
+    """A file in memory. While bytes get there, other threads run: in an `io.BytesIO` they wait.
+
+    Parameters
+    ----------
+    size : int
+        In bytes, about; it grows.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._bytes = np.zeros(size, np.uint8)
+
+    def image(self) -> memoryview:
+        """What the file holds."""
+        self._reach(self._end)
+        return self._bytes[: self._end].data
+
+    def _reach(self, size: int) -> None:
+        if size > len(self._bytes):
+            more = np.zeros(max(size, 2 * len(self._bytes)), np.uint8)
+            more[: len(self._bytes)] = self._bytes
+            self._bytes = more
+
+    def _put(self, view: memoryview) -> None:
+        stop = self._position + len(view)
+        self._reach(stop)
+        self._bytes[self._position : stop] = np.frombuffer(view, np.uint8)
+
+    def _get(self, view: memoryview) -> None:
+        stop = self._position + len(view)
+        self._reach(stop)
+        view[:] = self._bytes[self._position : stop].data
+
+
+class _Sink(_Place):
+    """A file on the disk, whose writes never fail.
+
+    HDF5 may crash the process when it closes a file that it could not write. So it is not told:
+    the first error is kept, what comes after is dropped, and `check` raises the error.
+
+    What was written gets to the disk by a thread while more is written, so that whoever waits for
+    all of it in the end waits for the rest only.
+    """
+
+    def __init__(self, file: int, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._file = file
+        self._check = check
+        self._error: OSError | None = None
+        self._thread = ThreadPoolExecutor(1)
+        self._syncing: Future[None] | None = None
+        self._unsynced = 0
+
+    def close(self) -> None:
+        """Wait for the thread; the file stays open."""
+        self._settle()
+        self._thread.shutdown()
+        super().close()
+
+    def check(self) -> None:
+        if self._error:
+            raise self._error
+        self._check()
+
+    def _put(self, view: memoryview) -> None:
+        with self._kept():
+            if self._error is None:
+                write(self._file, view, self._position)
+        self._unsynced += len(view)
+        if self._unsynced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
+            self._settle()
+            self._syncing = self._thread.submit(os.fsync, self._file)
+            self._unsynced = 0
+
+    def _settle(self) -> None:
+        if self._syncing:
+            with self._kept():
+                self._syncing.result()  # the system tells of an error once
+            self._syncing = None
+
+    def _get(self, view: memoryview) -> None:
+        data = b""
+        with self._kept():
+            data = os.pread(self._file, len(view), self._position)
+        view[:] = data.ljust(len(view), b"\0")
+
+    def truncate(self, size: int | None = None) -> int:
+        end = super().truncate(size)
+        with self._kept():
+            if self._error is None:
+                os.ftruncate(self._file, end)
+        return end
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._error = self._error or error

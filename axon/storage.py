@@ -617,6 +617,7 @@ class _Committer:
         """Write the first segment, which has no rows."""
         commit = Commit(0, [], np.empty(0, SPIKE), [], 0, state, self._inputs)
         self.links.append(self._folder.add(self._recording, commit, 0, FIRST))
+        self._folder.drafts = True
 
     def resume(self, links: list[Segment]) -> None:
         """Go on after these segments."""
@@ -626,6 +627,7 @@ class _Committer:
     def encode(self, rows: Sequence[Array]) -> None:
         """Take of each layer the next rows that fill chunks, ``(n_across, ROWS, width)``."""
         chunks = self._encoded(rows, self._down)
+        self._folder.draft(self._recording, chunks)
         self._chunks += chunks
         self.nbytes += sum(len(chunk.stream) for chunk in chunks)
         self._down += 1

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import platform
 import signal
@@ -11,6 +12,7 @@ import textwrap
 import threading
 import time
 import tracemalloc
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -54,9 +56,11 @@ def write(path, v, cuts=(), spikes=None, potentials=None, **options):
     """Record a field in blocks that end at these rows; spikes come with their blocks."""
     if potentials is not None:
         options["electrodes"] = potentials.shape[1]
+    drafts = options.pop("drafts", True)
     compartment, when = spikes or (np.empty(0, int), np.empty(0))
     ends = [*np.searchsorted(when, np.array(cuts) * INTERVAL), len(when)]
     with writer(path, v, **options) as run:
+        run._folder.drafts = drafts
         for start, stop, a, b in zip((0, *cuts), (*cuts, len(v)), [0, *ends], ends, strict=False):
             run.rows(v[start:stop], None if potentials is None else potentials[start:stop])
             run.spikes(compartment[a:b][::-1], when[a:b][::-1])
@@ -180,6 +184,7 @@ def test_the_bytes_depend_on_the_run_alone(tmp_path_factory, data, shape, n_spik
     often = {"commit_seconds": 0.0} | data.draw(
         st.sampled_from([{}, {"commit_seconds": 300.0, "commit_bytes": 1}])
     )
+    often["drafts"] = data.draw(st.booleans())
     folder = tmp_path_factory.mktemp("run")
     whole = write(folder / "whole.h5", v, (), spikes, seen).read_bytes()
     assert write(folder / "cut.h5", v, cuts, spikes, seen, **often).read_bytes() == whole
@@ -439,7 +444,7 @@ def fail_from(monkeypatch, k):
 
 
 def test_a_full_disk_at_every_write(tmp_path, monkeypatch):
-    v = wave(700, 3)
+    v, reached = wave(700, 3), set()
     for k in range(10**6):
         path = tmp_path / f"{k}.h5"
         with monkeypatch.context() as patch:
@@ -461,17 +466,19 @@ def test_a_full_disk_at_every_write(tmp_path, monkeypatch):
         assert not path.exists() and not list(tmp_path.rglob("*.tmp"))
         if k > 0:
             rows = len(open_run(path).v)
-            assert rows == min(700, (k - 1) * 100)
+            assert rows == run.progress
+            reached.add(rows)
             np.testing.assert_array_equal(open_run(path).v, v[:rows])
         else:
             assert not parts_of(path).exists()
-    assert k > 20  # the merge has been failed at many a place too
+    assert reached == set(range(0, 800, 100))
+    assert k > 20  # the draft and the merge have been failed at many a place too
     assert next(writes) >= k
     np.testing.assert_array_equal(open_run(path).v, v)
 
 
 def test_no_space_for_the_finished_file(tmp_path, monkeypatch):
-    v = wave(300, 3)
+    v = wave(200, 3)  # no chunk, and so no draft
     full = os.statvfs(tmp_path)
     with writer(tmp_path / "run.h5", v) as run:
         run.rows(v)
@@ -538,19 +545,112 @@ def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch):
     assert most < v.nbytes / 2
 
 
-def test_damage_is_found_before_the_segments_go(tmp_path):
-    v = wave(600, 3)
-    with writer(tmp_path / "run.h5", v, commit_seconds=0) as run:
+@contextmanager
+def with_a_damaged_segment(path, v, drafts):
+    with writer(path, v, commit_seconds=0) as run:
+        run._folder.drafts = drafts
         run.rows(v)
         run.state(dict)
         wait_for(lambda: not run._committing.is_set())
-        path = chain(parts_of(tmp_path / "run.h5"))[-1].path
-        data = bytearray(path.read_bytes())
+        segment = chain(parts_of(path))[-1].path
+        data = bytearray(segment.read_bytes())
         data[len(data) // 2] ^= 1
-        path.write_bytes(data)
-        with pytest.raises(RunFileError, match="not as it was written"):
+        segment.write_bytes(data)
+        yield run
+
+
+def test_damage_is_found_before_the_segments_go(tmp_path):
+    path = tmp_path / "run.h5"
+    with (
+        with_a_damaged_segment(path, wave(600, 3), drafts=False) as run,
+        pytest.raises(RunFileError, match="not as it was written"),
+    ):
+        run.finish()
+    assert len(list(parts_of(path).glob("seg-*"))) >= 2 and not path.exists()
+
+
+def test_a_draft_needs_no_rows_of_segments(tmp_path):
+    v = wave(600, 3)
+    with with_a_damaged_segment(tmp_path / "run.h5", v, drafts=True) as run:
+        run.finish()
+    whole = write(tmp_path / "whole.h5", v).read_bytes()
+    assert (tmp_path / "run.h5").read_bytes() == whole
+
+
+def test_a_draft_makes_way_for_segments(tmp_path, monkeypatch):
+    """On a disk where both have no room."""
+    v, real, limit = wave(2000, 30), segments.write, [math.inf]
+
+    def used(path):
+        return sum(each.stat().st_size for each in parts_of(path).iterdir())
+
+    def fake(file, data, offset):
+        if used(path) + len(data) > limit[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file, data, offset)
+
+    monkeypatch.setattr(segments, "write", fake)
+    for path, drafts in ((tmp_path / "without.h5", False), (tmp_path / "with.h5", True)):
+        drafted = []
+        with writer(path, v, compression=None, commit_seconds=0, patience=20) as run:
+            run._folder.drafts = drafts
+            for start in range(0, 2000, 100):
+                run.rows(v[start : start + 100])
+                run.state(dict)
+                wait_for(lambda run=run: not run._committing.is_set())
+                drafted.append(bool(list(tmp_path.rglob("*.tmp"))))
+            assert run.progress == 2000
+            enough = used(path) + v.nbytes / 2
+            limit[0] = math.inf
             run.finish()
-    assert path.exists() and not (tmp_path / "run.h5").exists()
+            limit[0] = enough
+        assert any(drafted) == drafts and not drafted[-1]
+        np.testing.assert_array_equal(open_run(path).v, v)
+
+
+@pytest.mark.parametrize("drafts", [True, False])
+def test_errors_of_the_disk_are_not_lost_while_more_is_written(tmp_path, monkeypatch, drafts):
+    """The system tells a file's error to whoever syncs it next, and only to them."""
+    path, v, real, told = tmp_path / "run.h5", wave(600, 30), os.fsync, []
+
+    def fsync(file):
+        if threading.current_thread().name.startswith("ThreadPoolExecutor") and not told:
+            told.append(file)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(file)
+
+    monkeypatch.setattr(segments, "_SYNC_BYTES", 1000)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with writer(path, v) as run:
+        run._folder.drafts = drafts
+        run.rows(v)
+        if not drafts:
+            with pytest.raises(WriteError, match="Input/output error"):
+                run.finish()
+        else:
+            run.finish()
+    assert len(told) == 1 and not list(tmp_path.rglob("*.tmp"))
+    assert path.exists() == drafts
+    np.testing.assert_array_equal(open_run(path).v, v)
+
+
+def test_a_file_in_memory_is_as_one_on_the_disk(tmp_path):
+    """Whatever size was expected."""
+    rng = np.random.default_rng(1)
+    with open(tmp_path / "file", "w+b", buffering=0) as file:
+        for size in (0, 10, 10_000):
+            memory = segments._Memory(size)
+            file.truncate(0)
+            for _ in range(50):
+                at, data = int(rng.integers(0, 3000)), rng.bytes(int(rng.integers(0, 300)))
+                for each in (file, memory):
+                    assert each.seek(at) == each.tell() == at
+                    assert each.write(data) == len(data)
+                assert file.seek(0, os.SEEK_END) == memory.seek(0, os.SEEK_END)
+            file.seek(0)
+            assert memory.image() == file.read()
+            assert memory.seek(7) == 7 and memory.read(20) == bytes(memory.image()[7:27])
+            assert memory.truncate(9) == 9 and len(memory.image()) == 9
 
 
 def test_kill_9_leaves_what_was_committed(tmp_path):
