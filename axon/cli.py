@@ -391,7 +391,7 @@ def _foreseen(chosen: Study, output: str) -> dict[str, str]:
 
     takes = chosen.estimate()
     free = free_bytes(Path(output))
-    disk = f"about {_size(2 * takes.file_bytes)} while it ends, {_size(takes.file_bytes)} then"
+    disk = f"up to {_size(2 * takes.file_bytes)} till it ends, {_size(takes.file_bytes)} then"
     if free is not None:
         disk += f"; {_size(free)} are free"
     simulation = chosen.simulation

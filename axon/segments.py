@@ -3,7 +3,7 @@
 A segment is built in memory, written under a temporary name and renamed, so it is there whole or
 not at all. With rows and spikes it commits the state to go on from. Its name tells which rows it
 adds, which segment it continues and, by a hash, what it holds. HDF5 itself never touches the disk:
-it writes to memory, and in the merge through `_Sink`.
+it writes to memory, and the finished file through `_Sink`.
 """
 
 from __future__ import annotations
@@ -592,7 +592,7 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
 
     streams = sum(len(chunk.stream) for chunk in (*commit.chunks, *commit.carry))
     arrays = sum(array.nbytes for array in (*commit.state.values(), *commit.inputs.values()))
-    memory = _Memory(streams + arrays + commit.spikes.nbytes + _SLACK)
+    memory = _Scratch(streams + arrays + commit.spikes.nbytes + _SLACK)
     with h5py.File(memory, "w", libver=runfile.HDF5_VERSION) as file:
         file.attrs["previous"] = runfile.text(previous)
         layers = runfile.create(file, recording, first, commit.stop)
@@ -864,7 +864,7 @@ class _Place(io.RawIOBase):
         return True
 
 
-class _Memory(_Place):
+class _Scratch(_Place):
     """A file in memory. While bytes get there, other threads run: in an `io.BytesIO` they wait.
 
     Parameters
@@ -914,6 +914,7 @@ class _Sink(_Place):
         self._file = file
         self._check = check
         self._error: OSError | None = None
+        self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1)
         self._syncing: Future[None] | None = None
         self._unsynced = 0
@@ -931,7 +932,7 @@ class _Sink(_Place):
 
     def _put(self, view: memoryview) -> None:
         with self._kept():
-            if self._error is None:
+            if self._is_ours():
                 write(self._file, view, self._position)
         self._unsynced += len(view)
         if self._unsynced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
@@ -954,9 +955,13 @@ class _Sink(_Place):
     def truncate(self, size: int | None = None) -> int:
         end = super().truncate(size)
         with self._kept():
-            if self._error is None:
+            if self._is_ours():
                 os.ftruncate(self._file, end)
         return end
+
+    def _is_ours(self) -> bool:
+        # A process that was forked meanwhile closes HDF5's files when it ends.
+        return self._error is None and os.getpid() == self._process
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

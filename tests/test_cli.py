@@ -254,7 +254,7 @@ def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(capsys, folder):
     told = {name: text.strip() for name, text in table(capsys.readouterr().out).items()}
     assert told["steps"] == "200 of 0.01 ms, crank-nicolson"
     assert told["recorded"] == "21 rows of 20 sites, 1.68 kB"
-    assert told["on disk"].startswith("about ") and told["on disk"].endswith(" are free")
+    assert told["on disk"].startswith("up to ") and told["on disk"].endswith(" are free")
     assert told["memory"].endswith(" MB") and told["wall time"].startswith("about ")
     assert os.listdir(folder) == ["small.toml"]
 

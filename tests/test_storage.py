@@ -639,7 +639,7 @@ def test_a_file_in_memory_is_as_one_on_the_disk(tmp_path):
     rng = np.random.default_rng(1)
     with open(tmp_path / "file", "w+b", buffering=0) as file:
         for size in (0, 10, 10_000):
-            memory = segments._Memory(size)
+            memory = segments._Scratch(size)
             file.truncate(0)
             for _ in range(50):
                 at, data = int(rng.integers(0, 3000)), rng.bytes(int(rng.integers(0, 300)))
@@ -651,6 +651,39 @@ def test_a_file_in_memory_is_as_one_on_the_disk(tmp_path):
             assert memory.image() == file.read()
             assert memory.seek(7) == 7 and memory.read(20) == bytes(memory.image()[7:27])
             assert memory.truncate(9) == 9 and len(memory.image()) == 9
+
+
+def test_a_process_that_was_forked_leaves_the_draft_alone(tmp_path):
+    """HDF5 closes its files when a process ends, and would write there what it knows of."""
+    script = f"""
+        import os, sys
+        sys.path[:0] = {sys.path!r}
+        import test_storage
+        v = test_storage.wave(1000, 300)
+        with test_storage.writer(sys.argv[1], v) as run:
+            run.rows(v[:600])
+            test_storage.wait_for(lambda: run._committer._down == 2)
+            child = os.fork()
+            if child:
+                run.rows(v[600:])
+                os.write(1, b"rows")
+                os.waitpid(child, 0)
+                run.finish()
+            else:
+                os.read(0, 1)
+                run._folder._draft._file.close()
+                os._exit(0)
+    """
+    path, v = tmp_path / "run.h5", wave(1000, 300)
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.read(4) == b"rows"
+        process.communicate(b"!", timeout=60)
+    assert process.returncode == 0
+    assert path.read_bytes() == write(tmp_path / "whole.h5", v).read_bytes()
 
 
 def test_kill_9_leaves_what_was_committed(tmp_path):
