@@ -43,7 +43,7 @@ def writing(folder: Path, duration: float) -> None:
     wall, cpu = timed(sim.run, duration, output=path, every=0.1)
     log = [json.loads(line) for line in (folder / "run.h5.log").read_text().splitlines()]
     commits = [event["seconds"] for event in log if event["event"] == "commit"]
-    merge = next(event["merge"] for event in log if event["event"] == "finish")
+    end = next(event["merge"] for event in log if event["event"] == "finish")
     size = os.path.getsize(path) / MB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
@@ -54,7 +54,7 @@ def writing(folder: Path, duration: float) -> None:
     spent = sum(commits)
     share = spent / wall
     print(f"  {len(commits)} commits     {spent:6.2f} s in their thread, {share:.1%} of the wall")
-    print(f"  merge         {merge:6.2f} s, {merge / size * 1e3:.1f} ms a MB")
+    print(f"  at the end    {end:6.2f} s, {end / size * 1e3:.1f} ms a MB")
 
 
 def going_on(folder: Path, segments: int) -> None:
