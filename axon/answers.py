@@ -28,7 +28,7 @@ from axon.equations import RESULTS
 from axon.errors import SweepError, UnitError, WriteError
 from axon.ranges import Axis, Grid
 from axon.records import Value
-from axon.segments import PASSING, renamed, write, writing
+from axon.saving import PASSING, renamed, write, writing
 from axon.storage import PATIENCE
 from axon.units import as_written
 

@@ -387,7 +387,7 @@ def _show(run: Callable[[Progress | None], Run]) -> None:
 
 def _foreseen(chosen: Study, output: str) -> dict[str, str]:
     """What a study will take, in words."""
-    from axon.segments import free_bytes
+    from axon.saving import free_bytes
 
     takes = chosen.estimate()
     free = free_bytes(Path(output))
@@ -564,7 +564,7 @@ def _script(options: argparse.Namespace, folder: Path) -> str:
 def _foreseen_points(takes: Foreseen, folder: Path) -> dict[str, str]:
     """What a sweep will take, in words."""
     from axon import machine
-    from axon.segments import free_bytes
+    from axon.saving import free_bytes
 
     status, free = takes.status, free_bytes(folder)
     room = machine.memory()

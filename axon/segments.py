@@ -2,8 +2,8 @@
 
 A segment is built in memory, written under a temporary name and renamed, so it is there whole or
 not at all. With rows and spikes it commits the state to go on from. Its name tells which rows it
-adds, which segment it continues and, by a hash, what it holds. HDF5 itself never touches the disk:
-it writes to memory, and the finished file through `_Sink`.
+adds, which segment it continues and, by a hash, what it holds. The finished file is made beside
+them while the run goes on, as a draft; or of them, where there is none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import itertools
 import logging
 import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -32,10 +31,21 @@ import numpy.typing as npt
 from axon import runfile
 from axon.errors import AxonError, RunFileError, WriteError
 from axon.runfile import ROWS, Arrays, Layer, Recording
+from axon.saving import (
+    PASSING,
+    TEMPORARY,
+    Scratch,
+    Sink,
+    free_bytes,
+    renamed,
+    sync_folder,
+    unwritten,
+    write,
+    writing,
+)
 
 if TYPE_CHECKING:
     import h5py
-    from typing_extensions import Buffer
 
 Array = npt.NDArray[Any]
 _DIGITS = 16  # of a digest
@@ -43,21 +53,12 @@ FIRST = "0" * _DIGITS
 """What the first segment, which has no rows yet, names as the one it continues."""
 
 _NAME = re.compile(r"seg-(\d{12})-(\d{12})-([0-9a-f]{16})-([0-9a-f]{16})\.h5")
-_TEMPORARY = ".tmp"
 _DAMAGED = ".damaged"
 _LOCK = "lock"
 _OF_OUR_OWN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a file: no link, no pipe
 _LOCK_SECONDS = 0.2  # to wait for a lock
 
-PASSING = frozenset(
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EAGAIN")
-    if hasattr(errno, name)
-)
-"""Errors of the disk that may pass."""
-_PIECE = 2**20  # bytes that are written at a time
 _SLACK = 2**18  # bytes of a segment that aren't data, about
-_SYNC_BYTES = 8 * 2**20  # that are written between two syncs, or more if the disk is slower
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0  # seconds till the next attempt
 
 _log = logging.getLogger("axon")
@@ -227,7 +228,7 @@ class Folder:
         while True:
             with suppress(FileExistsError):
                 self.path.mkdir()
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
             try:
                 lock = os.open(path, os.O_RDWR | os.O_CREAT | _OF_OUR_OWN, 0o666)
             except FileNotFoundError:
@@ -295,7 +296,7 @@ class Folder:
         """
         if self.locked:
             with writing(self.path):
-                for path in self.path.glob("*" + _TEMPORARY):
+                for path in self.path.glob("*" + TEMPORARY):
                     path.unlink()
         for path in damaged:
             _log.warning("%s is damaged: what it held is computed again", path)
@@ -311,8 +312,8 @@ class Folder:
             self._remove_files()
             name = f"seg-{0:012d}-{rows - rows % ROWS:012d}-{FIRST}-{_digest_of(self.output)}.h5"
             os.replace(self.output, self.path / name)
-            _sync_folder(self.path)
-            _sync_folder(self.output.parent)
+            sync_folder(self.path)
+            sync_folder(self.output.parent)
 
     def add(self, recording: Recording, commit: Commit, first: int, previous: str) -> Segment:
         """Write a segment: rows from `first`, after the segment with the digest `previous`."""
@@ -467,7 +468,7 @@ class Folder:
         os.close(self._lock)
 
     def _remove_files(self) -> None:
-        ours = (_TEMPORARY, _DAMAGED) if self.locked else (_DAMAGED,)
+        ours = (TEMPORARY, _DAMAGED) if self.locked else (_DAMAGED,)
         for path in self.path.iterdir():
             if _NAME.fullmatch(path.name) or path.name.endswith(ours):
                 path.unlink(missing_ok=True)
@@ -480,15 +481,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
-
-
-def free_bytes(output: Path) -> int | None:
-    """Bytes that are free where a run is to be; None where that can't be known."""
-    try:
-        disk = os.statvfs(output.parent)
-    except OSError:
-        return None
-    return disk.f_bavail * disk.f_frsize
 
 
 def is_written(output: Path) -> bool:
@@ -592,7 +584,7 @@ def _image(recording: Recording, commit: Commit, first: int, previous: str) -> m
 
     streams = sum(len(chunk.stream) for chunk in (*commit.chunks, *commit.carry))
     arrays = sum(array.nbytes for array in (*commit.state.values(), *commit.inputs.values()))
-    memory = _Scratch(streams + arrays + commit.spikes.nbytes + _SLACK)
+    memory = Scratch(streams + arrays + commit.spikes.nbytes + _SLACK)
     with h5py.File(memory, "w", libver=runfile.HDF5_VERSION) as file:
         file.attrs["previous"] = runfile.text(previous)
         layers = runfile.create(file, recording, first, commit.stop)
@@ -631,7 +623,7 @@ class _Draft:
 
         self._recording = recording
         with ExitStack() as stack:
-            self._sink = _Sink(stack.enter_context(renamed(output, folder)), check)
+            self._sink = Sink(stack.enter_context(renamed(output, folder)), check)
             stack.callback(self._sink.check)
             stack.callback(self._sink.close)
             file = h5py.File(self._sink, "w", libver=runfile.HDF5_VERSION)
@@ -751,221 +743,3 @@ def _digest_of(path: Path) -> str:
 
 def _digest_in(file: io.BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
-
-
-# The disk
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the system's errors into WriteError."""
-    try:
-        yield
-    except AxonError:
-        raise
-    except OSError as error:
-        told = f"can't write {path}: {error.strerror or error}"
-        raise unwritten(told, error.errno) from error
-
-
-@contextmanager
-def renamed(target: Path, folder: Path) -> Iterator[int]:
-    """A file that gets the name `target` when all that was written to it is on the disk.
-
-    Until then it has a name of its own in `folder`, on the same file system.
-    """
-    temporary = folder / (secrets.token_hex(8) + _TEMPORARY)
-    with writing(target):
-        file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            try:
-                yield file
-                os.fsync(file)
-            finally:
-                os.close(file)
-            os.replace(temporary, target)
-            _sync_folder(target.parent)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-
-
-def unwritten(told: str, number: int | None) -> WriteError:
-    """A WriteError with the system's number; given to its constructor that would be its text."""
-    error = WriteError(told)
-    error.errno = number
-    return error
-
-
-def write(file: int, data: memoryview, offset: int) -> None:
-    """Write all of `data`: all of a run that gets to the disk gets there through here."""
-    # Pieces that fit into the processor's cache take a quarter of the time of all at once.
-    while data:
-        written = os.pwrite(file, data[:_PIECE], offset)
-        data = data[written:]
-        offset += written
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-class _Place(io.RawIOBase):
-    """Where HDF5 writes a file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._position = 0
-        self._end = 0
-
-    def _put(self, view: memoryview) -> None:
-        raise NotImplementedError
-
-    def _get(self, view: memoryview) -> None:
-        raise NotImplementedError
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
-        self._position = start + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def write(self, data: Buffer) -> int:
-        view = memoryview(data).cast("B")
-        self._put(view)
-        self._position += len(view)
-        self._end = max(self._end, self._position)
-        return len(view)
-
-    def readinto(self, buffer: Buffer) -> int:
-        view = memoryview(buffer).cast("B")
-        self._get(view)
-        self._position += len(view)
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        self._end = self._position if size is None else size
-        return self._end
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-
-class _Scratch(_Place):
-    """A file in memory. While bytes get there, other threads run: in an `io.BytesIO` they wait.
-
-    Parameters
-    ----------
-    size : int
-        In bytes, about; it grows.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._bytes = np.zeros(size, np.uint8)
-
-    def image(self) -> memoryview:
-        """What the file holds."""
-        self._reach(self._end)
-        return self._bytes[: self._end].data
-
-    def _reach(self, size: int) -> None:
-        if size > len(self._bytes):
-            more = np.zeros(max(size, 2 * len(self._bytes)), np.uint8)
-            more[: len(self._bytes)] = self._bytes
-            self._bytes = more
-
-    def _put(self, view: memoryview) -> None:
-        stop = self._position + len(view)
-        self._reach(stop)
-        self._bytes[self._position : stop] = np.frombuffer(view, np.uint8)
-
-    def _get(self, view: memoryview) -> None:
-        stop = self._position + len(view)
-        self._reach(stop)
-        view[:] = self._bytes[self._position : stop].data
-
-
-class _Sink(_Place):
-    """A file on the disk, whose writes never fail.
-
-    HDF5 may crash the process when it closes a file that it could not write. So it is not told:
-    the first error is kept, what comes after is dropped, and `check` raises the error.
-
-    What was written gets to the disk by a thread while more is written, so that whoever waits for
-    all of it in the end waits for the rest only.
-    """
-
-    def __init__(self, file: int, check: Callable[[], None]) -> None:
-        super().__init__()
-        self._file = file
-        self._check = check
-        self._error: OSError | None = None
-        self._process = os.getpid()
-        self._thread = ThreadPoolExecutor(1)
-        self._syncing: Future[None] | None = None
-        self._unsynced = 0
-
-    def close(self) -> None:
-        """Wait for the thread; the file stays open."""
-        self._settle()
-        self._thread.shutdown()
-        super().close()
-
-    def check(self) -> None:
-        if self._error:
-            raise self._error
-        self._check()
-
-    def _put(self, view: memoryview) -> None:
-        with self._kept():
-            if self._is_ours():
-                write(self._file, view, self._position)
-        self._unsynced += len(view)
-        if self._unsynced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
-            self._settle()
-            self._syncing = self._thread.submit(os.fsync, self._file)
-            self._unsynced = 0
-
-    def _settle(self) -> None:
-        if self._syncing:
-            with self._kept():
-                self._syncing.result()  # the system tells of an error once
-            self._syncing = None
-
-    def _get(self, view: memoryview) -> None:
-        data = b""
-        with self._kept():
-            data = os.pread(self._file, len(view), self._position)
-        view[:] = data.ljust(len(view), b"\0")
-
-    def truncate(self, size: int | None = None) -> int:
-        end = super().truncate(size)
-        with self._kept():
-            if self._is_ours():
-                os.ftruncate(self._file, end)
-        return end
-
-    def _is_ours(self) -> bool:
-        # A process that was forked meanwhile closes HDF5's files when it ends.
-        return self._error is None and os.getpid() == self._process
-
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._error = self._error or error

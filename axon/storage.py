@@ -24,9 +24,9 @@ import numpy.typing as npt
 
 from axon.errors import AxonError, StoppedError, WriteError
 from axon.runfile import ROWS, SPIKE, Arrays, Recording, encode_header, opened
+from axon.saving import PASSING, unwritten
 from axon.segments import (
     FIRST,
-    PASSING,
     Array,
     Begun,
     Chunk,
@@ -34,7 +34,6 @@ from axon.segments import (
     FinishedElsewhereError,
     Folder,
     Segment,
-    unwritten,
 )
 
 COMMIT_BYTES = 64 * 2**20

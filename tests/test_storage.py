@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from axon import runfile, segments, storage
+from axon import runfile, saving, storage
 from axon.disk import open_run
 from axon.errors import RunFileError, WriteError
 from axon.segments import Folder, chain, parts_of
@@ -432,14 +432,14 @@ def test_files_of_others_stay(tmp_path):
 
 def fail_from(monkeypatch, k):
     """The disk is full from the k-th write on."""
-    real, count = segments.write, iter(range(10**6))
+    real, count = os.pwrite, iter(range(10**6))
 
     def fake(file, data, offset):
         if next(count) >= k:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(file, data, offset)
+        return real(file, data, offset)
 
-    monkeypatch.setattr(segments, "write", fake)
+    monkeypatch.setattr(os, "pwrite", fake)
     return count
 
 
@@ -579,7 +579,7 @@ def test_a_draft_needs_no_rows_of_segments(tmp_path):
 
 def test_a_draft_makes_way_for_segments(tmp_path, monkeypatch):
     """On a disk where both have no room."""
-    v, real, limit = wave(2000, 30), segments.write, [math.inf]
+    v, real, limit = wave(2000, 30), os.pwrite, [math.inf]
 
     def used(path):
         return sum(each.stat().st_size for each in parts_of(path).iterdir())
@@ -587,9 +587,9 @@ def test_a_draft_makes_way_for_segments(tmp_path, monkeypatch):
     def fake(file, data, offset):
         if used(path) + len(data) > limit[0]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(file, data, offset)
+        return real(file, data, offset)
 
-    monkeypatch.setattr(segments, "write", fake)
+    monkeypatch.setattr(os, "pwrite", fake)
     for path, drafts in ((tmp_path / "without.h5", False), (tmp_path / "with.h5", True)):
         drafted = []
         with writer(path, v, compression=None, commit_seconds=0, patience=20) as run:
@@ -619,7 +619,7 @@ def test_errors_of_the_disk_are_not_lost_while_more_is_written(tmp_path, monkeyp
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         real(file)
 
-    monkeypatch.setattr(segments, "_SYNC_BYTES", 1000)
+    monkeypatch.setattr(saving, "_SYNC_BYTES", 1000)
     monkeypatch.setattr(os, "fsync", fsync)
     with writer(path, v) as run:
         run._folder.drafts = drafts
@@ -632,25 +632,6 @@ def test_errors_of_the_disk_are_not_lost_while_more_is_written(tmp_path, monkeyp
     assert len(told) == 1 and not list(tmp_path.rglob("*.tmp"))
     assert path.exists() == drafts
     np.testing.assert_array_equal(open_run(path).v, v)
-
-
-def test_a_file_in_memory_is_as_one_on_the_disk(tmp_path):
-    """Whatever size was expected."""
-    rng = np.random.default_rng(1)
-    with open(tmp_path / "file", "w+b", buffering=0) as file:
-        for size in (0, 10, 10_000):
-            memory = segments._Scratch(size)
-            file.truncate(0)
-            for _ in range(50):
-                at, data = int(rng.integers(0, 3000)), rng.bytes(int(rng.integers(0, 300)))
-                for each in (file, memory):
-                    assert each.seek(at) == each.tell() == at
-                    assert each.write(data) == len(data)
-                assert file.seek(0, os.SEEK_END) == memory.seek(0, os.SEEK_END)
-            file.seek(0)
-            assert memory.image() == file.read()
-            assert memory.seek(7) == 7 and memory.read(20) == bytes(memory.image()[7:27])
-            assert memory.truncate(9) == 9 and len(memory.image()) == 9
 
 
 def test_a_process_that_was_forked_leaves_the_draft_alone(tmp_path):
