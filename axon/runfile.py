@@ -215,11 +215,11 @@ def create(
     file.attrs["first"] = np.array(recording.first, "<i8")
     file.attrs["rows"] = np.array(recording.n_rows, "<i8")
 
-    time = dataset(file, "time", (stop - first,), np.dtype("<f8"), recording.compressed)
-    filling = Filling(time, recording.encode)
+    filling = Filling(file, "time", (stop - first,), np.dtype("<f8"), recording)
     for start in range(first, stop, LENGTH):
         filling.add(recording.times(start, min(start + LENGTH, stop)))
     filling.close()
+    time = filling.vector
     time.attrs["units"] = text("ms")
     time.make_scale("time")
 
@@ -259,11 +259,10 @@ def create_layers(group: h5py.Group, recording: Recording, rows: int) -> dict[La
 
 def write_vector(group: h5py.Group, name: str, values: Array, recording: Recording) -> h5py.Dataset:
     """A one-dimensional dataset that holds `values`."""
-    vector = dataset(group, name, values.shape, values.dtype, recording.compressed)
-    filling = Filling(vector, recording.encode)
+    filling = Filling(group, name, values.shape, values.dtype, recording)
     filling.add(values)
     filling.close()
-    return vector
+    return filling.vector
 
 
 def write_arrays(file: h5py.File, name: str, arrays: Arrays, recording: Recording) -> None:
@@ -306,10 +305,17 @@ def _write_attribute(where: h5py.Dataset, name: str, value: Array) -> None:
 class Filling:
     """Fills a one-dimensional dataset from its beginning, in whatever pieces its values come."""
 
-    def __init__(self, vector: h5py.Dataset, encode: Encoder) -> None:
-        self._vector = vector
-        self._encode = encode
-        self._chunk = np.zeros(vector.chunks, vector.dtype)
+    def __init__(
+        self,
+        group: h5py.Group,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        recording: Recording,
+    ) -> None:
+        self.vector = dataset(group, name, shape, dtype, recording.compressed)
+        self._encode = recording.encode
+        self._chunk = np.zeros(_chunk_shape(shape), dtype)
         self._start = 0
         self._held = 0
 
@@ -324,7 +330,7 @@ class Filling:
                 self._write()
 
     def _write(self) -> None:
-        self._vector.id.write_direct_chunk((self._start,), self._encode(self._chunk))
+        self.vector.id.write_direct_chunk((self._start,), self._encode(self._chunk))
         self._start += self._held
         self._held = 0
 
@@ -340,11 +346,9 @@ class Spikes:
 
     def __init__(self, file: h5py.File, recording: Recording, n: int) -> None:
         group = file.create_group("spikes")
-        compressed, encode = recording.compressed, recording.encode
-        time = dataset(group, "t", (n,), np.dtype("<f8"), compressed)
-        time.attrs["units"] = text("ms")
-        compartment = dataset(group, "compartment", (n,), np.dtype("<i8"), compressed)
-        self._columns = Filling(time, encode), Filling(compartment, encode)
+        self._time = Filling(group, "t", (n,), SPIKE["time"], recording)
+        self._time.vector.attrs["units"] = text("ms")
+        self._compartment = Filling(group, "compartment", (n,), SPIKE["compartment"], recording)
         self._held = 0  # in a chunk that isn't full
 
     def add(self, spikes: Array) -> None:
@@ -353,14 +357,14 @@ class Spikes:
             # A chunk of each in turn: so the file doesn't tell in which pieces they came.
             room = LENGTH - self._held
             some, spikes = spikes[:room], spikes[room:]
-            for column, name in zip(self._columns, ("time", "compartment"), strict=True):
-                column.add(some[name])
+            self._time.add(some["time"])
+            self._compartment.add(some["compartment"])
             self._held = (self._held + len(some)) % LENGTH
 
     def close(self) -> None:
         """Write what doesn't fill a chunk."""
-        for column in self._columns:
-            column.close()
+        self._time.close()
+        self._compartment.close()
 
 
 def encode_header(header: dict[str, Any]) -> str:
