@@ -41,7 +41,7 @@ static void kernel_solve(ax_sim *self) {
 
 static void kernel_apply(int op, const double *a, const double *b, const double *c, int64_t n,
                          double *out) {
-    operate(op, out, a, AX_LANES, b, AX_LANES, c, AX_LANES, (int32_t)(n / AX_LANES));
+    operate(op, 0, out, a, b, c, (int32_t)(n / AX_LANES));
 }
 
 const ax_kernel AX_KERNEL_NAME = {

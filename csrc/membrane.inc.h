@@ -141,48 +141,76 @@ AX_INLINE void run_table(ax_sim *self, const ax_lookup *table, int64_t row, int3
     }
 }
 
-#define AX_UNROLL _Pragma("GCC unroll 4")
+/* An operation over rows. Of an operand that is uniform one row is there, and loaded once. */
+#define AX_ROWS(A_UNIFORM, B_UNIFORM, C_UNIFORM, expression) \
+    {                                                        \
+        v8 x = v8_load(a), y = v8_load(b), z = v8_load(c);   \
+        _Pragma("GCC unroll 4")                              \
+        for (int32_t r = 0; r < rows; r++, d += AX_LANES) {  \
+            if (!(A_UNIFORM))                                \
+                x = v8_load(a), a += AX_LANES;               \
+            if (!(B_UNIFORM))                                \
+                y = v8_load(b), b += AX_LANES;               \
+            if (!(C_UNIFORM))                                \
+                z = v8_load(c), c += AX_LANES;               \
+            v8_store(d, expression);                         \
+        }                                                    \
+        (void)x, (void)y, (void)z;                           \
+    }
 
-#define AX_UNARY(NAME, expression)                         \
-    case AX_OP_##NAME:                                     \
-        AX_UNROLL                                          \
-        for (int32_t r = 0; r < rows; r++, a += sa, d += 8) { \
-            const v8 x = v8_load(a);                       \
-            v8_store(d, expression);                       \
-        }                                                  \
+/* A loop for each set of operands that may be uniform. */
+#define AX_CASE(A_UNIFORM, B_UNIFORM, C_UNIFORM, expression)  \
+    case (A_UNIFORM) | (B_UNIFORM) << 1 | (C_UNIFORM) << 2:   \
+        AX_ROWS(A_UNIFORM, B_UNIFORM, C_UNIFORM, expression)  \
         break;
-#define AX_BINARY(NAME, expression)                                   \
-    case AX_OP_##NAME:                                                \
-        AX_UNROLL                                                     \
-        for (int32_t r = 0; r < rows; r++, a += sa, b += sb, d += 8) { \
-            const v8 x = v8_load(a), y = v8_load(b);                  \
-            v8_store(d, expression);                                  \
-        }                                                             \
+#define AX_CASES_OF_TWO(C_UNIFORM, expression) \
+    AX_CASE(0, 0, C_UNIFORM, expression)       \
+    AX_CASE(1, 0, C_UNIFORM, expression)       \
+    AX_CASE(0, 1, C_UNIFORM, expression)       \
+    AX_CASE(1, 1, C_UNIFORM, expression)
+#define AX_BINARY(NAME, expression)            \
+    case AX_OP_##NAME:                         \
+        switch (uniform) {                     \
+            AX_CASES_OF_TWO(0, expression)     \
+        }                                      \
         break;
-#define AX_TERNARY(NAME, expression)                                           \
-    case AX_OP_##NAME:                                                         \
-        AX_UNROLL                                                              \
-        for (int32_t r = 0; r < rows; r++, a += sa, b += sb, c += sc, d += 8) { \
-            const v8 x = v8_load(a), y = v8_load(b), z = v8_load(c);           \
-            v8_store(d, expression);                                           \
-        }                                                                      \
+#define AX_TERNARY(NAME, expression)           \
+    case AX_OP_##NAME:                         \
+        switch (uniform) {                     \
+            AX_CASES_OF_TWO(0, expression)     \
+            AX_CASES_OF_TWO(1, expression)     \
+        }                                      \
         break;
 
-/* One operation over `rows` rows; operands advance by 8 doubles a row, or 0 where uniform. */
-AX_INLINE void operate(int op, double *d, const double *a, int64_t sa, const double *b, int64_t sb,
-                       const double *c, int64_t sc, int32_t rows) {
+/* One loop for all, where loads are little beside the rest. */
+#define AX_LONG(NAME, expression)                                                       \
+    case AX_OP_##NAME: {                                                                \
+        const int64_t sa = uniform & 1 ? 0 : AX_LANES, sb = uniform & 2 ? 0 : AX_LANES; \
+        _Pragma("GCC unroll 4")                                                         \
+        for (int32_t r = 0; r < rows; r++, a += sa, b += sb, d += AX_LANES) {           \
+            const v8 x = v8_load(a), y = v8_load(b);                                    \
+            v8_store(d, expression);                                                    \
+            (void)y;                                                                    \
+        }                                                                               \
+        break;                                                                          \
+    }
+
+/* One operation over `rows` rows; uniform: a bit for each operand that is. */
+AX_INLINE void operate(int op, unsigned uniform, double *d, const double *a, const double *b,
+                       const double *c, int32_t rows) {
     const v8 zero = v8_set1(0.0), one = v8_set1(1.0);
     switch (op) {
-        AX_UNARY(COPY, x)
-        AX_UNARY(NEG, v8_sub(v8_set1(-0.0), x))
-        AX_UNARY(ABS, v8_abs(x))
-        AX_UNARY(SQRT, v8_sqrt(x))
-        AX_UNARY(EXP, v8_exp(x))
-        AX_UNARY(EXPM1, v8_expm1(x))
-        AX_UNARY(LOG, v8_log(x))
-        AX_UNARY(TANH, v8_tanh(x))
-        AX_UNARY(EXPREL, v8_exprel(x))
-        AX_UNARY(RECIPROCAL, v8_reciprocal(x))
+        AX_LONG(COPY, x)
+        AX_LONG(NEG, v8_sub(v8_set1(-0.0), x))
+        AX_LONG(ABS, v8_abs(x))
+        AX_LONG(SQRT, v8_sqrt(x))
+        AX_LONG(EXP, v8_exp(x))
+        AX_LONG(EXPM1, v8_expm1(x))
+        AX_LONG(LOG, v8_log(x))
+        AX_LONG(TANH, v8_tanh(x))
+        AX_LONG(EXPREL, v8_exprel(x))
+        AX_LONG(RECIPROCAL, v8_reciprocal(x))
+        AX_LONG(DIV, v8_mul(x, v8_reciprocal(y)))
         AX_BINARY(ADD, v8_add(x, y))
         AX_BINARY(SUB, v8_sub(x, y))
         AX_BINARY(MUL, v8_mul(x, y))
@@ -191,7 +219,6 @@ AX_INLINE void operate(int op, double *d, const double *a, int64_t sa, const dou
         AX_BINARY(LT, v8_select(v8_lt(x, y), one, zero))
         AX_BINARY(LE, v8_select(v8_le(x, y), one, zero))
         AX_BINARY(EQ, v8_select(v8_eq(x, y), one, zero))
-        AX_BINARY(DIV, v8_mul(x, v8_reciprocal(y)))
         AX_TERNARY(MUL3, v8_mul(v8_mul(x, y), z))
         AX_TERNARY(FMA, v8_fma(x, y, z))
         AX_TERNARY(FMS, v8_fms(x, y, z))
@@ -200,17 +227,19 @@ AX_INLINE void operate(int op, double *d, const double *a, int64_t sa, const dou
     }
 }
 
-#undef AX_UNROLL
-#undef AX_UNARY
+#undef AX_ROWS
+#undef AX_CASE
+#undef AX_CASES_OF_TWO
 #undef AX_BINARY
 #undef AX_TERNARY
+#undef AX_LONG
 
 static void run_program(ax_sim *self, int64_t row, int32_t rows) {
     const ax_instruction *code = self->code, *end = code + self->program.m.n_code;
     for (; code < end; code++) {
         const ax_place *a = &code->in[0], *b = &code->in[1], *c = &code->in[2];
-        operate(code->op, code->out.at + row * code->out.by_row, a->at + row * a->by_row, a->step,
-                b->at + row * b->by_row, b->step, c->at + row * c->by_row, c->step, rows);
+        operate(code->op, code->uniform, code->out.at + row * code->out.by_row,
+                a->at + row * a->by_row, b->at + row * b->by_row, c->at + row * c->by_row, rows);
     }
 }
 

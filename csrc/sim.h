@@ -84,6 +84,8 @@ typedef struct {
     double *slope, *offset;
 } ax_group;
 
+#define AX_MAX_OPERANDS 3
+
 /* An operand of an instruction. In row r of the block that starts at row R it is at
  * [R * by_row + r * step]: temporaries hold the block at work only, uniform ones a row. */
 typedef struct {
@@ -94,7 +96,8 @@ typedef struct {
 /* An instruction with the places of its result and its operands. */
 typedef struct {
     int32_t op;
-    ax_place out, in[3];
+    uint32_t uniform; /* a bit for each operand that is */
+    ax_place out, in[AX_MAX_OPERANDS];
 } ax_instruction;
 
 /* Where an operand of the membrane's current lies. */

@@ -179,8 +179,12 @@ static int lay_out_code(ax_sim *self) {
         ax_instruction *to = &self->code[i];
         to->op = from[0];
         to->out = place_of(self, from[1]);
-        for (int k = 0; k < 3; k++)
+        to->uniform = 0;
+        for (int k = 0; k < AX_MAX_OPERANDS; k++) {
             to->in[k] = place_of(self, from[2 + k]);
+            if (from[2 + k] >= 0 && to->in[k].step == 0)
+                to->uniform |= 1u << k;
+        }
     }
     return AX_OK;
 }
