@@ -620,6 +620,35 @@ def test_every_operation_is_tested() -> None:
     assert {*ELEMENTARY, *EXACT, *MULTIPLY_ADDS, *OF_TWO} == set(OPERATIONS)
 
 
+@each_isa
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_operands_may_be_the_same_everywhere(op: str, isa: str) -> None:
+    n, count = 1300, OPERATIONS[op]  # more rows than are at work together
+    values = np.random.default_rng(4).uniform(0.5, 2.0, (count, n))
+    for uniform in itertools.product([False, True], repeat=count):
+        params = [x[:1] if same else x for x, same in zip(values, uniform, strict=True)]
+        x, first, gbar = 2, 3, 3 + count
+        program = Program(
+            states=("own.x",),
+            params=(*params, np.array([1e-3]), np.array([-60.0])),
+            param_names=(*"abc"[:count], "gbar", "e"),
+            consts=np.zeros(0),
+            multiples=np.zeros(0),
+            n_temps=0,
+            tables=(),
+            code=((op, x, *range(first, gbar), *(-1,) * (3 - count)),),
+            middle_state=-1,
+            slope_slot=-1,
+            offset_slot=-1,
+            terms=((gbar, gbar + 1, (), -1),),
+            ions=(),
+        )
+        self = kernel(n, program, isa=isa)
+        drive(self, *(x[:1] for x in stimulation(40)))
+        expected = np.broadcast_to(_kernel.apply(isa, op, *params), n)
+        assert same_bits(self.get("state"), expected)
+
+
 @two_fused
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_fused_sets_compute_the_same_bits(op: str) -> None:
