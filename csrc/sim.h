@@ -86,11 +86,11 @@ typedef struct {
 
 #define AX_MAX_OPERANDS 3
 
-/* An operand of an instruction. In row r of the block that starts at row R it is at
- * [R * by_row + r * step]: temporaries hold the block at work only, uniform ones a row. */
+/* An operand of an instruction. For the block that starts at row R it begins at [R * by_row]:
+ * temporaries hold the block at work only, uniform ones a row. */
 typedef struct {
     double *at;
-    int64_t by_row, step;
+    int64_t by_row;
 } ax_place;
 
 /* An instruction with the places of its result and its operands. */

@@ -164,9 +164,9 @@ static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
 
 static ax_place place_of(const ax_sim *self, int32_t slot) {
     if (slot < 0)
-        return (ax_place){self->uniform, 0, 0}; /* not looked at */
-    const int64_t step = self->operand_step[slot];
-    return (ax_place){self->operand[slot], slot < self->program.first_temp ? step : 0, step};
+        return (ax_place){self->uniform, 0}; /* not looked at */
+    return (ax_place){self->operand[slot],
+                      slot < self->program.first_temp ? self->operand_step[slot] : 0};
 }
 
 static int lay_out_code(ax_sim *self) {
@@ -181,8 +181,9 @@ static int lay_out_code(ax_sim *self) {
         to->out = place_of(self, from[1]);
         to->uniform = 0;
         for (int k = 0; k < AX_MAX_OPERANDS; k++) {
-            to->in[k] = place_of(self, from[2 + k]);
-            if (from[2 + k] >= 0 && to->in[k].step == 0)
+            const int32_t slot = from[2 + k];
+            to->in[k] = place_of(self, slot);
+            if (slot >= 0 && self->operand_step[slot] == 0)
                 to->uniform |= 1u << k;
         }
     }
