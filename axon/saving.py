@@ -97,6 +97,7 @@ def write(file: int, data: memoryview, offset: int) -> None:
 
 
 def sync_folder(path: Path) -> None:
+    """Get a folder's names to the disk: a loss of power would take new ones otherwise."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
