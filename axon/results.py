@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from axon.answers import Folder, Plan, Record
 from axon.disk import open_run
 from axon.errors import MissingExtraError, SweepError
 from axon.runs import Run
-from axon.saving import renamed
+from axon.saving import writing
 
 if TYPE_CHECKING:
     import xarray
@@ -126,8 +125,7 @@ class Sweep:
         WriteError
         """
         path, columns = Path(path), self.table()
-        parquet = path.suffix == ".parquet"
-        if parquet:
+        if path.suffix == ".parquet":
             try:
                 import pyarrow
                 import pyarrow.parquet
@@ -135,19 +133,15 @@ class Sweep:
                 raise MissingExtraError(
                     "Parquet needs pyarrow: pip install 'axon-cable[parquet]'"
                 ) from error
-        with (
-            renamed(path, path.parent) as descriptor,
-            open(descriptor, "wb", closefd=False) as file,
-        ):
-            if parquet:
-                even = {name: _even(column) for name, column in columns.items()}
-                pyarrow.parquet.write_table(pyarrow.table(even), file)
-                return
-            with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
-                writer = csv.writer(text)
-                writer.writerow(columns)
-                for row in zip(*columns.values(), strict=True):
-                    writer.writerow(["" if _is_nothing(value) else value for value in row])
+            even = {name: _even(column) for name, column in columns.items()}
+            with writing(path):
+                pyarrow.parquet.write_table(pyarrow.table(even), path)
+            return
+        with writing(path), path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            for row in zip(*columns.values(), strict=True):
+                writer.writerow(["" if _is_nothing(value) else value for value in row])
 
     def to_xarray(self) -> xarray.Dataset:
         """The table with the swept keys as dimensions; one of an axis stands for all of it.

@@ -211,8 +211,9 @@ class Sink(_Place):
 
     def close(self) -> None:
         """Wait for the thread; the file stays open."""
-        self._settle()
-        self._thread.shutdown()
+        if self._is_ours():
+            self._settle()
+            self._thread.shutdown()
         super().close()
 
     def check(self) -> None:
@@ -221,8 +222,10 @@ class Sink(_Place):
         self._check()
 
     def _put(self, view: memoryview) -> None:
+        if not self._is_ours():
+            return
         with self._kept():
-            if self._is_ours():
+            if self._error is None:
                 write(self._file, view, self._position)
         self._unsynced += len(view)
         if self._unsynced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
@@ -245,13 +248,13 @@ class Sink(_Place):
     def truncate(self, size: int | None = None) -> int:
         end = super().truncate(size)
         with self._kept():
-            if self._is_ours():
+            if self._error is None and self._is_ours():
                 os.ftruncate(self._file, end)
         return end
 
     def _is_ours(self) -> bool:
-        # A process that was forked meanwhile closes HDF5's files when it ends.
-        return self._error is None and os.getpid() == self._process
+        # A process that was forked meanwhile closes HDF5's files when it ends, and has no thread.
+        return os.getpid() == self._process
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

@@ -55,8 +55,8 @@ class RunWriter:
     While the caller goes on, a thread compresses the rows and writes them, a segment at a time,
     into the folder ``<path>.parts``, and beside them the finished file; `finish` ends that, or
     merges the segments into it. It gets the name `path`, which exists exactly when the run is
-    complete. What the file holds depends, to the byte, on what was handed
-    in alone: not on the pieces it came in, nor on when segments were written.
+    complete. What the file holds depends, to the byte, on what was handed in alone: not on the
+    pieces it came in, nor on when segments were written.
 
     What differs between machines goes to ``<path>.log``, a line of JSON for each event.
 

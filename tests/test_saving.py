@@ -2,6 +2,7 @@
 
 import errno
 import os
+from concurrent.futures import Future
 
 import h5py
 import numpy as np
@@ -89,3 +90,15 @@ def test_hdf5_never_learns_that_a_write_has_failed(tmp_path, monkeypatch):
     assert k > 5
     with h5py.File(tmp_path / "file") as hdf5:
         np.testing.assert_array_equal(hdf5["values"], np.arange(1000))
+
+
+def test_a_forked_process_waits_for_no_thread_that_it_has_not(tmp_path, monkeypatch):
+    with open(tmp_path / "file", "w+b") as file:
+        sink = saving.Sink(file.fileno(), lambda: None)
+        sink.write(b"ours")
+        sink._syncing = Future()  # which never ends there
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        sink.write(b"theirs")
+        sink.truncate(0)
+        sink.close()
+    assert (tmp_path / "file").read_bytes() == b"ours"
