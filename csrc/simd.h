@@ -88,17 +88,23 @@ AX_INLINE m8 v8_eq(v8 a, v8 b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 AX_INLINE m8 m8_and(m8 a, m8 b) { return (m8)(a & b); }
 AX_INLINE unsigned m8_bits(m8 a) { return a; }
 AX_INLINE v8 v8_select(m8 m, v8 yes, v8 no) { return _mm512_mask_blend_pd(m, no, yes); }
-AX_INLINE v8 v8_shift_left_52(v8 a) {
-    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), 52));
+AX_INLINE v8 v8_shift_left(v8 a, const int by) {
+    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), (unsigned)by));
 }
-AX_INLINE v8 v8_shift_right_52(v8 a) {
-    return _mm512_castsi512_pd(_mm512_srli_epi64(_mm512_castpd_si512(a), 52));
+AX_INLINE v8 v8_shift_right(v8 a, const int by) {
+    return _mm512_castsi512_pd(_mm512_srli_epi64(_mm512_castpd_si512(a), (unsigned)by));
 }
 AX_INLINE v8 v8_add_bits(v8 a, int64_t b) {
     return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), _mm512_set1_epi64(b)));
 }
 AX_INLINE v8 v8_bits_from(int64_t b, v8 a) {
     return _mm512_castsi512_pd(_mm512_sub_epi64(_mm512_set1_epi64(b), _mm512_castpd_si512(a)));
+}
+AX_INLINE v8 v8_sum_of_bits(v8 a, v8 b) {
+    return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b)));
+}
+AX_INLINE v8 v8_one_of_16(const double *table, v8 which) {
+    return _mm512_permutex2var_pd(v8_load(table), _mm512_castpd_si512(which), v8_load(table + 8));
 }
 AX_INLINE v8 v8_and_bits(v8 a, int64_t b) {
     return _mm512_castsi512_pd(_mm512_and_si512(_mm512_castpd_si512(a), _mm512_set1_epi64(b)));
@@ -183,13 +189,13 @@ AX_INLINE v8 v8_select(m8 m, v8 yes, v8 no) {
 #define AX_INTEGER(a, op)                                            \
     AX_BOTH(_mm256_castsi256_pd(op(_mm256_castpd_si256((a).lo))),    \
             _mm256_castsi256_pd(op(_mm256_castpd_si256((a).hi))))
-AX_INLINE v8 v8_shift_left_52(v8 a) {
-#define OP(x) _mm256_slli_epi64(x, 52)
+AX_INLINE v8 v8_shift_left(v8 a, const int by) {
+#define OP(x) _mm256_slli_epi64(x, by)
     return AX_INTEGER(a, OP);
 #undef OP
 }
-AX_INLINE v8 v8_shift_right_52(v8 a) {
-#define OP(x) _mm256_srli_epi64(x, 52)
+AX_INLINE v8 v8_shift_right(v8 a, const int by) {
+#define OP(x) _mm256_srli_epi64(x, by)
     return AX_INTEGER(a, OP);
 #undef OP
 }
@@ -212,6 +218,16 @@ AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
 #define OP(x) _mm256_or_si256(x, _mm256_set1_epi64x(b))
     return AX_INTEGER(a, OP);
 #undef OP
+}
+AX_INLINE v8 v8_sum_of_bits(v8 a, v8 b) {
+#define SUM(x, y) _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(x), _mm256_castpd_si256(y)))
+    return AX_BOTH(SUM(a.lo, b.lo), SUM(a.hi, b.hi));
+#undef SUM
+}
+AX_INLINE v8 v8_one_of_16(const double *table, v8 which) {
+    const v8 at = v8_and_bits(which, 15);
+    return AX_BOTH(_mm256_i64gather_pd(table, _mm256_castpd_si256(at.lo), 8),
+                   _mm256_i64gather_pd(table, _mm256_castpd_si256(at.hi), 8));
 }
 #undef AX_INTEGER
 
@@ -285,8 +301,12 @@ AX_INLINE double ax_from_bits(uint64_t u) {
     memcpy(&a, &u, sizeof a);
     return a;
 }
-AX_INLINE v8 v8_shift_left_52(v8 a) { AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) << 52)); }
-AX_INLINE v8 v8_shift_right_52(v8 a) { AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) >> 52)); }
+AX_INLINE v8 v8_shift_left(v8 a, const int by) {
+    AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) << by));
+}
+AX_INLINE v8 v8_shift_right(v8 a, const int by) {
+    AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) >> by));
+}
 AX_INLINE v8 v8_add_bits(v8 a, int64_t b) {
     AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) + (uint64_t)b));
 }
@@ -298,6 +318,13 @@ AX_INLINE v8 v8_and_bits(v8 a, int64_t b) {
 }
 AX_INLINE v8 v8_or_bits(v8 a, int64_t b) {
     AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) | (uint64_t)b));
+}
+
+AX_INLINE v8 v8_sum_of_bits(v8 a, v8 b) {
+    AX_EACH(v8, ax_from_bits(ax_bits(a.x[i]) + ax_bits(b.x[i])));
+}
+AX_INLINE v8 v8_one_of_16(const double *table, v8 which) {
+    AX_EACH(v8, table[ax_bits(which.x[i]) & 15]);
 }
 
 AX_INLINE f8 f8_load(const float *p) { AX_EACH(f8, p[i]); }
