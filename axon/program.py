@@ -16,6 +16,7 @@ from axon.errors import MembraneError
 from axon.membranes import Membrane
 from axon.rates import resolve
 from axon.records import Record
+from axon.sums import regrouped
 from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
 from axon.trace import Instruction, Recorder, Symbol
 
@@ -505,6 +506,7 @@ class _Lowering:
         zero = self.recorder.symbol(0.0)
         slopes: dict[str | None, Symbol] = {}
         offsets: dict[str | None, Symbol] = {}
+        conductances: dict[tuple[str | None, Symbol], Symbol] = {}  # by what they draw to
         terms: list[tuple[Symbol, Symbol, Any, int]] = []
 
         def add(ion: str | None, slope: Any, offset: Any) -> None:
@@ -513,7 +515,12 @@ class _Lowering:
 
         def add_all(currents: Mapping[str | None, Any]) -> None:
             for ion, current in currents.items():
-                add(ion, *self.recorder.tangent(self.recorder.symbol(current), self.v))
+                ohmic = self.recorder.ohmic(self.recorder.symbol(current), self.v)
+                if ohmic is None:
+                    add(ion, *self.recorder.tangent(self.recorder.symbol(current), self.v))
+                else:
+                    g, e = ohmic
+                    conductances[ion, e] = conductances.get((ion, e), zero) + g
 
         for channel in self.membrane.channels:
             gbar = self.parameter(f"{channel.name}:gbar")
@@ -535,6 +542,8 @@ class _Lowering:
         for pump in self.membrane.pumps:
             factor = self.parameter(f"{pump.name}:density")
             add_all(pump.currents(factor, seen))
+        for (ion, e), g in conductances.items():
+            add(ion, g, g * e)
         results: dict[str, Symbol] = {}
         for ion in pooled:
             results[f"i{ion}:slope"] = slopes.pop(ion, zero)
@@ -591,7 +600,9 @@ class _Lowering:
         inputs = {"v": V_SLOT} | self.slot
         inputs |= {name: first_param + i for i, name in enumerate(self.params)}
         reversals = [e for _, e, _, _ in terms]
-        final = self.recorder.distributed([*before.values(), *after.values(), *own, *reversals])
+        final = regrouped(
+            self.recorder, [*before.values(), *after.values(), *own, *reversals], self.v
+        )
         before = {name: final[node] for name, node in before.items()}
         after = {name: final[node] for name, node in after.items()}
         kept = [final[node] for node in (*own, *reversals)]

@@ -50,7 +50,8 @@ _MEANING: dict[str, Callable[..., Any]] = {
 
 _LONG_OPERATIONS = {"SQRT", "EXP", "EXPM1", "LOG", "TANH", "EXPREL", "RECIPROCAL"}
 _LONG = 10  # multiplications that take as long as the longest of these
-_WORTH_A_LOOK_UP = 5  # multiplications
+WORTH_A_LOOK_UP = 5
+"""Multiplications that take longer than a look-up."""
 
 _COMMUTE = {"ADD", "MUL", "EQ"}
 
@@ -154,6 +155,11 @@ class Symbol:
     ) -> None:
         self.recorder, self.number, self.op = recorder, number, op
         self.args, self.value = args, value
+
+    @property
+    def operands(self) -> tuple[Symbol, ...]:
+        """The nodes that it is computed from."""
+        return () if self.op in ("INPUT", "CONST") else self.args
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs:
@@ -271,6 +277,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._nodes: dict[Key, Symbol] = {}
+        self._work: dict[Symbol, dict[Symbol, int | None]] = {}
 
     def input(self, name: str) -> Symbol:
         """A value that is known when the program runs."""
@@ -310,9 +317,12 @@ class Recorder:
         if simpler is not None:
             return simpler
         if op in _COMMUTE:
-            # By age, so that a membrane gives one program wherever it is lowered.
-            args.sort(key=lambda arg: (arg.op == "CONST", arg.number))
+            args.sort(key=_age)
         return self._intern(op, tuple(args))
+
+    def plain(self, op: str, x: Symbol, y: Symbol) -> Symbol:
+        """The expression op(x, y) as it is."""
+        return self._intern(op, tuple(sorted((x, y), key=_age)) if op in _COMMUTE else (x, y))
 
     def _intern(self, op: str, args: Key, value: float | None = None) -> Symbol:
         key = (op, *args)
@@ -434,7 +444,7 @@ class Recorder:
         """
         zero = self.symbol(0.0)
         lines: dict[Symbol, tuple[Symbol, Symbol]] = {}
-        for node in self._order([of]):
+        for node in self.order([of]):
             args = () if node.op in ("INPUT", "CONST") else node.args
             of_args = [lines[arg] for arg in args]
             bent = [arg for arg in args if lines[arg][0] is not zero]
@@ -456,6 +466,18 @@ class Recorder:
                 lines[node] = slope, slope * by - node
         return lines[of]
 
+    def ohmic(self, of: Symbol, by: Symbol) -> tuple[Symbol, Symbol] | None:
+        """Slope g and root e, where `of` is written as g (by - e), neither depending on `by`."""
+        factor, rest = self.factored(of)
+        if rest.op != "MUL":
+            return None
+        for one, g in (rest.args, rest.args[::-1]):
+            if one.op == "SUB" and one.args[0] is by:
+                e = one.args[1]
+                if all(node is not by for node in self.order([g, e])):
+                    return g * factor, e
+        return None
+
     def derivative(self, of: Symbol, by: Symbol) -> Symbol:
         """d of / d by, as an expression.
 
@@ -463,7 +485,7 @@ class Recorder:
         operand to the other, the derivative is that of the operand which is taken.
         """
         slopes: dict[Symbol, Symbol] = {}
-        for node in self._order([of]):
+        for node in self.order([of]):
             if node is by:
                 slopes[node] = self.symbol(1.0)
             elif node.op in ("INPUT", "CONST"):
@@ -495,58 +517,41 @@ class Recorder:
                 sum_ = sum_ + part
         return sum_
 
-    def distributed(self, results: Sequence[Symbol]) -> dict[Symbol, Symbol]:
-        """New expressions for results, constant factors multiplied into sums only they read.
-
-        (x + a) b is x b + a b, one multiply-add with a constant a b.
-        """
-        order = self._order(list(results))
-        readers = _readers([n for n in order if n.op not in ("INPUT", "CONST")], results)
-        new: dict[Symbol, Symbol] = {}
-        for node in order:
-            if node.op in ("INPUT", "CONST"):
-                new[node] = node
-                continue
-            args = [new[arg] for arg in node.args]
-            new[node] = self.node(node.op, *args)
-            factor = -1.0 if node.op == "NEG" else node.args[1].value if _has_factor(node) else None
-            if factor is not None and readers[node.args[0]] == 1:
-                inner: Any = args[0]
-                if _has_term(inner):
-                    new[node] = inner.args[0] * factor + inner.args[1].value * factor
-                elif _from_constant(inner):
-                    new[node] = inner.args[0].value * factor - inner.args[1] * factor
-        return {result: new[result] for result in results}
-
     def constants(self, results: Iterable[Symbol], known: Container[Symbol]) -> list[Symbol]:
         """The constants that results need, but for what is known."""
-        return [node for node in self._order(list(results), known) if node.op == "CONST"]
+        return [node for node in self.order(list(results), known) if node.op == "CONST"]
 
     def of_one_input(self, results: Iterable[Symbol], of: Symbol) -> list[Symbol]:
         """The largest parts of results that depend on one input and nothing else.
 
         But for those that are computed in less time than they could be looked up.
         """
-        order = self._order(list(results))
-        alone: dict[Symbol, bool] = {}
-        work: dict[Symbol, int] = {}
-        for node in order:
-            if node.op in ("INPUT", "CONST"):
-                alone[node], work[node] = node is of or node.op == "CONST", 0
-            else:
-                alone[node] = all(alone[arg] for arg in node.args)
-                own = _LONG if node.op in _LONG_OPERATIONS else 1
-                work[node] = own + sum(work[arg] for arg in node.args)
+        results = list(results)
         needed = dict.fromkeys(results)
-        for node in order:
-            if not alone[node] and node.op not in ("INPUT", "CONST"):
-                needed.update(dict.fromkeys(node.args))
-        return [node for node in needed if alone[node] and work[node] >= _WORTH_A_LOOK_UP]
+        for node in self.order(results):
+            if self.work(node, of) is None:
+                needed.update(dict.fromkeys(node.operands))
+        return [node for node in needed if (self.work(node, of) or 0) >= WORTH_A_LOOK_UP]
+
+    def work(self, node: Symbol, of: Symbol) -> int | None:
+        """How many multiplications take as long as what depends on `of` alone; None for the rest."""
+        known = self._work.setdefault(of, {})
+        for one in self.order([node], known) if node not in known else ():
+            if one in known:
+                continue
+            if not one.operands:
+                known[one] = 0 if one is of or one.op == "CONST" else None
+                continue
+            parts = [known[arg] for arg in one.operands]
+            alone = [part for part in parts if part is not None]
+            own = _LONG if one.op in _LONG_OPERATIONS else 1
+            known[one] = own + sum(alone) if len(alone) == len(parts) else None
+        return known[node]
 
     def evaluate(self, result: Symbol, inputs: Mapping[str, Any]) -> Any:
         """The value of an expression for numbers or arrays."""
         values: dict[Symbol, Any] = {}
-        for node in self._order([result]):
+        for node in self.order([result]):
             if node.op == "CONST":
                 values[node] = node.value
             elif node.op == "INPUT":
@@ -585,7 +590,7 @@ class Recorder:
             `placed` says in which slot each symbol was left.
         """
         wanted = [*results.values(), *kept]
-        order = self._order(wanted, known)
+        order = self.order(wanted, known)
         slots: dict[Symbol, int] = {
             node: known[node] if node in known else inputs[node.args[0]]
             for node in order
@@ -631,7 +636,7 @@ class Recorder:
                 code.append(("COPY", slot, slots[result], -1, -1))
         return code, n_temps, slots
 
-    def _order(self, results: list[Symbol], known: Container[Symbol] = ()) -> list[Symbol]:
+    def order(self, results: Sequence[Symbol], known: Container[Symbol] = ()) -> list[Symbol]:
         """Every node that the results need, operands before their readers.
 
         Nothing is needed for what is known.
@@ -648,6 +653,11 @@ class Recorder:
             stack.append((node, True))
             stack.extend((arg, False) for arg in reversed(node.args) if arg not in order)
         return list(order)
+
+
+def _age(node: Symbol) -> tuple[bool, int]:
+    """Constants last. The rest by age, so that a membrane gives one program wherever lowered."""
+    return node.op == "CONST", node.number
 
 
 def _readers(order: Iterable[Symbol], results: Iterable[Symbol]) -> Counter[Symbol]:

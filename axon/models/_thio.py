@@ -187,13 +187,13 @@ def _log(cai: Any) -> Any:
 def _bk() -> tuple[Gate, ...]:
     def m_tau(v: Any, cai: Any) -> Any:
         p = _log(cai)
-        rising = np.exp((v + 58 * p + 303) / (3.2 * p))
-        return 1 / (rising + np.exp(-(v + 107 * p + 453) / (6.8 * p))) + 0.4
+        rising = np.exp(((v + 303) / p + 58) / 3.2)
+        return 1 / (rising + np.exp(-((v + 453) / p + 107) / 6.8)) + 0.4
 
     def h_tau(v: Any, cai: Any) -> Any:
         p = _log(cai)
-        rising = np.exp((v + 3 * p + 100) / (3 * p))
-        return 1 / (rising + np.exp(-(v + 191 * p + 600) / (17 * p)))
+        rising = np.exp(((v + 100) / p + 3) / 3)
+        return 1 / (rising + np.exp(-((v + 600) / p + 191) / 17))
 
     return (
         _gate("m", 1, lambda v, cai: sigmoid(-50 * _log(cai) - 232, 24)(v), m_tau),
@@ -230,7 +230,7 @@ def _km(gbar: float) -> Channel:
         ion="k",
         gbar=gbar,
         gates=(_gate("m", 1, _root(-44, 6.4), m_tau), _gate("n", 1, _root(-32, 9.2), n_tau)),
-        open=lambda m, n: 0.25 * m**3 + 0.75 * n**3,
+        open=lambda m, n: (m**3 + 3 * n**3) / 4,
     )
 
 
@@ -247,7 +247,7 @@ def _hcn(gbar: float) -> Channel:
             _gate("m", 1, _root(-97, -7.35), _hill(0.5, 42, 11.8, -498, 66.6)),
             _gate("n", 1, _root(-94, -8.9), _hill(0.5, -25, 4.1, -356, 32)),
         ),
-        open=lambda m, n: 0.75 * m**3 + 0.25 * n**3,
+        open=lambda m, n: (3 * m**3 + n**3) / 4,
     )
 
 

@@ -210,7 +210,7 @@ def _ks(gbar: float) -> Channel:
         return 1 / (0.00395 * np.exp((v + 30) / 40) + 0.00395 * np.exp(-(v + 30) / 20))
 
     gates = (gate("ns", lambda v: np.where(v < -60, 219, 13 * v + 1000)), gate("nf", tau_nf))
-    return Channel("ks", ion="k", gbar=gbar, gates=gates, open=lambda ns, nf: 0.25 * ns + 0.75 * nf)
+    return Channel("ks", ion="k", gbar=gbar, gates=gates, open=lambda ns, nf: (ns + 3 * nf) / 4)
 
 
 def _kf(gbar: float) -> Channel:
@@ -255,7 +255,7 @@ def _h(gbar: float) -> Channel:
         ion={"na": 0.5, "k": 0.5},
         gbar=gbar,
         gates=(ns, nf),
-        open=lambda ns, nf: 0.5 * ns + 0.5 * nf,
+        open=lambda ns, nf: (ns + nf) / 2,
     )
 
 

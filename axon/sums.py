@@ -1,0 +1,178 @@
+"""Sums in an expression graph, put together again so that they take fewer operations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from axon.trace import WORTH_A_LOOK_UP, Recorder, Symbol
+
+
+def regrouped(recorder: Recorder, results: Sequence[Symbol], of: Symbol) -> dict[Symbol, Symbol]:
+    """New expressions for results, off by a rounding or two if by anything.
+
+    What a sum adds may be a sum itself, or one times a constant: all are one sum here, in which
+    equal terms meet, and which begins with its constant, so that products end up in multiply-adds.
+    A constant factor goes where there is room for it: into terms that have one or are no products,
+    and into what depends on `of` alone and will be looked up.
+    """
+    grouping = _Grouping(recorder, results, of)
+    return {result: grouping.value(result) for result in results}
+
+
+class _Grouping:
+    """New expressions for the nodes that results need."""
+
+    def __init__(self, recorder: Recorder, results: Sequence[Symbol], of: Symbol) -> None:
+        self.recorder, self.of = recorder, of
+        self.readers = Counter(results)
+        self.readers_of_more = Counter(results)  # that depend on more than `of`
+        self.room: dict[Symbol, bool] = {}
+        self.new: dict[Symbol, Symbol] = {}
+        order = recorder.order(results)
+        reader = {}
+        alone = set(results)  # what is read by something that is no sum
+        for node in order:
+            args = node.operands
+            self.readers.update(args)
+            if self.work(node) is None:
+                self.readers_of_more.update(args)
+            if not _is_sum(node):
+                alone.update(args)
+            reader.update(dict.fromkeys(args, node))
+        for node in order:
+            self.room[node] = self._has_room(node)
+            joins = node not in alone and _is_sum(node)
+            if joins and _adds(node):
+                scaled = not _adds(reader[node]) and abs(recorder.factored(reader[node])[0]) != 1.0
+                joins = self.readers[node] == 1 and (self.room[node] or not scaled)
+            if not joins:
+                self.value(node)
+
+    def work(self, node: Symbol) -> int | None:
+        return self.recorder.work(node, self.of)
+
+    def value(self, node: Symbol) -> Symbol:
+        """The new expression for a node."""
+        if node not in self.new:
+            if _is_sum(node):
+                self.new[node] = self._chain(*self._terms(node, 1.0))
+            elif node.operands:
+                self.new[node] = self.recorder.node(node.op, *map(self.value, node.operands))
+            else:
+                self.new[node] = node
+        return self.new[node]
+
+    # ---- constant factors -----------------------------------------------------------------
+
+    def _has_room(self, node: Symbol) -> bool:
+        """Whether a sum's terms, or a product, can be multiplied by a constant at no cost."""
+        if _adds(node):
+            return all(
+                self.room[part] or not (part.op == "MUL" or _adds(part) and self.readers[part] == 1)
+                for part in node.args
+            )
+        if _is_sum(node):
+            return True
+        return node.op == "MUL" and self.readers[node] == 1 and any(map(self._takes, node.args))
+
+    def _takes(self, node: Symbol) -> bool:
+        """Whether a factor of a product can be multiplied by a constant at no cost."""
+        if self._looked_up(node):
+            return True
+        if _adds(node):
+            multiples = all(_is_sum(part) and not _adds(part) for part in node.args)
+            constant = any(part.value is not None for part in node.args)
+            return self.readers[node] == 1 and self.room[node] and (constant or multiples)
+        return node.op == "MUL" and self.room[node]
+
+    def _looked_up(self, node: Symbol) -> bool:
+        """Whether it will be looked up, and what for is only one."""
+        work = self.work(node)
+        return work is not None and work >= WORTH_A_LOOK_UP and self.readers_of_more[node] == 1
+
+    def _times(self, node: Symbol, factor: float) -> Symbol:
+        """What has room for a factor, multiplied by one."""
+        plain = self.recorder.plain
+        if self._looked_up(node):
+            return plain("MUL", self.value(node), self.recorder.symbol(factor))
+        if _adds(node):
+            return self._chain(*self._terms(node, factor))
+        one, other = node.args if self._takes(node.args[0]) else node.args[::-1]
+        return plain("MUL", self._times(one, factor), self.value(other))
+
+    # ---- sums -----------------------------------------------------------------------------
+
+    def _terms(self, root: Symbol, factor: float) -> tuple[dict[Symbol, float], float]:
+        """A sum's terms with their factors, and its constant, times a factor."""
+        terms: dict[Symbol, float] = {}
+        constant = 0.0
+        left = [(root, factor)]
+        while left:
+            node, factor = left.pop()
+            if node.value is not None:
+                constant += node.value * factor
+                continue
+            if node is root or self._joins(node, factor):
+                if _adds(node):
+                    sign = 1.0 if node.op == "ADD" else -1.0
+                    left += [(node.args[1], sign * factor), (node.args[0], factor)]
+                else:
+                    own, rest = self.recorder.factored(node)
+                    left.append((rest, own * factor))
+                continue
+            if abs(factor) != 1.0 and not _is_sum(node) and self.room[node]:
+                own, term = 1.0, self._times(node, factor)
+            else:
+                own, term = self.recorder.factored(self.value(node))
+                own *= factor
+            if term.value is not None:
+                constant += term.value * own
+            else:
+                terms[term] = terms.get(term, 0.0) + own
+        return {term: own for term, own in terms.items() if own != 0.0}, constant
+
+    def _joins(self, node: Symbol, factor: float) -> bool:
+        """Whether what a sum adds is a sum, or a multiple, of which it takes the terms."""
+        if not _adds(node):
+            return _is_sum(node)
+        return self.readers[node] == 1 and (abs(factor) == 1.0 or self.room[node])
+
+    def _chain(self, terms: dict[Symbol, float], constant: float) -> Symbol:
+        """Terms, added one after the other."""
+        if terms and constant == 0.0 and all(factor == -1.0 for factor in terms.values()):
+            return -self._chain(dict.fromkeys(terms, 1.0), 0.0)
+        alone = {term: work for term in terms if (work := self.work(term)) is not None}
+        if sum(work + 2 for work in alone.values()) <= WORTH_A_LOOK_UP:
+            alone = {}
+
+        def place(term: Symbol) -> tuple[bool, bool]:
+            """What is looked up together first, and products last."""
+            return term not in alone, abs(terms[term]) != 1.0 or term.op == "MUL"
+
+        ordered = sorted(terms, key=place)
+        if constant == 0.0 and terms:  # what is subtracted can't be first
+            first = min(ordered, key=lambda term: (terms[term] == -1.0, place(term)))
+            ordered.sort(key=lambda term: (term is not first, place(term)))
+        plain = self.recorder.plain
+        total = None if constant == 0.0 and terms else self.recorder.symbol(constant)
+        for term in ordered:
+            factor = terms[term]
+            part = term
+            if abs(factor) != 1.0:
+                part = plain("MUL", term, self.recorder.symbol(factor))
+            if total is None:
+                total = part
+            else:
+                total = plain("SUB" if factor == -1.0 else "ADD", total, part)
+        assert total is not None
+        return total
+
+
+def _adds(node: Symbol) -> bool:
+    return node.op in ("ADD", "SUB")
+
+
+def _is_sum(node: Symbol) -> bool:
+    """Whether it is a sum, or a constant times something."""
+    return _adds(node) or node.op == "NEG" or (node.op == "MUL" and node.args[1].value is not None)
