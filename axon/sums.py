@@ -42,11 +42,7 @@ class _Grouping:
             reader.update(dict.fromkeys(args, node))
         for node in order:
             self.room[node] = self._has_room(node)
-            joins = node not in alone and _is_sum(node)
-            if joins and _adds(node):
-                scaled = not _adds(reader[node]) and abs(recorder.factored(reader[node])[0]) != 1.0
-                joins = self.readers[node] == 1 and (self.room[node] or not scaled)
-            if not joins:
+            if node in alone or not self._joins(node, scaled=_is_multiple(reader[node])):
                 self.value(node)
 
     def work(self, node: Symbol) -> int | None:
@@ -67,24 +63,29 @@ class _Grouping:
 
     def _has_room(self, node: Symbol) -> bool:
         """Whether a sum's terms, or a product, can be multiplied by a constant at no cost."""
-        if _adds(node):
+        if _is_multiple(node):
+            return True
+        if _is_sum(node):
             return all(
-                self.room[part] or not (part.op == "MUL" or _adds(part) and self.readers[part] == 1)
+                self.room[part] or not (part.op == "MUL" or self._is_inner(part))
                 for part in node.args
             )
-        if _is_sum(node):
-            return True
         return node.op == "MUL" and self.readers[node] == 1 and any(map(self._takes, node.args))
+
+    def _is_inner(self, node: Symbol) -> bool:
+        """Whether it is a sum that only one reads."""
+        return _adds(node) and self.readers[node] == 1
 
     def _takes(self, node: Symbol) -> bool:
         """Whether a factor of a product can be multiplied by a constant at no cost."""
         if self._looked_up(node):
             return True
-        if _adds(node):
-            multiples = all(_is_sum(part) and not _adds(part) for part in node.args)
-            constant = any(part.value is not None for part in node.args)
-            return self.readers[node] == 1 and self.room[node] and (constant or multiples)
-        return node.op == "MUL" and self.room[node]
+        if not self._is_inner(node):
+            return node.op == "MUL" and self.room[node]
+        if any(part.op == "MUL" and not _is_multiple(part) for part in node.args):
+            return False
+        constant = any(part.value is not None for part in node.args)
+        return self.room[node] and (constant or all(map(_is_multiple, node.args)))
 
     def _looked_up(self, node: Symbol) -> bool:
         """Whether it will be looked up, and what for is only one."""
@@ -94,12 +95,17 @@ class _Grouping:
     def _times(self, node: Symbol, factor: float) -> Symbol:
         """What has room for a factor, multiplied by one."""
         plain = self.recorder.plain
+        others = []
+        while not self._looked_up(node) and not _adds(node):
+            node, other = node.args if self._takes(node.args[0]) else node.args[::-1]
+            others.append(self.value(other))
         if self._looked_up(node):
-            return plain("MUL", self.value(node), self.recorder.symbol(factor))
-        if _adds(node):
-            return self._chain(*self._terms(node, factor))
-        one, other = node.args if self._takes(node.args[0]) else node.args[::-1]
-        return plain("MUL", self._times(one, factor), self.value(other))
+            product = plain("MUL", self.value(node), self.recorder.symbol(factor))
+        else:
+            product = self._chain(*self._terms(node, factor))
+        for other in reversed(others):
+            product = plain("MUL", product, other)
+        return product
 
     # ---- sums -----------------------------------------------------------------------------
 
@@ -113,7 +119,8 @@ class _Grouping:
             if node.value is not None:
                 constant += node.value * factor
                 continue
-            if node is root or self._joins(node, factor):
+            scaled = abs(factor) != 1.0
+            if node is root or self._joins(node, scaled):
                 if _adds(node):
                     sign = 1.0 if node.op == "ADD" else -1.0
                     left += [(node.args[1], sign * factor), (node.args[0], factor)]
@@ -121,7 +128,7 @@ class _Grouping:
                     own, rest = self.recorder.factored(node)
                     left.append((rest, own * factor))
                 continue
-            if abs(factor) != 1.0 and not _is_sum(node) and self.room[node]:
+            if scaled and not _is_sum(node) and self.room[node]:
                 own, term = 1.0, self._times(node, factor)
             else:
                 own, term = self.recorder.factored(self.value(node))
@@ -132,11 +139,11 @@ class _Grouping:
                 terms[term] = terms.get(term, 0.0) + own
         return {term: own for term, own in terms.items() if own != 0.0}, constant
 
-    def _joins(self, node: Symbol, factor: float) -> bool:
-        """Whether what a sum adds is a sum, or a multiple, of which it takes the terms."""
-        if not _adds(node):
-            return _is_sum(node)
-        return self.readers[node] == 1 and (abs(factor) == 1.0 or self.room[node])
+    def _joins(self, node: Symbol, scaled: bool) -> bool:
+        """Whether a sum takes the terms of what it adds, or of a multiple of that."""
+        if _adds(node):
+            return self._is_inner(node) and (self.room[node] or not scaled)
+        return _is_sum(node)
 
     def _chain(self, terms: dict[Symbol, float], constant: float) -> Symbol:
         """Terms, added one after the other."""
@@ -174,5 +181,9 @@ def _adds(node: Symbol) -> bool:
 
 
 def _is_sum(node: Symbol) -> bool:
-    """Whether it is a sum, or a constant times something."""
-    return _adds(node) or node.op == "NEG" or (node.op == "MUL" and node.args[1].value is not None)
+    """Whether it is a sum, a difference, or something times a constant or -1."""
+    return _adds(node) or node.op == "NEG" or _is_multiple(node)
+
+
+def _is_multiple(node: Symbol) -> bool:
+    return node.op == "MUL" and node.args[1].value is not None

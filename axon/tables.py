@@ -27,6 +27,9 @@ GATES_PER_BLOCK = 4
 STEPS = (0.5, 0.25, 0.125, 0.0625, 0.03125)
 """Bin widths that are tried, mV."""
 
+_OF_A_POLE = 0.1
+"""Error, beside values that aren't finite, of which narrower bins would make nothing smaller."""
+
 # Cubics through four points of a bin, the outer ones so near its ends that neighbours meet where
 # a function is smooth, and that one which jumps at an end, as many do at a whole number of mV,
 # has all four on its own side.
@@ -156,10 +159,14 @@ def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], grid: G
 
 def _widest(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float]) -> _Fit | None:
     """The fit with the widest bins that is good enough."""
+    finite = True
     for grid in GRIDS:
         fit = _fit(curve, error, grid)
         if fit.good:
             return fit
+        if not finite and fit.error > _OF_A_POLE:
+            return None
+        finite = fit.error < np.inf
     return None
 
 

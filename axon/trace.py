@@ -534,9 +534,9 @@ class Recorder:
         return [node for node in needed if (self.work(node, of) or 0) >= WORTH_A_LOOK_UP]
 
     def work(self, node: Symbol, of: Symbol) -> int | None:
-        """How many multiplications take as long as what depends on `of` alone; None for the rest."""
+        """How long, in multiplications, what depends on `of` alone takes; None for the rest."""
         known = self._work.setdefault(of, {})
-        for one in self.order([node], known) if node not in known else ():
+        for one in () if node in known else self.order([node], known):
             if one in known:
                 continue
             if not one.operands:

@@ -158,7 +158,7 @@ AX_INLINE v8 v8_log_normal(v8 x, v8 k) {
 #if AX_KERNEL_FUSED
     const v8 r = v8_fms(m, per, one);
 #else
-    const v8 high = v8_and_bits(m, -1 << 27); /* its product with 26 bits is exact */
+    const v8 high = v8_and_bits(m, -0x8000000); /* its product with 26 bits is exact */
     const v8 r = v8_add(v8_fms(high, per, one), v8_mul(v8_sub(m, high), per));
 #endif
     v8 p = v8_set1(0x1.c4e974ea94563p-4);

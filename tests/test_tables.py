@@ -300,6 +300,23 @@ def test_values_are_looked_up_as_well() -> None:
     np.testing.assert_allclose(table.cubics[:, 1, 0, 0], np.exp(centres / 25.0), rtol=EPSILON)
 
 
+def test_a_pole_is_given_up_soon_and_a_gap_is_closed() -> None:
+    tried = 0
+
+    def pole(v: np.ndarray) -> np.ndarray:
+        nonlocal tried
+        tried += 1
+        return (v + 150.0) / (v + 200.0)
+
+    def gap(v: np.ndarray) -> np.ndarray:
+        return (v + 200.0) / np.tanh((v + 200.0) / 40.0)
+
+    assert fit_value(pole) is None and tried == 2
+    assert not np.isfinite(gap(np.array([-200.0]))[0])
+    fit = fit_value(gap)
+    assert fit is not None and fit.grid.meeting
+
+
 def test_layout() -> None:
     gates = [boltzmann(7.0 + k) for k in range(6)]
     (table,), _ = build(list(enumerate(gates)), 6.3, 0.005)
