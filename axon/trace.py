@@ -53,6 +53,9 @@ _LONG = 10  # multiplications that take as long as the longest of these
 WORTH_A_LOOK_UP = 5
 """Multiplications that take longer than a look-up."""
 
+# Operations of which fractions are made, and what is finite where its operands are.
+_RATIONAL = {"INPUT", "CONST", "NEG", "ADD", "SUB", "MUL", "RECIPROCAL", "SQRT", "ABS"}
+
 _COMMUTE = {"ADD", "MUL", "EQ"}
 
 # NumPy functions that are one operation.
@@ -277,6 +280,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._nodes: dict[Key, Symbol] = {}
+        self._fractions: dict[Symbol, tuple[Symbol, Symbol] | None] = {}
         self._work: dict[Symbol, dict[Symbol, int | None]] = {}
 
     def input(self, name: str) -> Symbol:
@@ -428,7 +432,40 @@ class Recorder:
             return above * below.args[0]
         if _has_factor(below) and below.args[1].value:
             return above * (1.0 / below.args[1].value) / below.args[0]
+        fraction = self._fraction(below)
+        if fraction is not None and fraction[1].value != 1.0:
+            return above * fraction[1] / fraction[0]
         return above * self.node("RECIPROCAL", below)
+
+    def _fraction(self, of: Symbol) -> tuple[Symbol, Symbol] | None:
+        """Two expressions without quotients of which this is one; None of an exponential and such.
+
+        A divisor is written so: 1 / (1 + (k/c)^n) is c^n / (c^n + k^n), one division instead of
+        two. With exponentials both might be infinite, where as it was only one is.
+        """
+        one = self.symbol(1.0)
+        known = self._fractions
+        for node in self.order([of], known):
+            if node in known:
+                continue
+            parts = [known[arg] for arg in node.operands]
+            if node.op not in _RATIONAL or None in parts:
+                known[node] = None
+            elif node.op == "RECIPROCAL":
+                known[node] = parts[0][::-1]
+            elif all(below is one for _, below in parts):
+                known[node] = node, one
+            elif node.op == "MUL":
+                (a, b), (c, d) = parts
+                known[node] = a * c, b * d
+            elif node.op in ("ADD", "SUB"):
+                (a, b), (c, d) = parts
+                if b is not d:
+                    a, b, c = a * d, b * d, c * b
+                known[node] = (a + c if node.op == "ADD" else a - c), b
+            else:
+                known[node] = None
+        return known[of]
 
     def _negative(self, x: Symbol) -> Any:
         if x.op == "NEG":

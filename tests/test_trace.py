@@ -176,6 +176,13 @@ def test_constants_are_folded() -> None:
         (lambda v, w: v / (2.0 * w) + 1.0 / w, ["RECIPROCAL", "MUL", "FMA"]),
         (lambda v, w: v / (1.0 / w), ["MUL"]),
         (lambda v, w: 1.0 / w, ["RECIPROCAL"]),
+        # A quotient within a divisor costs no division of its own.
+        (lambda v, w: 1.0 / (1.0 + 2.0 / w), ["ADD", "DIV"]),
+        (lambda v, w: 1.0 / (1.0 + (2.0 / w) ** 2), ["MUL", "ADD", "DIV"]),
+        (lambda v, w: v / (1.0 - v / (2.0 + v / w)), ["FMA", "FNMA", "RECIPROCAL", "MUL3"]),
+        (lambda v, w: 1.0 / (1.0 / v + 1.0 / w), ["ADD", "RECIPROCAL", "MUL3"]),
+        (lambda v, w: 1.0 / (1.0 + np.sqrt(1.0 / w)), ["RECIPROCAL", "SQRT", "ADD", "RECIPROCAL"]),
+        (lambda v, w: 1.0 / (1.0 + 1.0 / np.exp(v)), ["EXP", "RECIPROCAL", "ADD", "RECIPROCAL"]),
         (lambda v, w: -(2.0 * v), ["MUL"]),
         (lambda v, w: v * 0.0, ["MUL"]),  # NaN and infinity times zero are NaN
         (lambda v, w: 1.0 - np.exp(v), ["EXPM1", "NEG"]),
@@ -185,6 +192,16 @@ def test_constants_are_folded() -> None:
 )
 def test_what_is_simplified(function: Function, expected: list[str]) -> None:
     assert operations(function) == expected
+
+
+def test_quotients_within_a_divisor_keep_their_limits() -> None:
+    def hill(v: Any, w: Any) -> Any:
+        return 1.0 / (1.0 + (2.0 / w) ** 3)
+
+    np.testing.assert_allclose(evaluate(hill, 0.0, [0.0, 2.0, 6.0]), [0.0, 0.5, 27.0 / 28.0])
+    # Were it e^v / (e^v + 1), it would be no number where e^v is infinite.
+    high = evaluate(lambda v, w: 1.0 / (1.0 + 1.0 / np.exp(v)), [-800.0, 0.0, 800.0], 0.0)
+    np.testing.assert_array_equal(high, [0.0, 0.5, 1.0])
 
 
 def test_one_less_an_exponential_keeps_its_digits() -> None:

@@ -187,13 +187,13 @@ def _log(cai: Any) -> Any:
 def _bk() -> tuple[Gate, ...]:
     def m_tau(v: Any, cai: Any) -> Any:
         p = _log(cai)
-        rising = np.exp(((v + 303) / p + 58) / 3.2)
-        return 1 / (rising + np.exp(-((v + 453) / p + 107) / 6.8)) + 0.4
+        rising = np.exp((v + 58 * p + 303) / (3.2 * p))
+        return 1 / (rising + np.exp(-(v + 107 * p + 453) / (6.8 * p))) + 0.4
 
     def h_tau(v: Any, cai: Any) -> Any:
         p = _log(cai)
-        rising = np.exp(((v + 100) / p + 3) / 3)
-        return 1 / (rising + np.exp(-((v + 600) / p + 191) / 17))
+        rising = np.exp((v + 3 * p + 100) / (3 * p))
+        return 1 / (rising + np.exp(-(v + 191 * p + 600) / (17 * p)))
 
     return (
         _gate("m", 1, lambda v, cai: sigmoid(-50 * _log(cai) - 232, 24)(v), m_tau),

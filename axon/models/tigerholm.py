@@ -260,7 +260,5 @@ def _h(gbar: float) -> Channel:
 
 
 def _nak(nai: Any, ko: Any) -> Any:
-    # 1.62 / (1 + (6.7 / (nai + 8))^3) + 1 / (1 + (67.6 / (nai + 8))^3), over (1 + 1 / ko)^2; in
-    # this form it takes one division instead of five.
-    s, a, b = (nai + 8) ** 3, 6.7**3, 67.6**3
-    return s * (1.62 * (s + b) + s + a) * ko**2 / ((s + a) * (s + b) * (ko + 1) ** 2)
+    sodium = 1.62 / (1 + (6.7 / (nai + 8)) ** 3) + 1 / (1 + (67.6 / (nai + 8)) ** 3)
+    return sodium / (1 + 1 / ko) ** 2
