@@ -448,8 +448,8 @@ class Recorder:
         for node in self.order([of], known):
             if node in known:
                 continue
-            parts = [known[arg] for arg in node.operands]
-            if node.op not in _RATIONAL or None in parts:
+            parts = [part for arg in node.operands if (part := known[arg]) is not None]
+            if node.op not in _RATIONAL or len(parts) < len(node.operands):
                 known[node] = None
             elif node.op == "RECIPROCAL":
                 known[node] = parts[0][::-1]
