@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -43,6 +43,13 @@ def _by_limits(
         if bad.any():
             found[bad] = (0.5 * (values(v - 1e-4) + values(v + 1e-4)))[bad]
     return found
+
+
+def _read_only(points: np.ndarray) -> np.ndarray:
+    """The same points, which a rate function may not change."""
+    points = points.view()
+    points.flags.writeable = False
+    return points
 
 
 def _check_power(power: object, what: str) -> None:
@@ -150,21 +157,34 @@ class Gate(Value):
                 rate = np.minimum(rate, 1.0 / self.tau_min)
             return inf, rate
 
+    def steady(self, quantities: Quantities) -> np.ndarray:
+        """Steady state alone, in less time where its function tells it without the rate."""
+        if self.inf is None or self.tau is None:
+            return self.at(quantities)[0]
+        v = np.asarray(quantities["v"], dtype=np.float64)
+
+        def values(points: np.ndarray) -> np.ndarray:
+            with in_words(f"gate {self.name!r}", "its rates"):
+                inf = call(self.inf, {**quantities, "v": _read_only(points)})  # type: ignore[arg-type]
+            return self._arrays([inf], v.shape)
+
+        (inf,) = _by_limits(values, np.isfinite, v)
+        return inf if np.isfinite(inf).all() else self.at(quantities)[0]  # which says where
+
+    def _arrays(self, values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray:
+        try:
+            return np.stack([np.broadcast_to(np.asarray(a, np.float64), shape) for a in values])
+        except (TypeError, ValueError) as error:
+            raise MembraneError(
+                f"gate {self.name!r}: its rates are no number for each potential: {error}"
+            ) from error
+
     def at(self, quantities: Quantities) -> tuple[np.ndarray, np.ndarray]:
         """Steady state and rate 1/tau (1/ms) of arrays, singular points in v by their limits."""
         v = np.asarray(quantities["v"], dtype=np.float64)
 
         def values(points: np.ndarray) -> np.ndarray:
-            points = points.view()
-            points.flags.writeable = False  # a rate function may not change its argument
-            both = self.kinetics({**quantities, "v": points})
-            try:
-                inf, rate = (np.broadcast_to(np.asarray(a, np.float64), v.shape) for a in both)
-            except (TypeError, ValueError) as error:
-                raise MembraneError(
-                    f"gate {self.name!r}: its rates are no number for each potential: {error}"
-                ) from error
-            return np.stack([inf, rate])
+            return self._arrays(self.kinetics({**quantities, "v": _read_only(points)}), v.shape)
 
         def sane(both: np.ndarray) -> np.ndarray:
             finite = np.isfinite(both[0]) & (self.instantaneous | np.isfinite(both[1]))

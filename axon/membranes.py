@@ -356,7 +356,7 @@ class Membrane(Value):
         values: dict[tuple[str, str], Any] = {}
         for channel, gate in self.gates:
             if isinstance(gate, Gate):
-                values[channel.name, gate.name] = gate.at(quantities)[0]
+                values[channel.name, gate.name] = gate.steady(quantities)
             else:
                 values[channel.name, gate.name] = gate.conducting(list(gate.at(quantities)))
         return values

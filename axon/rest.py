@@ -165,7 +165,7 @@ def _settle(
             if np.abs(f[:, 0] / scale).max() > STILL:
                 break  # a concentration that goes on and on, in a direction without return
             return float(y[0]), dict(zip(start, map(float, y[1:]), strict=True))
-        h *= 4.0 if largest < 0.03 else 1.5
+        h *= max(0.1 / max(largest, 1e-4), 1.5)  # for a third of the most that passes
     raise NoRestError(
         "the concentrations of this membrane come to no rest: its currents and pumps do not "
         "balance for each ion; give v_init"

@@ -90,6 +90,28 @@ def test_singular_points_take_their_limit() -> None:
     assert np.all(np.isfinite([inf, rate]))
 
 
+def test_steady_states_need_no_time_constant() -> None:
+    asked = []
+
+    def tau(v: Any) -> Any:
+        asked.append(v)
+        return 1.0 + 0.0 * v
+
+    def inf(v: Any) -> Any:
+        return (v + 40) / (1 - np.exp(-(v + 40) / 10)) / 20
+
+    there = {"v": np.array([-40.0, -50.0]), "celsius": 6.3}
+    gate = Gate("m", inf=inf, tau=tau)
+    found = gate.steady(there)
+    assert not asked
+    np.testing.assert_array_equal(found, gate.at(there)[0])  # with their limits
+    assert found[0] == pytest.approx(0.5, rel=1e-9)
+    for other in (Gate("m", inf=inf), Gate("m", alpha=inf, beta=inf)):
+        np.testing.assert_array_equal(other.steady(there), other.at(there)[0])
+    with pytest.raises(MembraneError, match=r"gate 'm' at v = -40 mV: steady state nan"):
+        Gate("m", inf=lambda v: np.where(v > -45, np.nan, 0.5), tau=tau).steady(there)
+
+
 def test_a_function_cannot_change_the_potentials_it_is_given() -> None:
     def careless(v: Any) -> Any:
         v += 40.0
@@ -98,6 +120,8 @@ def test_a_function_cannot_change_the_potentials_it_is_given() -> None:
     v = V.copy()
     with pytest.raises(MembraneError, match=r"gate 'x'.*read-only"):
         Gate("x", alpha=careless, beta=flat).at({"v": v, "celsius": 6.3})
+    with pytest.raises(MembraneError, match=r"gate 'x'.*read-only"):
+        Gate("x", inf=careless, tau=flat).steady({"v": v, "celsius": 6.3})
     np.testing.assert_array_equal(v, V)
 
 
