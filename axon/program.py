@@ -267,7 +267,7 @@ def initial_states(
         if isinstance(gate, Markov):
             values.extend(gate.at(quantities))
         elif not gate.instantaneous:
-            values.append(gate.at(quantities)[0])
+            values.append(gate.steady(quantities))
     if moved:
         currents = membrane.ion_currents(quantities, membrane.steady_gates(quantities), x)
         rates = membrane.pool_rates(currents, moved, per_current or {})
