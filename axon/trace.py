@@ -482,7 +482,7 @@ class Recorder:
         zero = self.symbol(0.0)
         lines: dict[Symbol, tuple[Symbol, Symbol]] = {}
         for node in self.order([of]):
-            args = () if node.op in ("INPUT", "CONST") else node.args
+            args = node.operands
             of_args = [lines[arg] for arg in args]
             bent = [arg for arg in args if lines[arg][0] is not zero]
             if node is by:
