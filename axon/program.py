@@ -262,14 +262,15 @@ def initial_states(
     """
     moved = {**membrane.initial_concentrations, **(concentrations or {})}
     quantities = membrane.quantities(v, celsius, moved)
+    steady = membrane.steady_gates(quantities)
     values: list[Any] = []
-    for _, gate in membrane.gates:
+    for channel, gate in membrane.gates:
         if isinstance(gate, Markov):
             values.extend(gate.at(quantities))
         elif not gate.instantaneous:
-            values.append(gate.steady(quantities))
+            values.append(steady[channel.name, gate.name])
     if moved:
-        currents = membrane.ion_currents(quantities, membrane.steady_gates(quantities), x)
+        currents = membrane.ion_currents(quantities, steady, x)
         rates = membrane.pool_rates(currents, moved, per_current or {})
         values += [*moved.values(), *(rates[name] for name in moved)]
         values += [0.0 for _ in diffusing(membrane)]  # they begin the same all along
@@ -515,9 +516,10 @@ class _Lowering:
 
         def add_all(currents: Mapping[str | None, Any]) -> None:
             for ion, current in currents.items():
-                ohmic = self.recorder.ohmic(self.recorder.symbol(current), self.v)
+                node = self.recorder.symbol(current)
+                ohmic = self.recorder.ohmic(node, self.v)
                 if ohmic is None:
-                    add(ion, *self.recorder.tangent(self.recorder.symbol(current), self.v))
+                    add(ion, *self.recorder.tangent(node, self.v))
                 else:
                     g, e = ohmic
                     conductances[ion, e] = conductances.get((ion, e), zero) + g

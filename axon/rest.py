@@ -187,7 +187,7 @@ def _growth(
         if isinstance(gate, Gate):
             if gate.instantaneous:
                 continue
-            start.append(float(gate.at(quantities)[0][0]))
+            start.append(float(gate.steady(quantities)[0]))
             moving.append((channel.name, gate, 1))
         else:
             occupancies = gate.at(quantities)[:, 0]

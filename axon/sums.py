@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from axon.trace import WORTH_A_LOOK_UP, Recorder, Symbol
+from axon.trace import WORTH_A_LOOK_UP, Recorder, Symbol, is_multiple
 
 
 def regrouped(recorder: Recorder, results: Sequence[Symbol], of: Symbol) -> dict[Symbol, Symbol]:
@@ -42,7 +42,7 @@ class _Grouping:
             reader.update(dict.fromkeys(args, node))
         for node in order:
             self.room[node] = self._has_room(node)
-            if node in alone or not self._joins(node, scaled=_is_multiple(reader[node])):
+            if node in alone or not self._joins(node, scaled=is_multiple(reader[node])):
                 self.value(node)
 
     def work(self, node: Symbol) -> int | None:
@@ -63,7 +63,7 @@ class _Grouping:
 
     def _has_room(self, node: Symbol) -> bool:
         """Whether a sum's terms, or a product, can be multiplied by a constant at no cost."""
-        if _is_multiple(node):
+        if is_multiple(node):
             return True
         if _is_sum(node):
             return all(
@@ -82,10 +82,10 @@ class _Grouping:
             return True
         if not self._is_inner(node):
             return node.op == "MUL" and self.room[node]
-        if any(part.op == "MUL" and not _is_multiple(part) for part in node.args):
+        if any(part.op == "MUL" and not is_multiple(part) for part in node.args):
             return False
         constant = any(part.value is not None for part in node.args)
-        return self.room[node] and (constant or all(map(_is_multiple, node.args)))
+        return self.room[node] and (constant or all(map(is_multiple, node.args)))
 
     def _looked_up(self, node: Symbol) -> bool:
         """Whether it will be looked up, and what for is only one."""
@@ -182,8 +182,4 @@ def _adds(node: Symbol) -> bool:
 
 def _is_sum(node: Symbol) -> bool:
     """Whether it is a sum, a difference, or something times a constant or -1."""
-    return _adds(node) or node.op == "NEG" or _is_multiple(node)
-
-
-def _is_multiple(node: Symbol) -> bool:
-    return node.op == "MUL" and node.args[1].value is not None
+    return _adds(node) or node.op == "NEG" or is_multiple(node)

@@ -294,7 +294,7 @@ class Recorder:
             return node.value, self.symbol(1.0)
         if node.op == "NEG":
             return -1.0, node.args[0]
-        return (node.args[1].value, node.args[0]) if _has_factor(node) else (1.0, node)
+        return (node.args[1].value, node.args[0]) if is_multiple(node) else (1.0, node)
 
     def symbol(self, value: Any) -> Symbol:
         """`value` as a symbol; numbers become constants."""
@@ -320,13 +320,11 @@ class Recorder:
         simpler = self._simplify(op, args)
         if simpler is not None:
             return simpler
-        if op in _COMMUTE:
-            args.sort(key=_age)
-        return self._intern(op, tuple(args))
+        return self.plain(op, *args)
 
-    def plain(self, op: str, x: Symbol, y: Symbol) -> Symbol:
-        """The expression op(x, y) as it is."""
-        return self._intern(op, tuple(sorted((x, y), key=_age)) if op in _COMMUTE else (x, y))
+    def plain(self, op: str, *args: Symbol) -> Symbol:
+        """The expression op(args) as it is."""
+        return self._intern(op, tuple(sorted(args, key=_age)) if op in _COMMUTE else args)
 
     def _intern(self, op: str, args: Key, value: float | None = None) -> Symbol:
         key = (op, *args)
@@ -403,13 +401,13 @@ class Recorder:
         if factor is not None:
             if x.op == "NEG":
                 return x.args[0] * -factor
-            if _has_factor(x):
+            if is_multiple(x):
                 return x.args[0] * (x.args[1].value * factor)
             return None
         for one, other in ((x, y), (y, x)):
             if one.op == "NEG":
                 return -(one.args[0] * other)
-            if _has_factor(one):
+            if is_multiple(one):
                 return (one.args[0] * other) * one.args[1]
         return None
 
@@ -430,7 +428,7 @@ class Recorder:
                 return above * float(np.divide(1.0, below.value))
         if below.op == "RECIPROCAL":
             return above * below.args[0]
-        if _has_factor(below) and below.args[1].value:
+        if is_multiple(below) and below.args[1].value:
             return above * (1.0 / below.args[1].value) / below.args[0]
         fraction = self._fraction(below)
         if fraction is not None and fraction[1].value != 1.0:
@@ -470,7 +468,7 @@ class Recorder:
     def _negative(self, x: Symbol) -> Any:
         if x.op == "NEG":
             return x.args[0]
-        if _has_factor(x):
+        if is_multiple(x):
             return x.args[0] * -x.args[1].value
         return self._nodes.get(("SUB", x.args[1], x.args[0])) if x.op == "SUB" else None
 
@@ -554,16 +552,15 @@ class Recorder:
                 sum_ = sum_ + part
         return sum_
 
-    def constants(self, results: Iterable[Symbol], known: Container[Symbol]) -> list[Symbol]:
+    def constants(self, results: Sequence[Symbol], known: Container[Symbol]) -> list[Symbol]:
         """The constants that results need, but for what is known."""
-        return [node for node in self.order(list(results), known) if node.op == "CONST"]
+        return [node for node in self.order(results, known) if node.op == "CONST"]
 
-    def of_one_input(self, results: Iterable[Symbol], of: Symbol) -> list[Symbol]:
+    def of_one_input(self, results: Sequence[Symbol], of: Symbol) -> list[Symbol]:
         """The largest parts of results that depend on one input and nothing else.
 
         But for those that are computed in less time than they could be looked up.
         """
-        results = list(results)
         needed = dict.fromkeys(results)
         for node in self.order(results):
             if self.work(node, of) is None:
@@ -749,7 +746,7 @@ def _from_constant(node: Symbol) -> bool:
     return node.op == "SUB" and node.args[0].value is not None
 
 
-def _has_factor(node: Symbol) -> bool:
+def is_multiple(node: Symbol) -> bool:
     """Whether it is something times a constant."""
     return node.op == "MUL" and node.args[1].value is not None
 

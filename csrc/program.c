@@ -20,8 +20,8 @@ int ax_op_operands(int op) { return op >= 0 && op < AX_OP_COUNT ? operations[op]
  * all products of counts far from overflow. */
 #define AX_COUNT_LIMIT (1 << 16)
 #define AX_TABLE_LIMIT ((int64_t)1 << 27) /* floats */
-/* Temporaries of a block, of which most are used again at once, should stay in the first-level
- * cache: larger blocks are dispatched less often. From 24 to 48 KB there is 1 % in it. */
+/* Temporaries of a block, about as many as the first-level cache holds: of larger blocks more leave
+ * it, smaller ones are dispatched more often. From 24 to 48 KB there is 1 % in it. */
 #define AX_BLOCK_BYTES 40960
 #define AX_BLOCK_ROWS_MIN 2
 

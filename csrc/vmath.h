@@ -100,12 +100,12 @@ AX_INLINE v8 v8_exp_normal(v8 x) {
 }
 
 AX_INLINE v8 v8_exp(v8 x) {
-    v8 r;
     if (v8_all_within(x, 700.0))
         return v8_exp_normal(x);
     /* Beyond these bounds the result is infinite or zero; NaN passes the selects. */
     const v8 clamped = v8_max(v8_set1(-746.0), v8_min(v8_set1(710.0), x));
     const v8 magic = v8_set1(AX_ROUND_MAGIC);
+    v8 r;
     const v8 k = v8_reduce_ln2(clamped, &r);
     const v8 p = v8_add(v8_expm1_series(r), v8_set1(1.0));
     /* Two factors, since 2^k alone leaves the exponent's range. */

@@ -16,6 +16,10 @@ INPUTS = {"v": 0, "w": 1}
 
 Function = Callable[[Any, Any], Any]
 
+rng = np.random.default_rng(0)
+V = np.concatenate([rng.uniform(-3.0, 3.0, 37), [0.0, 1.0, -1.0, 2.0]])
+W = np.concatenate([rng.uniform(-3.0, 3.0, 37), [1.0, 1.0, 0.0, 2.0]])
+
 
 def record(function: Function) -> tuple[Recorder, Symbol]:
     """The symbol that a function of v and w returns."""
@@ -102,3 +106,15 @@ def build(tree: Any, v: Any, w: Any, seen: list[Any] | None = None) -> Any:
     if seen is not None:
         seen.append(value)
     return value
+
+
+def exact(tree: Any) -> tuple[np.ndarray, float]:
+    """What NumPy makes of a tree at V and W, and how far off roundings may be.
+
+    Roundings of the largest part, made larger by the next: every slope is below it, or 3.
+    """
+    seen: list[Any] = []
+    with np.errstate(all="ignore"):
+        value = np.broadcast_to(build(tree, V, W, seen), V.shape)
+        largest = max(1.0, *(np.abs(part).max() for part in seen))
+    return value, 1e-14 * (2 + largest) ** 2

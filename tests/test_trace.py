@@ -7,16 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from expressions import TREES, Function, build, computed, lowered, record
+from expressions import TREES, Function, V, W, build, computed, exact, lowered, record
 from hypothesis import given, settings
 
 from axon import _kernel
 from axon.errors import MembraneError
 from axon.trace import Recorder
-
-rng = np.random.default_rng(0)
-V = np.concatenate([rng.uniform(-3.0, 3.0, 37), [0.0, 1.0, -1.0, 2.0]])
-W = np.concatenate([rng.uniform(-3.0, 3.0, 37), [1.0, 1.0, 0.0, 2.0]])
 
 
 def operations(function: Function) -> list[str]:
@@ -124,13 +120,9 @@ def test_functions_are_good_to_a_few_ulp(function: Function, rtol: float) -> Non
 @settings(deadline=None, max_examples=400)
 @given(tree=TREES)
 def test_any_expression_is_what_numpy_computes(tree: Any) -> None:
-    seen: list[Any] = []
-    with np.errstate(all="ignore"):
-        expected = np.broadcast_to(build(tree, V, W, seen), V.shape)
-        largest = max(1.0, *(np.abs(value).max() for value in seen))
+    expected, off = exact(tree)
     found = evaluate(lambda v, w: build(tree, v, w))
-    # Roundings of the largest part, made larger by the next: every slope is below it, or 3.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14 * (2 + largest) ** 2)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=off)
 
 
 # ---- equal expressions are one, constants are folded -------------------------------------
