@@ -33,15 +33,19 @@ def _by_limits(
     sane: Callable[[np.ndarray], np.ndarray],
     v: np.ndarray,
 ) -> np.ndarray:
-    """Values at `v`; where they aren't sane, the mean of both sides, 1e-4 mV away.
+    """Values at `v`; where they aren't sane, the limit of both sides, such as 0/0 has.
 
-    The limit of a removable singularity, off by its curvature, 1e-9.
+    Two means of both sides, one of them twice as far away: their curvature cancels (Richardson).
     """
     with np.errstate(all="ignore"):
         found = values(v)
         bad = ~sane(found)
         if bad.any():
-            found[bad] = (0.5 * (values(v - 1e-4) + values(v + 1e-4)))[bad]
+            near, far = (0.5 * (values(v - h) + values(v + h)) for h in (0.01, 0.02))
+            limit = np.where(
+                near == far, near, near + (near - far) / 3.0
+            )  # infinite ones are equal
+            found[bad] = limit[bad]
     return found
 
 
