@@ -42,6 +42,7 @@ cdef extern from "axon.h" nogil:
         AX_MAX_TABLES
 
     ctypedef struct ax_table:
+        int32_t slow
         int32_t n_gates, n_values, n_bins
         double min, step
         const int32_t *gate_state
@@ -56,10 +57,12 @@ cdef extern from "axon.h" nogil:
         const double *consts
         int32_t n_multiples
         const double *multiples
+        int32_t stride, n_held
         int32_t n_tables
         const ax_table *tables
         int32_t n_code
         const int32_t *code
+        int32_t stretch_end[3]
         int32_t middle_state
         int32_t slope_slot, offset_slot
         int32_t n_terms, n_factors, n_ions
@@ -308,6 +311,10 @@ cdef class Kernel:
         membrane.n_multiples = len(program.multiples)
         multiples = flat(program.multiples, np.float64, membrane.n_multiples, "multiples")
         membrane.multiples = doubles(multiples)
+        membrane.stride = whole(program.stride, "stride")
+        membrane.n_held = whole(program.n_held, "n_held")
+        for i, end in enumerate(flat(program.stretches, np.int32, 3, "stretches").tolist()):
+            membrane.stretch_end[i] = end
         membrane.param_length, membrane.params = int32s(param_length), doubles(params)
         membrane.n_param_values, membrane.consts = params.size, doubles(consts)
         membrane.n_tables, membrane.tables = len(program.tables), tables
@@ -316,6 +323,7 @@ cdef class Kernel:
         kept = []  # arrays that C reads live until it has copied them
         for i, table in enumerate(program.tables):
             n_gates, n_values = len(table.gates), len(table.values)
+            tables[i].slow = bool(table.slow)
             tables[i].n_gates, tables[i].n_values = n_gates, n_values
             tables[i].n_bins = whole(table.n_bins, "n_bins")
             tables[i].min, tables[i].step = table.v_min, table.v_step

@@ -234,16 +234,28 @@ class Membrane(Value):
                 raise MembraneError(f"{name} varies along the axon")
             return float(values[0])
 
+        return self._with_parameters(x, number)
+
+    def at(self, x: np.ndarray, where: np.ndarray) -> Membrane:
+        """The same membrane for an axon of the places x[where] (µm) only."""
+
+        def there(values: np.ndarray, _: str) -> float | np.ndarray:
+            return values[where] if values.size > 1 else float(values[0])
+
+        return self._with_parameters(x, there)
+
+    def _with_parameters(self, x: np.ndarray, shown: Callable[[np.ndarray, str], Any]) -> Membrane:
+        """The same with other parameters, of what they are at `x` and what they are called."""
         channels = []
         for channel in self.channels:
             what = f"channel {channel.name!r}: "
-            gbar = number(channel.conductance(x, channel.celsius), what + "gbar")
+            gbar = shown(channel.conductance(x, channel.celsius), what + "gbar")
             reversal = channel.reversal
             if reversal is not None:
-                reversal = number(resolve(reversal, x, what + "reversal"), what + "reversal")
+                reversal = shown(resolve(reversal, x, what + "reversal"), what + "reversal")
             channels.append(replace(channel, gbar=gbar, reversal=reversal, scales=()))
         pumps = [
-            replace(p, density=number(p.factor(x), f"pump {p.name!r}: density"), scales=())
+            replace(p, density=shown(p.factor(x), f"pump {p.name!r}: density"), scales=())
             for p in self.pumps
         ]
         return replace(self, channels=tuple(channels), pumps=tuple(pumps))

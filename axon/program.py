@@ -14,7 +14,7 @@ from axon.changes import Epoch
 from axon.channels import Channel, Gate, Markov
 from axon.errors import MembraneError
 from axon.membranes import Membrane
-from axon.rates import resolve
+from axon.rates import Quantities, resolve
 from axon.records import Record
 from axon.sums import regrouped
 from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
@@ -26,6 +26,12 @@ V_SLOT, DT_SLOT, FIRST_STATE = 0, 1, 2
 
 V_MIDDLE = "v:middle"
 """State that the kernel keeps: V half a step ago, at which currents moved the pools."""
+
+SLOW = 5.0
+"""A gate is slow if its time constant is nowhere shorter, ms."""
+
+FIRING = (-100.0, 60.0)
+"""Where that is so, mV: at the potentials of an axon that fires."""
 
 Term = tuple[int, int, tuple[tuple[int, int], ...], int]
 
@@ -60,6 +66,13 @@ class Program(Record):
     diffusions : tuple of (state, state, coefficient)
         What diffuses along the axon; in the second state the kernel leaves, before each step,
         how fast it thereby grows. µm²/ms.
+    stride : int
+        Every so many steps what is slow moves, by as many time steps at once.
+    n_held : int
+        What is computed only then, and held in between, in slots of its own.
+    stretches : (int, int, int)
+        Where the first three stretches of the code end: what runs before all else in every step;
+        what moves slow states; and what is held. The rest runs in every step again.
     """
 
     states: tuple[str, ...]
@@ -76,6 +89,9 @@ class Program(Record):
     terms: tuple[Term, ...]
     ions: tuple[tuple[int, int], ...]
     diffusions: tuple[tuple[int, int, float], ...] = ()
+    stride: int = 1
+    n_held: int = 0
+    stretches: tuple[int, int, int] = (0, 0, 0)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All of it as plain arrays, of numbers and bytes: what a file holds.
@@ -91,6 +107,9 @@ class Program(Record):
         terms = [(gbar, e, len(factors), ion) for gbar, e, factors, ion in self.terms]
         factors = [factor for _, _, factors, _ in self.terms for factor in factors]
         slots = [self.n_temps, self.middle_state, self.slope_slot, self.offset_slot]
+        if self.stride > 1:
+            slots += [self.stride, self.n_held, *self.stretches]
+            slots += [i for i, table in enumerate(self.tables) if table.slow]
         arrays = {
             "names": np.frombuffer(json.dumps(names).encode(), np.uint8),
             "params": np.concatenate([np.zeros(0), *self.params]),
@@ -154,7 +173,12 @@ class Program(Record):
                 raise MembraneError("saved program: terms have more factors than there are")
         if next(factors, None) is not None:
             raise MembraneError("saved program: there are factors that no term has")
-        n_temps, middle_state, slope_slot, offset_slot = take("slots", np.int32, 4).tolist()
+        slots = take("slots", np.int32, -1).tolist()
+        if len(slots) == 4:
+            slots += [1, 0, 0, 0, 0]  # nothing is slow
+        if len(slots) < 9:
+            raise MembraneError(f"saved program: slots has {len(slots)} numbers")
+        n_temps, middle_state, slope_slot, offset_slot, stride, n_held, *ends = slots[:9]
         tables: list[Table] = []
         while f"table{len(tables)}_gates" in left:
             name = f"table{len(tables)}_"
@@ -165,7 +189,7 @@ class Program(Record):
             tables.append(
                 Table(
                     tuple(gates.tolist()), tuple(looked_up.tolist()),
-                    v_min, v_step, len(cubics), cubics, error,
+                    v_min, v_step, len(cubics), cubics, error, len(tables) in slots[9:],
                 )
             )  # fmt: skip
         diffusing = take("diffusions", np.int32, -1, 2).tolist()
@@ -185,6 +209,9 @@ class Program(Record):
             terms=tuple(terms),
             ions=tuple((a, b) for a, b in take("ions", np.int32, -1, 2).tolist()),
             diffusions=tuple((a, b, d) for (a, b), d in zip(diffusing, coefficients, strict=True)),
+            stride=stride,
+            n_held=n_held,
+            stretches=(ends[0], ends[1], ends[2]),
         )
         if left:
             raise MembraneError(f"saved program: nobody knows {', '.join(sorted(left))}")
@@ -220,12 +247,13 @@ def saved_state_names(text: bytes) -> tuple[str, ...]:
     return _names(text)[0]
 
 
-def state_names(membrane: Membrane) -> tuple[str, ...]:
+def state_names(membrane: Membrane, stride: int = 1) -> tuple[str, ...]:
     """Name of every state, in the order in which the kernel holds them.
 
     Gates first, then the concentrations that pools move and the bound fractions of buffers,
     how fast each of these changed last, how fast by diffusion alone, and the last current of
-    every pool's ion as slope v - offset.
+    every pool's ion as slope v - offset; where pools move with every `stride`-th step, also the sum
+    of these currents since.
     """
     names = []
     for channel, gate in membrane.gates:
@@ -238,6 +266,8 @@ def state_names(membrane: Membrane) -> tuple[str, ...]:
     names += [f"{name}:diffusion" for name in diffusing(membrane)]
     for ion in _pooled(membrane):
         names += [f"i{ion}:slope", f"i{ion}:offset"]
+    if slow_pools(membrane, stride):
+        names += [f"i{ion}:sum" for ion in _pooled(membrane)]
     return (*names, V_MIDDLE) if moved else tuple(names)
 
 
@@ -248,6 +278,7 @@ def initial_states(
     v: np.ndarray,
     per_current: Mapping[str, np.ndarray] | None = None,
     concentrations: Mapping[str, float] | None = None,
+    stride: int = 1,
 ) -> np.ndarray:
     """Every state at time zero, shape (states, n): gates steady for `v`.
 
@@ -259,6 +290,8 @@ def initial_states(
         What each pool gains from 1 mA/cm², mM/ms.
     concentrations : mapping, optional
         What pools move, where that differs from the membrane's own beginning.
+    stride : int, optional
+        Of the program.
     """
     moved = {**membrane.initial_concentrations, **(concentrations or {})}
     quantities = membrane.quantities(v, celsius, moved)
@@ -276,6 +309,8 @@ def initial_states(
         values += [0.0 for _ in diffusing(membrane)]  # they begin the same all along
         for ion in _pooled(membrane):
             values += [0.0, -currents.get(ion, 0.0)]
+        if slow_pools(membrane, stride):  # as if it had flowed so before
+            values += [(stride - 1.0) * currents.get(ion, 0.0) for ion in _pooled(membrane)]
         values.append(v)
     return np.array([np.broadcast_to(value, v.shape) for value in values]).reshape(-1, v.size)
 
@@ -288,6 +323,7 @@ def lower(
     per_current: Mapping[str, np.ndarray] | None = None,
     since: Epoch | None = None,
     alike: Hashable | None = None,
+    stride: int = 1,
 ) -> Program:
     """Turn a membrane into data.
 
@@ -307,22 +343,26 @@ def lower(
         yet. The currents are the new membrane's.
     alike : hashable, optional
         What ``membrane.alike()`` has returned, if that is known.
+    stride : int, optional
+        Every how many steps that moves which is slow: gates of long time constants, and pools.
     """
     missing = [name for name in _concentrations(membrane) if name not in (per_current or {})]
     if missing:
         raise MembraneError(f"per_current says nothing of {', '.join(missing)}")
-    values = _parameters(membrane, x, celsius, per_current or {})
+    values = parameters(membrane, x, celsius, per_current or {})
     parts = [_Part(membrane, celsius)]
     if since is not None:
         parts.insert(0, _Part(since.membrane, since.celsius))
         values["celsius before"] = since.celsius
-    key = ("program", dt, *(part.warmth for part in parts))
+    key = ("program", dt, stride, *(part.warmth for part in parts))
     before = [part.membrane for part in parts[:-1]]
-    program = membrane.once(key, lambda: _Lowering(parts, dt).program(), others=before, alike=alike)
+    program = membrane.once(
+        key, lambda: _Lowering(parts, dt, stride).program(), others=before, alike=alike
+    )
     return replace(program, params=tuple(values[name] for name in program.param_names))
 
 
-def _parameters(
+def parameters(
     membrane: Membrane, x: np.ndarray, celsius: np.ndarray, per_current: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """What may differ from axon to axon, by name: one value each, or one per compartment."""
@@ -347,6 +387,18 @@ def _concentrations(membrane: Membrane) -> list[str]:
 def diffusing(membrane: Membrane) -> dict[str, float]:
     """Concentrations that diffuse along the axon, and how fast, µm²/ms."""
     return {p.concentration: p.diffusion for p in membrane.pools if p.diffusion is not None}
+
+
+def slow_pools(membrane: Membrane, stride: int) -> bool:
+    """Whether concentrations move with every `stride`-th step only: not where ions diffuse, whose
+    method is stable for short time steps only."""
+    return stride > 1 and bool(membrane.pools) and not diffusing(membrane)
+
+
+def _is_slow(gate: Gate, fixed: Quantities) -> bool:
+    """Whether a gate moves but little between two slow steps."""
+    _, rate = gate.at({**fixed, "v": np.arange(FIRING[0], FIRING[1] + 1.0)})
+    return bool(np.max(rate) <= 1.0 / SLOW)
 
 
 def _pooled(membrane: Membrane) -> tuple[str, ...]:
@@ -381,7 +433,15 @@ class _Lowering:
             at V(t) and the concentrations' mean;
     after   currents at V(t), with gates and concentrations of t + dt/2, and their slopes.
 
-    The two stretches of code are expressions in one recorder. Each reads a state as it is when
+    With a stride above 1, slow gates and all concentrations go from t - stride dt/2 to t + stride
+    dt/2, with every so many steps only: by slow tables, and by stretches of code before these.
+
+    counted in every step, currents of the last are added to what flowed since the last slow one;
+    moves   in a slow step, concentrations go by the mean of these, and so do slow gates that no
+            table moves;
+    held    then, what follows from slow states alone.
+
+    The stretches of code are expressions in one recorder. Each reads a state as it is when
     the stretch begins, and writes it at its end.
 
     In the first step after a change a gate moves by its old rates for half a step, and by its new
@@ -391,14 +451,16 @@ class _Lowering:
     added to this one is made up for by the next.
     """
 
-    def __init__(self, parts: Sequence[_Part], dt: float) -> None:
-        self.parts, self.dt = parts, dt
+    def __init__(self, parts: Sequence[_Part], dt: float, stride: int) -> None:
+        self.parts, self.dt, self.stride = parts, dt, stride
         self.share = 1.0 / len(parts)
         self.membrane = membrane = parts[-1].membrane
         self.recorder = Recorder()
-        self.states = state_names(membrane)
+        self.states = state_names(membrane, stride)
+        self.slow_pools = slow_pools(membrane, stride)
         self.slot = {name: FIRST_STATE + i for i, name in enumerate(self.states)}
         self.moved = list(membrane.initial_concentrations)
+        self.slow: set[str] = set()  # states that move with slow steps only
         self.params: list[str] = []
         self.multiples: dict[str, float] = {}
         self.v = self.recorder.input("v")
@@ -440,33 +502,76 @@ class _Lowering:
         found |= {name for name, value in shown.items() if isinstance(value, Symbol)}
         return found - {"v"}
 
-    # ---- the two stretches ----------------------------------------------------------------
+    # ---- the stretches --------------------------------------------------------------------
 
-    def before(self, tabulated: Sequence[set[int]]) -> dict[str, Symbol]:
-        """New concentrations and gates, by state; not what tables move, in each part."""
+    def last_currents(self) -> dict[str | None, Any]:
+        """Of every pooled ion in the last step, at its middle."""
+        middle = self.state(V_MIDDLE)
+        return {
+            ion: self.state(f"i{ion}:slope") * middle - self.state(f"i{ion}:offset")
+            for ion in _pooled(self.membrane)
+        }
+
+    def counted(self) -> dict[str, Symbol]:
+        """Sums of the currents since the last slow step."""
+        if not self.slow_pools:
+            return {}
+        currents = self.last_currents().items()
+        return {f"i{ion}:sum": self.state(f"i{ion}:sum") + current for ion, current in currents}
+
+    def moved_pools(self) -> dict[str, Symbol]:
+        """New concentrations, and how fast they changed."""
+        if not self.moved:
+            return {}
         results: dict[str, Symbol] = {}
-        old: dict[str, Any] = {name: self.state(name) for name in self.moved}
-        mean = dict(old)
-        if self.moved:
-            middle = self.state(V_MIDDLE)
-            currents: dict[str | None, Any] = {
-                ion: self.state(f"i{ion}:slope") * middle - self.state(f"i{ion}:offset")
-                for ion in _pooled(self.membrane)
-            }
-            gains = {
-                name: self.parameter(f"{name}:per_current")
-                for name in _concentrations(self.membrane)
-            }
-            rates = self.parts[0].membrane.pool_rates(currents, old, gains)
-            for name in diffusing(self.membrane):
-                rates[name] = rates[name] + self.state(f"{name}:diffusion")
-            for name, rate in rates.items():
-                before = old[name] - self.in_a_step(0.5 * self.state(f"{name}:rate"))
-                results[name] = before + self.in_a_step(1.5 * rate)
-                results[f"{name}:rate"] = self.recorder.symbol(rate)
-                mean[name] = 0.5 * (old[name] + results[name])
+        old = {name: self.state(name) for name in self.moved}
+        stride, currents = 1, self.last_currents()
+        if self.slow_pools:
+            stride = self.stride
+            for ion in currents:
+                currents[ion] = self.state(f"i{ion}:sum") / stride
+                results[f"i{ion}:sum"] = self.recorder.symbol(0.0)
+        gains = {
+            name: self.parameter(f"{name}:per_current") for name in _concentrations(self.membrane)
+        }
+        rates = self.parts[0].membrane.pool_rates(currents, old, gains)
+        for name in diffusing(self.membrane):
+            rates[name] = rates[name] + self.state(f"{name}:diffusion")
+        for name, rate in rates.items():
+            before = old[name] - self.in_a_step(0.5 * stride * self.state(f"{name}:rate"))
+            results[name] = before + self.in_a_step(1.5 * stride * rate)
+            results[f"{name}:rate"] = self.recorder.symbol(rate)
+        return results
+
+    def seen_by_gates(self, moved: Mapping[str, Symbol]) -> dict[str, Any]:
+        """Concentrations at the time of V, half a step before that of currents."""
+        if not self.slow_pools:
+            return {name: 0.5 * (self.state(name) + moved[name]) for name in self.moved}
+        return {
+            name: self.state(name) - self.in_a_step(0.5 * self.state(f"{name}:rate"))
+            for name in self.moved
+        }
+
+    def slow_gates(self, part: _Part) -> set[str]:
+        """States of the gates that move with slow steps only."""
+        found: set[str] = set()
+        moving = self.moving(part) - {"celsius"}
+        for channel, gate in part.membrane.gates if self.stride > 1 else ():
+            if not isinstance(gate, Gate) or gate.instantaneous or gate.depends_on & moving:
+                continue
+            shown = (part.membrane.quantities(0.0, warmth) for warmth in part.warmth)
+            if all(_is_slow(gate, quantities) for quantities in shown):
+                found.add(f"{channel.name}.{gate.name}")
+        return found
+
+    def moved_gates(
+        self, tabulated: Sequence[set[int]], concentrations: Mapping[str, Any]
+    ) -> tuple[dict[str, Symbol], dict[str, Symbol]]:
+        """New slow gates by state, and new others; not what tables move, in each part."""
+        results: dict[str, Symbol] = {}
+        slowly: dict[str, None] = {}  # in their order
         for part, in_tables in zip(self.parts, tabulated, strict=True):
-            seen = self.quantities(part, mean)
+            seen, slow = self.quantities(part, concentrations), self.slow_gates(part)
             for channel, gate in part.membrane.gates:
                 name = f"{channel.name}.{gate.name}"
                 if isinstance(gate, Markov):
@@ -483,10 +588,14 @@ class _Lowering:
                 elif not gate.instantaneous and self.slot[name] - FIRST_STATE not in in_tables:
                     self.refuse_what_a_table_would(gate, part)
                     inf, rate = gate.kinetics(seen)
+                    if name in slow:
+                        rate = self.stride * rate
+                        slowly[name] = None
                     # The exact solution for frozen rates, x + (1 - exp(-dt/tau)) (inf - x).
                     x = results.get(name, self.state(name))
                     results[name] = x + np.expm1(self.in_a_step(self.share * -rate)) * (x - inf)
-        return results
+        moves = {name: results.pop(name) for name in slowly}
+        return moves, results
 
     def refuse_what_a_table_would(self, gate: Gate | Markov, part: _Part) -> None:
         """Rates that aren't finite somewhere are refused, wherever they are computed."""
@@ -582,33 +691,46 @@ class _Lowering:
 
     def program(self) -> Program:
         """The whole, but for the parameters' values."""
-        gates: list[tuple[int, Any]] = []
+        gates: dict[bool, list[tuple[int, Any]]] = {False: [], True: []}  # slow or not
         tabulated: list[set[int]] = []
         for part in self.parts:
             moving = self.moving(part)
             fixed = part.membrane.quantities(0.0, part.warmth[0])
             tabulated.append(set())
+            slow_gates = self.slow_gates(part)
+            self.slow |= slow_gates
             for channel, gate in part.membrane.gates:
                 if not isinstance(gate, Gate) or gate.instantaneous or gate.depends_on & moving:
                     continue
-                fit = fit_gate(gate, fixed, self.share * self.dt)
+                name = f"{channel.name}.{gate.name}"
+                slow = name in slow_gates
+                interval = self.share * self.dt
+                fit = fit_gate(gate, fixed, self.stride * interval if slow else interval)
                 if fit is not None:
-                    state = self.slot[f"{channel.name}.{gate.name}"] - FIRST_STATE
-                    gates.append((state, fit))
+                    state = self.slot[name] - FIRST_STATE
+                    gates[slow].append((state, fit))
                     tabulated[-1].add(state)
         after, terms, own = self.after()
-        before = self.before(tabulated)
+        counted, pools = self.counted(), self.moved_pools()
+        moves, before = self.moved_gates(tabulated, self.seen_by_gates(pools))
+        if self.slow_pools:
+            moves |= pools
+            self.slow |= {*self.moved, *(f"{name}:rate" for name in self.moved)}
+        else:
+            before = pools | before
         first_param = FIRST_STATE + len(self.states)
         inputs = {"v": V_SLOT} | self.slot
         inputs |= {name: first_param + i for i, name in enumerate(self.params)}
         reversals = [e for _, e, _, _ in terms]
-        final = regrouped(
-            self.recorder, [*before.values(), *after.values(), *own, *reversals], self.v
+        stretches = [counted, moves, before, after]
+        results = [node for stretch in stretches for node in stretch.values()]
+        final = regrouped(self.recorder, [*results, *own, *reversals], self.v)
+        counted, moves, before, after = (
+            {name: final[node] for name, node in stretch.items()} for stretch in stretches
         )
-        before = {name: final[node] for name, node in before.items()}
-        after = {name: final[node] for name, node in after.items()}
         kept = [final[node] for node in (*own, *reversals)]
-        wanted = [*before.values(), *after.values(), *kept]
+        held = self.held([*before.values(), *after.values(), *kept])
+        wanted = [final[node] for node in (*results, *own, *reversals)]
         values = {}
         for node in self.recorder.of_one_input(wanted, self.v):
             fit = fit_value(lambda v, node=node: self.recorder.evaluate(node, {"v": v}))  # type: ignore[misc]
@@ -618,29 +740,40 @@ class _Lowering:
         first_const = first_param + len(self.params)
         first_multiple = first_const + len(consts)
         inputs |= {name: first_multiple + i for i, name in enumerate(self.multiples)}
-        first_value = first_multiple + len(self.multiples)
+        first_held = first_multiple + len(self.multiples)
+        first_value = first_held + len(held)
         slots = {node: first_const + i for i, node in enumerate(consts)}
         slots |= {node: first_value + i for i, node in enumerate(values)}
+        in_slots = {node: first_held + i for i, node in enumerate(held)}
         first_temp = first_value + len(values)
-        code_before, temps_before, _ = self.recorder.emit(
-            {self.slot[name]: node for name, node in before.items()}, [], inputs, slots, first_temp
-        )
-        code_after, temps_after, placed = self.recorder.emit(
-            {self.slot[name]: node for name, node in after.items()},
-            kept,
-            inputs,
-            slots,
-            first_temp,
-        )
+
+        code: list[Instruction] = []
+        ends: list[int] = []
+        n_temps = 0
+        placed: dict[Symbol, int] = {}
+        slow_results = {slot: node for node, slot in in_slots.items()}
+        for stretch, remaining, known in (
+            (self.by_slot(counted), [], slots),
+            (self.by_slot(moves), [], slots),
+            (slow_results, [], slots),
+            (self.by_slot(before), [], slots | in_slots),
+            (self.by_slot(after), kept, slots | in_slots),
+        ):
+            more, temps, placed = self.recorder.emit(stretch, remaining, inputs, known, first_temp)
+            code += more
+            n_temps = max(n_temps, temps)
+            ends.append(len(code))
+        tables = build_tables(gates[False], [(slots[node], fit) for node, fit in values.items()])
+        tables += build_tables(gates[True], [], slow=True)
         return Program(
             states=self.states,
             params=(),
             param_names=tuple(self.params),
             consts=np.array([node.value for node in consts], dtype=np.float64),
             multiples=np.array(list(self.multiples.values()), dtype=np.float64),
-            n_temps=len(values) + max(temps_before, temps_after),
-            tables=build_tables(gates, [(slots[node], fit) for node, fit in values.items()]),
-            code=(*code_before, *code_after),
+            n_temps=len(values) + n_temps,
+            tables=tables,
+            code=tuple(code),
             middle_state=self.slot[V_MIDDLE] - FIRST_STATE if self.moved else -1,
             slope_slot=placed[final[own[0]]] if own else -1,
             offset_slot=placed[final[own[1]]] if own else -1,
@@ -663,7 +796,29 @@ class _Lowering:
                 )
                 for name, coefficient in diffusing(self.parts[0].membrane).items()
             ),
+            stride=self.stride if moves or gates[True] else 1,
+            n_held=len(held),
+            stretches=(ends[0], ends[1], ends[2]),
         )
+
+    def by_slot(self, results: Mapping[str, Symbol]) -> dict[int, Symbol]:
+        """Results by the slot of their state."""
+        return {self.slot[name]: node for name, node in results.items()}
+
+    def held(self, wanted: Sequence[Symbol]) -> list[Symbol]:
+        """The largest parts of what is wanted that change with slow steps only."""
+        if not self.slow:
+            return []
+        steady = self.slow | set(self.params) | set(self.multiples)
+        still: dict[Symbol, bool] = {}
+        for node in self.recorder.order(wanted):
+            if node.operands:
+                still[node] = all(still[arg] for arg in node.operands)
+            else:
+                still[node] = node.op == "CONST" or node.args[0] in steady
+        read = [part for node in still if not still[node] for part in node.operands]
+        found = dict.fromkeys(part for part in (*read, *wanted) if still[part] and part.operands)
+        return list(found)
 
 
 def _moved_scheme(

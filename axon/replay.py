@@ -388,14 +388,14 @@ class Replay:
         ]
         numbers = [*params, *program.consts, *(program.multiples * self.dt)]
         slots: dict[int, Any] = dict(enumerate([v, self.dt, *states, *numbers]))
-        first_temp = len(slots)
+        first_held = len(slots)
         for table in program.tables:
             slots |= table.looked_up(v)
         # Gates and concentrations stay; only the ions' currents, which are states too, are written.
         ions = [(FIRST_STATE + slope, FIRST_STATE + offset) for slope, offset in program.ions]
         written = {slot for pair in ions for slot in pair}
         for op, out, *operands in program.code:
-            if out >= first_temp or out in written:
+            if out >= first_held or out in written:
                 slots[out] = apply(isa, op, *(slots[k] for k in operands if k >= 0))
         found = np.zeros((1 + len(ions), len(v)))
         for row, (slope, offset) in enumerate([(program.slope_slot, program.offset_slot), *ions]):

@@ -35,10 +35,18 @@ from axon.geometry import Axon, Shape
 from axon.interruption import Interruption
 from axon.membranes import Membrane
 from axon.portable import distinct
-from axon.program import Program, diffusing, initial_states, lower, state_names
+from axon.program import (
+    Program,
+    diffusing,
+    initial_states,
+    lower,
+    parameters,
+    slow_pools,
+    state_names,
+)
 from axon.rates import Profile, resolve
 from axon.records import Record
-from axon.rest import REST_RANGE, Rest
+from axon.rest import REST_RANGE, Rest, pool_speed
 from axon.runs import Run
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
 from axon.trees import Tree
@@ -57,6 +65,20 @@ STIFF = 1e12
 """Conductance of an ideal voltage clamp, over those that pull the potential elsewhere."""
 
 
+STRIDE = 5
+"""Every so many steps that moves which is slow, at most. Odd: Crank-Nicolson hardly damps what
+alternates from step to step, and so currents that jump with slow steps must alternate there too."""
+
+SLOW_STEP = 0.025
+"""How far apart slow steps are, at most, ms."""
+
+SETTLING = 1 / 4
+"""Concentrations are slow if, by themselves, they settle by at most this part between two slow
+steps: their method is stable up to 1, and good to a few percent of what it does with every step."""
+
+PLACES = 256
+"""On an axon whose compartments all differ, where concentrations are asked how fast they settle."""
+
 _UNPICKLED = ("membrane", "changes", "_epochs")  # they hold functions
 
 
@@ -66,7 +88,8 @@ class State(Record):
     Attributes
     ----------
     dt : float
-        Time step, ms: gates and concentrations are half of one older than `v`.
+        Time step, ms: gates and concentrations are half of one older than `v`; those that are slow
+        move with every `stride`-th step to half way to the next.
     step : int
         Steps since time zero.
     v : array (n,)
@@ -75,6 +98,8 @@ class State(Record):
         Gates such as ``na.m``, concentrations such as ``cai``, and what else the membrane keeps.
     saturated_steps : int
         Steps in which some potential lay beyond the tables.
+    stride : int
+        Of the simulation.
     """
 
     dt: float
@@ -82,6 +107,7 @@ class State(Record):
     v: npt.NDArray[np.float64]
     states: dict[str, npt.NDArray[np.float64]]
     saturated_steps: int = 0
+    stride: int = 1
 
     @property
     def time(self) -> float:
@@ -89,7 +115,7 @@ class State(Record):
         return self.step * self.dt
 
     @classmethod
-    def _of(cls, dt: float, names: Iterable[str], fields: Fields) -> State:
+    def _of(cls, dt: float, stride: int, names: Iterable[str], fields: Fields) -> State:
         n = fields["v"].size
         states = fields["state"].reshape(-1, n)
         return cls(
@@ -98,6 +124,7 @@ class State(Record):
             fields["v"],
             dict(zip(names, states, strict=True)),
             int(fields["saturated_steps"][0]),
+            stride,
         )
 
     def _fields(self) -> Fields:
@@ -131,6 +158,16 @@ class Simulation:
         An upward crossing of it, in mV, is a spike.
     changes : sequence of Change, optional
         Other membranes and temperatures, each from its time on, in their order.
+    stride : int, optional
+        Every so many steps, an odd number, that moves which is slow, by as many time steps at once:
+        gates whose time constants are above 5 ms, and concentrations. 1 moves everything with every
+        step. If not given, 5, or fewer that take no more than 0.025 ms; 1 where a concentration
+        settles faster than that, and where a change would come between.
+
+    Attributes
+    ----------
+    stride : int
+        1 where nothing is slow.
 
     Raises
     ------
@@ -171,6 +208,7 @@ class Simulation:
         method: str = "crank-nicolson",
         spike_threshold: QuantityLike = -20.0,
         changes: Iterable[Change] = (),
+        stride: int | None = None,
     ) -> None:
         if not isinstance(axon, Axon | Tree):
             raise SimulationError(f"axon={axon!r} is no Axon and no Tree")
@@ -196,9 +234,10 @@ class Simulation:
         self.changes = tuple(changes)
         self._epochs = list(self._through_changes())
         self._check_diffusion()
+        self._stride = self._chosen_stride(stride)
         # An unusable membrane is refused now, not at the first run.
-        self._program  # noqa: B018
-        self._later  # noqa: B018
+        programs = [self._program, *(program for _, program in self._later)]
+        self.stride = max(program.stride for program in programs)  # 1 where nothing is slow
 
     def _through_changes(self) -> Iterator[Epoch]:
         """The epochs from time zero on."""
@@ -247,7 +286,9 @@ class Simulation:
     def _lowered(self, epoch: Epoch, since: Epoch | None = None) -> Program:
         gains = self._gains((since or epoch).membrane)
         alike = self._alike if epoch.membrane is self.membrane else None
-        return lower(epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since, alike)
+        return lower(
+            epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since, alike, self._stride
+        )
 
     @cached_property
     def _alike(self) -> Hashable | None:
@@ -315,6 +356,39 @@ class Simulation:
                     "or longer compartments"
                 )
 
+    def _chosen_stride(self, given: int | None) -> int:
+        """Every how many steps that moves which is slow: as asked for, or as often as it should."""
+        begins = [epoch.step for epoch in self._epochs[1:]]
+        if given is not None:
+            if not isinstance(given, int) or isinstance(given, bool) or given < 1 or not given % 2:
+                raise SimulationError(f"stride={given!r}; give an odd number of steps, such as 1")
+            for change, begin in zip(self.changes, begins, strict=True):
+                if begin % given:
+                    raise SimulationError(
+                        f"stride={given}: the change at {change.at:g} ms would come between two "
+                        f"slow steps; give one that divides {begin}"
+                    )
+            return given
+        longest = SLOW_STEP * (1 + 1e-9)
+        if slow_pools(self.membrane, STRIDE):
+            fastest = max(self._pool_speed(epoch) for epoch in self._epochs)
+            longest = min(longest, SETTLING / fastest) if fastest > 0 else longest
+        for stride in range(STRIDE, 1, -2):
+            if stride * self.dt <= longest and not any(begin % stride for begin in begins):
+                return stride
+        return 1
+
+    def _pool_speed(self, epoch: Epoch) -> float:
+        """How fast concentrations settle by themselves, 1/ms."""
+        membrane, celsius, x = epoch.membrane, epoch.celsius, self.axon.x
+        gains = self._gains(membrane)
+        where = _unlike(parameters(membrane, x, celsius, gains).values())
+        own = {name: gain[where] for name, gain in gains.items()}
+        warmth = celsius[where] if celsius.size > 1 else celsius
+        key = ("pool speed", *warmth, *(gain[0] for gain in own.values()))
+        find = partial(pool_speed, membrane.at(x, where), x[where], warmth, own)
+        return membrane.once(key, find, amounts=True) if where.size == 1 else find()
+
     @cached_property
     def v_init(self) -> npt.NDArray[np.float64]:
         """Potential at time zero, mV, shape (n,)."""
@@ -328,7 +402,12 @@ class Simulation:
         if self._v_init is None and self._uniform:
             return self._at_rest(self._patch_rest)
         return initial_states(
-            self.membrane, self.axon.x, self.celsius, self.v_init, self._per_current
+            self.membrane,
+            self.axon.x,
+            self.celsius,
+            self.v_init,
+            self._per_current,
+            stride=self._stride,
         ).ravel()
 
     def _at_rest(self, rest: Rest) -> npt.NDArray[np.float64]:
@@ -341,11 +420,17 @@ class Simulation:
         def find() -> npt.NDArray[np.float64]:
             v = np.full(n, rest.v)
             return initial_states(
-                self.membrane, self.axon.x[:n], self.celsius, v, gains, rest.concentrations
+                self.membrane,
+                self.axon.x[:n],
+                self.celsius,
+                v,
+                gains,
+                rest.concentrations,
+                self._stride,
             )
 
         if alike:
-            known = (self.celsius[0], rest.v, *rest.concentrations.values())
+            known = (self._stride, self.celsius[0], rest.v, *rest.concentrations.values())
             rates = (gain[0] for gain in gains.values())
             key = ("at rest", *known, *rates)
             find = partial(self.membrane.once, key, find, amounts=True, alike=self._alike_at_rest)
@@ -497,9 +582,9 @@ class Simulation:
         Parameters
         ----------
         state : State
-            Of this simulation, or of one with the same number of compartments, the same states
-            and the same time step. Stimuli and changes may differ; their times count from time
-            zero.
+            Of this simulation, or of one with the same number of compartments, the same states,
+            the same time step and stride. Stimuli and changes may differ; their times count from
+            time zero.
 
         Raises
         ------
@@ -511,6 +596,11 @@ class Simulation:
         if state.dt != self.dt:
             raise SimulationError(
                 f"state has dt={state.dt:g} ms, and the simulation dt={self.dt:g} ms"
+            )
+        if state.stride != self.stride:
+            raise SimulationError(
+                f"state has stride={state.stride}, and the simulation stride={self.stride}: give "
+                "both the same, which divides the steps of all changes"
             )
         if tuple(state.states) != self._program.states:
             raise SimulationError(
@@ -529,7 +619,8 @@ class Simulation:
             return self._start
         states = self._states_init.reshape(-1, self.axon.n)
         names = self._program.states
-        return State(self.dt, 0, self.v_init, dict(zip(names, states, strict=True)))
+        named = dict(zip(names, states, strict=True))
+        return State(self.dt, 0, self.v_init, named, stride=self.stride)
 
     def _rest(self) -> npt.NDArray[np.float64]:
         """The resting potential of the whole axon, mV.
@@ -806,7 +897,7 @@ class Simulation:
             )
         finally:
             if memory.fields:
-                self._stands = State._of(self.dt, self._program.states, memory.fields)
+                self._stands = State._of(self.dt, self.stride, self._program.states, memory.fields)
         compartment, when = memory.spiked.arrays()
         return Run.in_memory(
             header,
@@ -863,6 +954,7 @@ class Simulation:
             **changes,
             "simulation": {
                 "dt": self.dt,
+                "stride": self.stride,
                 "begin": begin.step,
                 "steps": steps,
                 "duration": (steps - begin.step) * self.dt,
@@ -917,6 +1009,18 @@ def _entries(
         np.concatenate([np.zeros(0, np.int32), *which]),
         np.concatenate([np.zeros(0), *weights]),
     )
+
+
+def _unlike(parameters: Iterable[np.ndarray]) -> npt.NDArray[np.intp]:
+    """Compartments that differ in a parameter, no more than `PLACES` of them."""
+    varying = [values for values in parameters if values.size > 1]
+    if not varying:
+        return np.zeros(1, np.intp)
+    order = np.lexsort(varying)
+    ordered = np.array(varying)[:, order]
+    found = order[np.append(True, (ordered[:, 1:] != ordered[:, :-1]).any(axis=0))]
+    some = np.linspace(0, found.size - 1, min(found.size, PLACES)).astype(np.intp)
+    return np.asarray(found[some])
 
 
 def _inputs(equations: Equations, begin: State) -> dict[str, np.ndarray]:

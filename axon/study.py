@@ -890,6 +890,7 @@ _SIMULATION: dict[str, Kind] = {
     "v_init": _along("mV"),
     "method": _string,
     "spike_threshold": _POTENTIAL,
+    "stride": _whole,
 }
 _RECORD: dict[str, Kind] = {
     "every": _TIME,

@@ -144,7 +144,7 @@ class Bench:
             return Lead(self.begin)
         watch = _Watch(self.goal, 0, math.inf, math.inf)
         fields = self._integrate(simulation, self.begin, step, watch, None)
-        state = State._of(simulation.dt, self.begin.states, fields)
+        state = State._of(simulation.dt, simulation.stride, self.begin.states, fields)
         return Lead(state, *watch.spiked.arrays())
 
     def _integrate(

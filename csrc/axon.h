@@ -43,7 +43,7 @@ const char *ax_message(int status);
 
 #define AX_LANES 8
 #define AX_GATES_PER_BLOCK 4
-#define AX_MAX_TABLES 10
+#define AX_MAX_TABLES 20
 
 /* ---- instruction sets ------------------------------------------------------------------- */
 
@@ -65,6 +65,7 @@ int ax_isa_fused(int isa);
  *   1           time step of this advance, ms          (read only)
  *   2 ...       the states                             (read and written)
  *   ...         parameters, constants, multiples of 1  (read only)
+ *   ...         what is held between slow steps        (read and written)
  *   ...         temporaries                            (written before they are read)
  *
  * The table of operations is the only place that lists them: X(NAME, operands).
@@ -96,6 +97,7 @@ int ax_op_operands(int op);
  * instruction writes. Beyond its ends a table goes on as at its ends.
  */
 typedef struct {
+    int32_t slow; /* its gates move with slow steps only; it has no values then */
     int32_t n_gates, n_values, n_bins;
     double min, step;          /* mV */
     const int32_t *gate_state; /* [n_gates] state that each gate is */
@@ -116,12 +118,21 @@ typedef struct {
     int32_t n_multiples;
     const double *multiples; /* [n_multiples] of the time step */
 
+    /*
+     * What is slow moves with every stride-th step, by as many time steps at once: gates of slow
+     * tables, and what the second stretch of the code does. What the third computes is a function
+     * of the states, held in slots of its own, a value per compartment, until the next such step.
+     */
+    int32_t stride; /* 1 or more */
+    int32_t n_held;
+
     int32_t n_tables; /* at most AX_MAX_TABLES */
     const ax_table *tables;
 
-    /* Instructions, run in order once a step after the tables. */
+    /* Instructions, run in order once a step after the tables, but for the slow stretches. */
     int32_t n_code;
-    const int32_t *code;                     /* [n_code][5] */
+    const int32_t *code; /* [n_code][5] */
+    int32_t stretch_end[3]; /* of the first three stretches; the fourth is the rest */
     int32_t middle_state; /* state that receives V(t + dt/2) of each step, or -1 */
 
     /*

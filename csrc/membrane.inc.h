@@ -234,13 +234,24 @@ AX_INLINE void operate(int op, unsigned uniform, double *d, const double *a, con
 #undef AX_TERNARY
 #undef AX_LONG
 
-static void run_program(ax_sim *self, int64_t row, int32_t rows) {
-    const ax_instruction *code = self->code, *end = code + self->program.m.n_code;
+static void run_code(ax_sim *self, int32_t from, int32_t to, int64_t row, int32_t rows) {
+    const ax_instruction *code = self->code + from, *end = self->code + to;
     for (; code < end; code++) {
         const ax_place *a = &code->in[0], *b = &code->in[1], *c = &code->in[2];
         operate(code->op, code->uniform, code->out.at + row * code->out.by_row,
                 a->at + row * a->by_row, b->at + row * b->by_row, c->at + row * c->by_row, rows);
     }
+}
+
+/* The stretches that this step has. */
+static void run_program(ax_sim *self, int64_t row, int32_t rows) {
+    const ax_membrane *m = &self->program.m;
+    const int32_t *end = m->stretch_end;
+    const int32_t from = self->moving ? end[0] : end[1];
+    run_code(self, 0, end[0], row, rows);
+    if (self->moving || self->stale)
+        run_code(self, from, end[2], row, rows);
+    run_code(self, end[2], m->n_code, row, rows);
 }
 
 AX_INLINE v8 square(v8 x) { return v8_mul(x, x); }
@@ -361,6 +372,8 @@ static void add_shunts(ax_sim *self, int64_t row, int32_t rows) {
 static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved) {
     for (int32_t i = 0; i < self->program.m.n_tables; i++) {
         const ax_lookup *table = &self->program.tables[i];
+        if (table->t.slow && !self->moving)
+            continue;
         if (halved)
             run_table(self, table, row, rows, 1);
         else

@@ -30,9 +30,14 @@ static int in_range(int32_t x, int32_t low, int32_t high) { return x >= low && x
 static int check_counts(const ax_membrane *m, int64_t n) {
     const int32_t counts[] = {m->n_states, m->n_params, m->n_consts, m->n_temps,
                               m->n_code,   m->n_terms,  m->n_factors, m->n_ions,
-                              m->n_multiples, m->n_diffusions};
+                              m->n_multiples, m->n_diffusions, m->n_held};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (!in_range(counts[i], 0, AX_COUNT_LIMIT))
+            return AX_ERR_PROGRAM;
+    if (m->stride < 1)
+        return AX_ERR_PROGRAM;
+    for (int k = 0, before = 0; k < 3; before = m->stretch_end[k++])
+        if (!in_range(m->stretch_end[k], before, m->n_code + 1))
             return AX_ERR_PROGRAM;
     if (!in_range(m->n_tables, 0, AX_MAX_TABLES + 1))
         return AX_ERR_TABLE;
@@ -49,8 +54,13 @@ static int blocks_of(int32_t count, int32_t per_block) {
     return (count + per_block - 1) / per_block;
 }
 
+/* What stands in a temporary: nothing, a result, or one of a slow stretch, which does not always run. */
+enum { UNWRITTEN, WRITTEN, WRITTEN_SLOWLY };
+
 static int check_table(const ax_program *self, const ax_table *t, char *written) {
     if (!in_range(t->n_gates, 0, AX_COUNT_LIMIT) || !in_range(t->n_values, 0, AX_COUNT_LIMIT))
+        return AX_ERR_TABLE;
+    if (t->slow && t->n_values > 0)
         return AX_ERR_TABLE;
     const int64_t blocks = (int64_t)blocks_of(t->n_gates, AX_GATES_PER_BLOCK) +
                            blocks_of(t->n_values, AX_LANES);
@@ -66,7 +76,7 @@ static int check_table(const ax_program *self, const ax_table *t, char *written)
     for (int32_t k = 0; k < t->n_values; k++) {
         if (!in_range(t->value_slot[k], self->first_temp, self->n_slots))
             return AX_ERR_TABLE;
-        written[t->value_slot[k] - self->first_temp] = 1;
+        written[t->value_slot[k] - self->first_temp] = WRITTEN;
     }
     const int64_t values = t->n_bins * blocks * AX_TABLE_BLOCK;
     for (int64_t i = 0; i < values; i++)
@@ -75,7 +85,13 @@ static int check_table(const ax_program *self, const ax_table *t, char *written)
     return AX_OK;
 }
 
-/* `written` has one flag per temporary. */
+static void forget_slow(char *written, int32_t n) {
+    for (int32_t i = 0; i < n; i++)
+        if (written[i] == WRITTEN_SLOWLY)
+            written[i] = UNWRITTEN;
+}
+
+/* `written` has one of these per temporary. */
 static int check_read(const ax_program *self, const char *written, int32_t slot) {
     if (!in_range(slot, 0, self->n_slots))
         return 0;
@@ -88,6 +104,9 @@ static int check_code(ax_program *self, char *written) {
         return AX_ERR_PROGRAM;
     for (int32_t i = 0; i < m->n_code; i++) {
         const int32_t *code = m->code + 5 * i;
+        const int slow = in_range(i, m->stretch_end[0], m->stretch_end[2]);
+        if (i == m->stretch_end[1] || i == m->stretch_end[2])
+            forget_slow(written, m->n_temps);
         const int operands = ax_op_operands(code[0]);
         if (operands < 0)
             return AX_ERR_PROGRAM;
@@ -96,12 +115,14 @@ static int check_code(ax_program *self, char *written) {
                 return AX_ERR_PROGRAM;
         const int32_t out = code[1];
         const int to_state = in_range(out, self->first_state, self->first_param);
+        const int to_held = in_range(out, self->first_held, self->first_temp);
         const int to_temp = in_range(out, self->first_temp, self->n_slots);
-        if (!to_state && !to_temp)
+        if (!to_state && !to_held && !to_temp)
             return AX_ERR_PROGRAM;
         if (to_temp)
-            written[out - self->first_temp] = 1;
+            written[out - self->first_temp] = slow ? WRITTEN_SLOWLY : WRITTEN;
     }
+    forget_slow(written, m->n_temps);
     if (m->slope_slot != -1 || m->offset_slot != -1)
         if (!check_read(self, written, m->slope_slot) ||
             !check_read(self, written, m->offset_slot))
@@ -166,7 +187,8 @@ int ax_program_create(ax_program *self, const ax_membrane *m, int64_t n) {
     self->first_param = self->first_state + m->n_states;
     self->first_const = self->first_param + m->n_params;
     self->first_multiple = self->first_const + m->n_consts;
-    self->first_temp = self->first_multiple + m->n_multiples;
+    self->first_held = self->first_multiple + m->n_multiples;
+    self->first_temp = self->first_held + m->n_held;
     self->n_slots = self->first_temp + m->n_temps;
 
     self->m = *m;

@@ -66,7 +66,7 @@ typedef struct {
 typedef struct {
     ax_membrane m;      /* its pointers lie in memory of our own */
     int32_t n_slots, first_state, first_param, first_const, first_multiple,
-        first_temp;
+        first_held, first_temp;
     ax_lookup tables[AX_MAX_TABLES];
     double v_inside;    /* every |V| up to here lies inside all tables, and is no blow-up */
     int32_t n_ohmic;    /* operands of the membrane's current */
@@ -132,6 +132,9 @@ struct ax_sim {
     double *states;                    /* n_states of them */
     double *v_middle;                  /* the state that receives V(t + dt/2), or NULL */
     double *params;                    /* those with a value per compartment */
+    double *held;                      /* n_held of them */
+    int moving; /* in this step what is slow moves */
+    int stale;  /* what is held has not been computed from the states as they are */
 
     /* the program's operands: slot s begins at operand[s], step 0 or 8 doubles a row */
     double **operand;

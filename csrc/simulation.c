@@ -154,6 +154,10 @@ static int lay_out_operands(ax_sim *self, const ax_membrane *membrane) {
         self->operand[p->first_multiple + i] = uniform;
         uniform += AX_LANES;
     }
+    for (int32_t i = 0; i < p->m.n_held; i++) {
+        self->operand[p->first_held + i] = self->held + i * plane;
+        self->operand_step[p->first_held + i] = AX_LANES;
+    }
     for (int32_t i = 0; i < p->m.n_temps; i++) {
         self->operand[p->first_temp + i] = uniform;
         self->operand_step[p->first_temp + i] = AX_LANES;
@@ -348,12 +352,15 @@ static int allocate(ax_sim *self) {
     double **const nodes[] = {&self->node_diagonal, &self->node_right,   &self->node_joint,
                               &self->node_value,    &self->sum_diagonal, &self->sum_right};
     const int64_t n_planes = sizeof planes / sizeof planes[0];
-    self->planes = ax_alloc(n_planes + self->program.m.n_states, (size_t)self->plane * sizeof(double));
+    const int64_t of_program = (int64_t)self->program.m.n_states + self->program.m.n_held;
+    self->planes = ax_alloc(n_planes + of_program, (size_t)self->plane * sizeof(double));
     if (self->planes == NULL)
         return AX_ERR_MEMORY;
     for (int64_t i = 0; i < n_planes; i++)
         *planes[i] = self->planes + i * self->plane;
     self->states = self->planes + n_planes * self->plane;
+    self->held = self->states + self->program.m.n_states * self->plane;
+    self->stale = 1;
     if (self->program.m.middle_state >= 0)
         self->v_middle = self->states + self->program.m.middle_state * self->plane;
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
@@ -499,6 +506,7 @@ int ax_sim_set_field(ax_sim *self, int field, const double *in) {
     case FIELD_STATE:
         for (int32_t s = 0; s < self->program.m.n_states; s++)
             lay_out(self, in + s * self->topology.n, self->states + s * plane);
+        self->stale = 1;
         return AX_OK;
     case FIELD_STEP: case FIELD_SATURATED:
         if (*in < 0.0 || *in > 0x1p53 || *in != floor(*in))
@@ -641,10 +649,13 @@ int ax_sim_advance(ax_sim *self, ax_drive *drive, int64_t steps, int64_t *taken)
             return AX_STOP_FULL;
         if (self->step <= 1 || i == 0)
             set_time_step(self, self->step == 0 ? 0.5 * self->dt : self->dt);
+        self->stale |= self->step == 1; /* multiples of the time step may be in what is held */
         inject(self, drive->current + i * (self->n_sources + self->n_shunts));
         diffuse(self);
+        self->moving = self->step % self->program.m.stride == 0;
         const int64_t spikes = drive->spike_count;
         self->inside = self->kernel->step(self, drive, drive->damped[i]);
+        self->stale = 0;
         self->step++;
         if (!self->inside) {
             const int status = look_closer(self);

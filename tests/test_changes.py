@@ -167,6 +167,20 @@ def steep(q10: float) -> axon.Membrane:
     )
 
 
+def with_slow_gates() -> axon.Membrane:
+    """Of two slow gates one is none any more when it is warmer."""
+
+    def gate(name: str, tau: float) -> axon.Gate:
+        def inf(v: Any) -> Any:
+            return 1 / (1 + np.exp(-(v + 30) / 9))
+
+        return axon.Gate(name, inf=inf, tau=lambda v: tau + 0.02 * v, q10=3.0, celsius=20.0)
+
+    gates = [gate("a", 9.0), gate("b", 30.0)]
+    channels = [axon.Channel(g.name, 0.02, -90.0, gates=[g]) for g in gates]
+    return axon.Membrane([*HH.channels, *channels], HH.celsius)
+
+
 CASES: dict[str, tuple[axon.Membrane, list[Change]]] = {
     "conductance": (HH, [Change(0.8, HH.scaled(na=0.3))]),
     "temperature": (HH, [Change(0.8, celsius=30.0)]),
@@ -176,34 +190,46 @@ CASES: dict[str, tuple[axon.Membrane, list[Change]]] = {
         [Change(0.8, celsius=lambda x: 20.0 + x / 100), Change(1.6, HH.scaled(k=2.0), celsius=9.0)],
     ),
     "pools": (TIGERHOLM, [Change(0.8, TIGERHOLM.scaled(nav17=0.3), celsius=30.0)]),
+    "slow gates": (with_slow_gates(), [Change(0.8, celsius=30.0)]),
+    "cooled slow gates": (with_slow_gates(), [Change(0.8, celsius=lambda x: 15.0 + x / 100)]),
     "bath": (slower_bath(1.0), [Change(0.8, slower_bath(3.0))]),
     "scheme": (steep(3.0), [Change(0.8, celsius=30.0), Change(1.2, steep(2.0))]),
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_order_two(case: str) -> None:
-    """Of potentials and concentrations; these are known half a step earlier, and how they move."""
+@pytest.mark.parametrize(
+    ("case", "stride"),
+    [*((case, 1) for case in CASES), ("pools", 5), ("slow gates", 5), ("cooled slow gates", 5)],
+)
+def test_order_two(case: str, stride: int) -> None:
+    """Of potentials and concentrations; these are known half a step before and after."""
     membrane, changes = CASES[case]
 
     def end(dt: float) -> np.ndarray:
-        sim = stimulated(changes, membrane, dt=dt)
+        sim = stimulated(changes, membrane, dt=dt, stride=stride)
+        assert sim.stride == stride
         sim.run(2.4, record=())
-        state = sim.state()
-        moved = {n: c for n, c in state.states.items() if f"{n}:rate" in state.states}
-        ends = [c + 0.5 * dt * state.states[f"{n}:rate"] for n, c in moved.items()]
-        return np.array([state.v, *ends])
+        before = sim.state()
+        sim.run(2.4 + dt, record=())
+        after = sim.state().states
+        moved = {name: c for name, c in before.states.items() if f"{name}:rate" in after}
+        return np.array([before.v, *(0.5 * (c + after[name]) for name, c in moved.items())])
 
     exact = end(0.000625)
     errors = np.array([np.abs(end(dt) - exact).max(axis=1) for dt in (0.01, 0.005, 0.0025)])
-    assert (errors[:-1] > 3.8 * errors[1:]).all()
+    if (case, stride) == ("pools", 5):
+        # The time constant of kdr jumps at -31 mV: a longer step is off by some of its square, but
+        # not smoothly.
+        assert (errors[0] > 3.8**2 * errors[-1]).all()
+    else:
+        assert (errors[:-1] > 3.8 * errors[1:]).all()
     assert errors[0, 0] < 6.0  # mV; the impulse is where it rises by 0.5 mV in a microsecond
 
 
 def test_concentrations_hold_what_currents_brought() -> None:
     """Adams and Bashforth's weights of every step's current add up to dt, across changes too."""
     changes = [Change(0.5, TIGERHOLM.scaled(nav17=0.1)), Change(0.8, celsius=30.0)]
-    sim = stimulated(changes, TIGERHOLM)
+    sim = stimulated(changes, TIGERHOLM, stride=1)
     states = []
     for _ in range(120):
         sim.run(sim.dt, record=())

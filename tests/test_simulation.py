@@ -287,3 +287,83 @@ def test_a_concentration_that_runs_away_is_no_result(tmp_path):
             sim.run(20.0, output=output)
         assert caught.value.state == "cai"
     assert not (tmp_path / "run.h5").exists()
+
+
+# Slow steps
+
+TIGERHOLM = axon.models.tigerholm()
+THIN = axon.Axon.cylinder(400.0, 1.0, compartments=20)
+
+
+def thin(membrane: axon.Membrane = TIGERHOLM, **options: Any) -> Simulation:
+    clamp = CurrentClamp(0.0, axon.pulse(0.5, start=0.1, duration=0.5))
+    return Simulation(THIN, membrane, [clamp], **({"v_init": -60.0} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "stride"),
+    [
+        ({}, 5),
+        ({"dt": 0.001}, 5),
+        ({"dt": 0.008}, 3),  # an odd number, in 0.025 ms
+        ({"dt": 0.01}, 1),
+        ({"stride": 1}, 1),
+        ({"stride": 7}, 7),
+        ({"membrane": HH}, 1),  # where nothing is slow
+        ({"membrane": HH, "stride": 5}, 1),
+        ({"changes": [axon.Change(1.0, celsius=30.0)]}, 5),
+        ({"changes": [axon.Change(1.005, celsius=30.0)]}, 3),  # step 201
+        ({"changes": [axon.Change(1.0, celsius=30.0), axon.Change(1.01, celsius=37.0)]}, 1),
+    ],
+)
+def test_how_often_that_moves_which_is_slow(options: dict[str, Any], stride: int) -> None:
+    sim = thin(**options)
+    assert sim.stride == stride
+    assert sim.header(*sim.recording(1.0))["simulation"]["stride"] == stride
+    assert sim.state().stride == stride
+
+
+def test_concentrations_that_are_fast_move_with_every_step() -> None:
+    """Those of calcium settle the faster, the thinner an axon is."""
+    fibres = [axon.Axon.cylinder(100.0, diameter, compartments=2) for diameter in (1.0, 0.2)]
+    sims = [Simulation(fibre, axon.models.schild97()) for fibre in fibres]
+    assert [sim.stride for sim in sims] == [5, 1]
+    # One place is enough, on an axon that tapers or is cooler there.
+    taper = axon.Axon.tapered(100.0, 1.0, 0.2, compartments=20)
+    assert Simulation(taper, axon.models.schild97(), v_init=-60.0).stride == 1
+    cooler = Simulation(
+        fibres[0], axon.models.schild97(), celsius=lambda x: 37.0 - x / 50, v_init=-60.0
+    )
+    assert cooler.stride == 5
+    assert Simulation(fibres[1], axon.models.schild97(), stride=5).stride == 5
+
+
+@pytest.mark.parametrize("stride", [0, -1, 2, 5.0, True, "5"])
+def test_impossible_strides_are_refused(stride: Any) -> None:
+    with pytest.raises(SimulationError, match=r"stride=.*; give an odd number of steps"):
+        thin(stride=stride)
+
+
+def test_a_change_between_two_slow_steps_is_refused() -> None:
+    with pytest.raises(SimulationError, match=r"stride=5: the change at 1\.01 ms .* divides 202"):
+        thin(stride=5, changes=[axon.Change(1.01, celsius=30.0)])
+
+
+def test_a_run_goes_on_between_two_slow_steps() -> None:
+    whole = thin().run(1.0, every=0.005, dtype="float64")
+    parts, sim = [], thin()
+    for end in (0.005, 0.015, 0.02, 0.085, 1.0):
+        parts.append(sim.run(end - sim.state().time, every=0.005, dtype="float64"))
+        sim.restore(sim.state())
+    rows = [np.asarray(part.v)[k > 0 :] for k, part in enumerate(parts)]
+    np.testing.assert_array_equal(np.concatenate(rows), whole.v)
+    for name, values in whole.final.items():
+        np.testing.assert_array_equal(parts[-1].final[name], values, err_msg=name)
+
+
+def test_a_state_is_of_one_stride() -> None:
+    sim = thin()
+    with pytest.raises(SimulationError, match="state has stride=5, and the simulation stride=1"):
+        thin(stride=1).restore(sim.state())
+    fast = Simulation(FIBRE, HH, stride=5)  # nothing of it is slow
+    Simulation(FIBRE, HH).restore(fast.state())

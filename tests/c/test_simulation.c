@@ -134,7 +134,8 @@ static void set_params(ax_membrane *m, int32_t n_params, const int32_t *length,
 
 static ax_membrane passive(int32_t n) {
     (void)n;
-    ax_membrane m = {.middle_state = -1, .slope_slot = -1, .offset_slot = -1, .n_terms = 1};
+    ax_membrane m = {
+        .stride = 1, .middle_state = -1, .slope_slot = -1, .offset_slot = -1, .n_terms = 1};
     set_params(&m, 2, (const int32_t[]){1, 1}, (const double[]){1e-3, -65.0});
     OWNED(&m, terms, (const int32_t[]){2, 3, 0, 0, -1});
     m.consts = block(0, 1);
@@ -160,7 +161,7 @@ static void rates(int gate, double v, double *alpha, double *beta) {
 static ax_membrane squid(int32_t n) {
     enum { GATES = 5, BLOCKS = 3, BINS = 241 };
     ax_table t = {.n_gates = GATES, .n_values = 1, .n_bins = BINS, .min = -300.0, .step = 2.5};
-    ax_membrane m = {.n_states = GATES, .n_temps = 1, .n_tables = 1, .middle_state = 4,
+    ax_membrane m = {.stride = 1, .n_states = GATES, .n_temps = 1, .n_tables = 1, .middle_state = 4,
                      .slope_slot = -1, .offset_slot = -1, .n_terms = 3, .n_factors = 3,
                      .n_ions = 1};
     set_params(&m, 6, (const int32_t[]){n, 1, 1, 1, n, 1},
@@ -227,7 +228,7 @@ static ax_membrane every_operation(int32_t n) {
         used[code[i][0]] = 1;
     CHECK(memchr(used, 0, sizeof used) == NULL);
 
-    ax_membrane m = {.n_states = 1, .n_consts = 2, .n_multiples = 1, .n_temps = 6,
+    ax_membrane m = {.stride = 1, .n_states = 1, .n_consts = 2, .n_multiples = 1, .n_temps = 6,
                      .n_code = (int32_t)COUNT(code), .middle_state = -1, .slope_slot = T,
                      .offset_slot = T + 4, .n_terms = 1, .n_factors = 2};
     set_params(&m, 2, (const int32_t[]){n, 1}, (const double[]){1e-3, -60.0});
@@ -240,9 +241,45 @@ static ax_membrane every_operation(int32_t n) {
     return m;
 }
 
+/* A leak that follows V in every third step, and is held in between; a slow gate beside it. */
+static ax_membrane slow(int32_t n) {
+    enum { V, DT, X, GATE, GBAR, E, SCALE, MULTIPLE, HELD, T };
+    static const int32_t code[][5] = {
+        {AX_OP_MUL, T, V, SCALE, -1}, /* in every step */
+        {AX_OP_SUB, T + 1, T, X, -1},          {AX_OP_FMA, X, T + 1, MULTIPLE, X}, /* moves */
+        {AX_OP_MUL, T + 1, X, X, -1},          {AX_OP_FMA, HELD, T + 1, GBAR, GBAR}, /* held */
+        {AX_OP_FMA, T + 1, GATE, HELD, HELD},  {AX_OP_MUL, T, T + 1, E, -1}, /* in every step */
+    };
+    enum { BINS = 121 };
+    ax_membrane m = {.stride = 3, .n_held = 1, .n_states = 2, .n_consts = 1, .n_multiples = 1,
+                     .n_temps = 2, .n_tables = 1, .n_code = (int32_t)COUNT(code),
+                     .stretch_end = {1, 3, 5}, .middle_state = -1, .slope_slot = T + 1,
+                     .offset_slot = T};
+    set_params(&m, 2, (const int32_t[]){n, 1}, (const double[]){1e-3, -60.0});
+    float *table = block(BINS * 32, sizeof *table);
+    memset(table, 0, BINS * 32 * sizeof *table);
+    for (int i = 0; i < BINS; i++) {
+        const double v = -300.0 + 5.0 * i;
+        table[32 * i] = (float)(1.0 / (1.0 + exp(-(v + 40.0) / 15.0)));
+        table[32 * i + 4] = 0.01f;
+    }
+    ax_table t = {.slow = 1, .n_gates = 1, .n_bins = BINS, .min = -300.0, .step = 5.0};
+    t.gate_state = copy_of((const int32_t[]){1}, 1, sizeof(int32_t));
+    t.value_slot = block(0, 1);
+    t.cubics = table;
+    m.tables = copy_of(&t, 1, sizeof t);
+    OWNED(&m, consts, (const double[]){0.02});
+    OWNED(&m, multiples, (const double[]){3.0});
+    m.code = copy_of(code, (int64_t)COUNT(code), sizeof code[0]);
+    m.terms = block(0, 1);
+    m.factors = block(0, 1);
+    m.ions = block(0, 1);
+    return m;
+}
+
 typedef ax_membrane (*membrane_maker)(int32_t n);
 
-static const membrane_maker makers[] = {passive, squid, every_operation};
+static const membrane_maker makers[] = {passive, squid, every_operation, slow};
 
 #define TABLE(in) ((ax_table *)(in).membrane.tables)
 
@@ -700,7 +737,7 @@ static void check_malformed(void) {
     int32_t *const counts[] = {&in.membrane.n_states, &in.membrane.n_params, &in.membrane.n_consts,
                                &in.membrane.n_temps, &in.membrane.n_code, &in.membrane.n_terms,
                                &in.membrane.n_factors, &in.membrane.n_ions,
-                               &in.membrane.n_multiples};
+                               &in.membrane.n_multiples, &in.membrane.n_held};
     for (size_t i = 0; i < COUNT(counts); i++) {
         REFUSED(*counts[i], -1, AX_ERR_PROGRAM);
         REFUSED(*counts[i], INT32_MAX, AX_ERR_PROGRAM);
@@ -772,27 +809,46 @@ static void check_malformed(void) {
     REFUSED(in.membrane.slope_slot, n_slots, AX_ERR_PROGRAM);
     REFUSED(in.membrane.offset_slot, -1, AX_ERR_PROGRAM);
     free_input(&in);
+
+    in = make_input(20, slow, 0, -1, 0);
+    REFUSED(in.membrane.stride, 0, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.stride, -3, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.n_held, 0, AX_ERR_PROGRAM);
+    REFUSED(TABLE(in)->n_values, 1, AX_ERR_TABLE); /* those that are looked up are read in every step */
+    REFUSED(in.membrane.stretch_end[0], -1, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.stretch_end[1], 0, AX_ERR_PROGRAM); /* before the one that it follows */
+    REFUSED(in.membrane.stretch_end[2], 8, AX_ERR_PROGRAM);
+    /* What a slow stretch leaves in a temporary is not there in every step. */
+    REFUSED(in.membrane.stretch_end[2], 6, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.stretch_end[2], 7, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.stretch_end[1], 2, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.stretch_end[1], 4, AX_ERR_PROGRAM);
+    free_input(&in);
 }
 
 /* Programs with numbers thrown at random: what is not refused runs. */
 static void check_random_programs(int isa) {
     int refused = 0, ran = 0;
     for (int round = 0; round < 3000; round++) {
-        input in = make_input(1 + below(20), makers[1 + round % 2], below(2), isa, 0);
+        input in = make_input(1 + below(20), makers[1 + round % 3], below(2), isa, 0);
         ax_membrane *m = &in.membrane;
+        ax_table *table = m->n_tables > 0 ? TABLE(in) : NULL;
         for (int change = below(4); change >= 0; change--) {
             const int32_t small = below(20) - 2;
-            switch (below(11)) {
+            switch (below(14)) {
             case 0: if (m->n_code) AT(m->code, below(5 * m->n_code)) = small; break;
             case 1: if (m->n_code) AT(m->code, 5 * below(m->n_code)) = below(AX_OP_COUNT); break;
-            case 2: AT(m->terms, below(5 * m->n_terms)) = small; break;
-            case 3: AT(m->factors, below(2 * m->n_factors)) = small; break;
+            case 2: if (m->n_terms) AT(m->terms, below(5 * m->n_terms)) = small; break;
+            case 3: if (m->n_factors) AT(m->factors, below(2 * m->n_factors)) = small; break;
             case 4: *(below(2) ? &m->slope_slot : &m->offset_slot) = small; break;
             case 5: *(below(2) ? &m->n_temps : &m->n_states) = small; break;
-            case 6: if (m->n_tables) AT(m->tables[0].gate_state, below(5)) = small; break;
-            case 7: if (m->n_tables) AT(m->tables[0].value_slot, 0) = small; break;
+            case 6: if (table) AT(table->gate_state, below(table->n_gates)) = small; break;
+            case 7: if (table && table->n_values) AT(table->value_slot, 0) = small; break;
             case 8: if (m->n_ions) AT(m->ions, below(2 * m->n_ions)) = small; break;
             case 9: m->middle_state = small; break;
+            case 10: m->stretch_end[below(3)] = small; break;
+            case 11: *(below(2) ? &m->stride : &m->n_held) = small; break;
+            case 12: if (table) table->slow = small & 1; break;
             default: AT(m->params, below((int32_t)m->n_param_values)) = uniform(-1e3, 1e3); break;
             }
         }

@@ -10,7 +10,7 @@ Units: mV, ms, mA/cm², mM; of the cable as in `reference.cable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,15 +123,26 @@ class Membrane:
         return rates
 
 
-def moved_gates(membrane: Membrane, gates: Values, v: Array, c: Values, elapsed: float) -> Values:
-    """Gates by their exact solution for frozen rates, schemes by two implicit stages.
+def moved_gates(
+    membrane: Membrane,
+    gates: Values,
+    v: Array,
+    c: Values,
+    elapsed: float,
+    stride: int = 1,
+    slow: Collection[str] = (),
+) -> Values:
+    """Those that are slow go over `stride` times the time, with a stride of 0 not at all.
+
+    Gates by their exact solution for frozen rates, schemes by two implicit stages.
 
     The stages: R. Alexander, SIAM J. Numer. Anal. 14, 1006-1021 (1977), order 2, L-stable.
     """
     moved = {}
     for name, gate in membrane.gates.items():
         inf = gate.inf(v, c)
-        moved[name] = inf + (gates[name] - inf) * np.exp(-elapsed / gate.tau(v, c))
+        passed = elapsed * stride if name in slow else elapsed
+        moved[name] = inf + (gates[name] - inf) * np.exp(-passed / gate.tau(v, c))
     gamma = 1.0 - 1.0 / np.sqrt(2.0)
     for name, scheme in membrane.schemes.items():
         a = elapsed * scheme.matrix(v, c)
@@ -173,10 +184,14 @@ def integrate(
     dt: float,
     steps: int,
     method: str = "crank-nicolson",
+    stride: int = 1,
+    slow: Collection[str] = (),
 ) -> Course:
     """The course of potential, gates and concentrations over `steps` steps of `dt`.
 
-    Where a step begins, V is known at t, all else at t - dt/2.
+    Where a step begins, V is known at t, all else at t - dt/2. With a `stride` above 1 the gates
+    `slow` and all concentrations move with every `stride`-th step, to where the mean of the steps
+    until the next one is; concentrations by the mean current since the last one.
 
     References
     ----------
@@ -192,20 +207,28 @@ def integrate(
     # rate at which concentrations changed then.
     at_middle = {ion: i for ion, (i, _) in membrane.linearised(v, gates, c).items()}
     rates_before = membrane.changes(at_middle, c)
+    passed = {ion: (stride - 1) * i for ion, i in at_middle.items()}
     rows = [(v, gates, c)]
 
     for step in range(steps):
         elapsed = dt if step else dt / 2  # all but V starts at t = 0
         # Concentrations, by Adams and Bashforth; currents are known in the middle of the last
         # step, which is where these concentrations are.
-        rates = membrane.changes(at_middle, c)
-        moved = {
-            name: c[name] + elapsed * (1.5 * rates[name] - 0.5 * rates_before[name]) for name in c
-        }
-        # Gates, by rates at the middle of what they cross: V(t), and the mean concentration.
-        mean = {name: 0.5 * (c[name] + moved[name]) for name in c}
-        gates = moved_gates(membrane, gates, v, mean, elapsed)
-        c, rates_before = moved, rates
+        passed = {ion: passed[ion] + i for ion, i in at_middle.items()}
+        at_once, seen = 0, c
+        if step % stride == 0:
+            at_once, old = stride, c
+            rates = membrane.changes({ion: i / stride for ion, i in passed.items()}, c)
+            c = {
+                name: c[name] + stride * elapsed * (1.5 * rates[name] - 0.5 * rates_before[name])
+                for name in c
+            }
+            seen = {name: 0.5 * (old[name] + c[name]) for name in c}
+            rates_before, passed = rates, dict.fromkeys(passed, 0.0)
+        # Gates, by rates at the middle of what they cross: V(t), and the concentrations there.
+        if stride > 1:
+            seen = {name: c[name] - 0.5 * elapsed * rates_before[name] for name in c}
+        gates = moved_gates(membrane, gates, v, seen, elapsed, at_once, slow)
 
         # Currents, linear about V(t).
         linear = membrane.linearised(v, gates, c)
