@@ -17,7 +17,7 @@ from axon.membranes import Membrane
 from axon.rates import Quantities, resolve
 from axon.records import Record
 from axon.sums import regrouped
-from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
+from axon.tables import GATES_PER_BLOCK, V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
 from axon.trace import Instruction, Recorder, Symbol
 
 # Slots are numbered: potential, time step, states, parameters, constants, multiples of the time
@@ -553,16 +553,33 @@ class _Lowering:
         }
 
     def slow_gates(self, part: _Part) -> set[str]:
-        """States of the gates that move with slow steps only."""
-        found: set[str] = set()
-        moving = self.moving(part) - {"celsius"}
+        """States of the gates that move with slow steps only.
+
+        Of those in tables, as many as save looking up a block of gates in every step.
+        """
+        moving = self.moving(part)
+        in_tables, computed = [], set()
+        number = 0  # of gates in tables
         for channel, gate in part.membrane.gates if self.stride > 1 else ():
-            if not isinstance(gate, Gate) or gate.instantaneous or gate.depends_on & moving:
+            felt = gate.depends_on & moving
+            if not isinstance(gate, Gate) or gate.instantaneous or felt - {"celsius"}:
                 continue
+            number += not felt
             shown = (part.membrane.quantities(0.0, warmth) for warmth in part.warmth)
             if all(_is_slow(gate, quantities) for quantities in shown):
-                found.add(f"{channel.name}.{gate.name}")
-        return found
+                name = f"{channel.name}.{gate.name}"
+                if felt:
+                    computed.add(name)
+                else:
+                    in_tables.append(name)
+
+        def looked_up(slow: int) -> int:
+            """Blocks in as many steps as there are to a slow one."""
+            fast = -(-(number - slow) // GATES_PER_BLOCK)
+            return self.stride * fast + -(-slow // GATES_PER_BLOCK)
+
+        best = min(range(len(in_tables), -1, -1), key=looked_up)
+        return computed | set(in_tables[:best])
 
     def moved_gates(
         self, tabulated: Sequence[set[int]], concentrations: Mapping[str, Any]

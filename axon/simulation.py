@@ -160,9 +160,9 @@ class Simulation:
         Other membranes and temperatures, each from its time on, in their order.
     stride : int, optional
         Every so many steps, an odd number, that moves which is slow, by as many time steps at once:
-        gates whose time constants are above 5 ms, and concentrations. 1 moves everything with every
-        step. If not given, 5, or fewer that take no more than 0.025 ms; 1 where a concentration
-        settles faster than that, and where a change would come between.
+        concentrations, and of the gates whose time constants are above 5 ms as many as save time.
+        1 moves everything with every step. If not given, 5, or fewer that take no more than 0.025
+        ms; 1 where a concentration settles faster than that, and where a change would come between.
 
     Attributes
     ----------

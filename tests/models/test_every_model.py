@@ -29,8 +29,8 @@ EVERYWHERE = np.round(np.concatenate([np.arange(-300, 300, 0.01), np.arange(-120
 POLE = dict.fromkeys(["schild94", "schild97", "thio_autonomic", "thio_cutaneous"], -200.0)
 
 
-# Of these no gate is slow, and no concentration moves.
-UNIFORMLY_FAST = ["hodgkin_huxley", "passive", "rattay_aberham"]
+# Of these no concentration moves, nor are there slow gates that would save a look-up.
+UNIFORMLY_FAST = ["hodgkin_huxley", "passive", "rattay_aberham", "sundt"]
 
 
 def model(name: str) -> Membrane:
