@@ -30,6 +30,9 @@ V_MIDDLE = "v:middle"
 SLOW = 5.0
 """A gate is slow if its time constant is nowhere shorter, ms."""
 
+MAX_HELD = 256
+"""Parts of expressions that are held, at most: as many as the kernel takes."""
+
 FIRING = (-100.0, 60.0)
 """Where that is so, mV: at the potentials of an axon that fires."""
 
@@ -835,7 +838,7 @@ class _Lowering:
                 still[node] = node.op == "CONST" or node.args[0] in steady
         read = [part for node in still if not still[node] for part in node.operands]
         found = dict.fromkeys(part for part in (*read, *wanted) if still[part] and part.operands)
-        return list(found)
+        return list(islice(found, MAX_HELD))
 
 
 def _moved_scheme(

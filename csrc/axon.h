@@ -44,6 +44,7 @@ const char *ax_message(int status);
 #define AX_LANES 8
 #define AX_GATES_PER_BLOCK 4
 #define AX_MAX_TABLES 20
+#define AX_MAX_HELD 256
 
 /* ---- instruction sets ------------------------------------------------------------------- */
 
@@ -124,7 +125,7 @@ typedef struct {
      * of the states, held in slots of its own, a value per compartment, until the next such step.
      */
     int32_t stride; /* 1 or more */
-    int32_t n_held;
+    int32_t n_held; /* at most AX_MAX_HELD */
 
     int32_t n_tables; /* at most AX_MAX_TABLES */
     const ax_table *tables;

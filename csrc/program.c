@@ -30,14 +30,15 @@ static int in_range(int32_t x, int32_t low, int32_t high) { return x >= low && x
 static int check_counts(const ax_membrane *m, int64_t n) {
     const int32_t counts[] = {m->n_states, m->n_params, m->n_consts, m->n_temps,
                               m->n_code,   m->n_terms,  m->n_factors, m->n_ions,
-                              m->n_multiples, m->n_diffusions, m->n_held};
+                              m->n_multiples, m->n_diffusions};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (!in_range(counts[i], 0, AX_COUNT_LIMIT))
             return AX_ERR_PROGRAM;
-    if (m->stride < 1)
+    if (m->stride < 1 || !in_range(m->n_held, 0, AX_MAX_HELD + 1))
         return AX_ERR_PROGRAM;
-    for (int k = 0, before = 0; k < 3; before = m->stretch_end[k++])
-        if (!in_range(m->stretch_end[k], before, m->n_code + 1))
+    int32_t begin = 0;
+    for (int k = 0; k < 3; begin = m->stretch_end[k], k++)
+        if (!in_range(m->stretch_end[k], begin, m->n_code + 1))
             return AX_ERR_PROGRAM;
     if (!in_range(m->n_tables, 0, AX_MAX_TABLES + 1))
         return AX_ERR_TABLE;

@@ -20,7 +20,15 @@ from axon.channels import Channel, Gate, Markov
 from axon.errors import MembraneError
 from axon.ions import Buffer, Ion, Pool, nernst
 from axon.membranes import Membrane
-from axon.program import DT_SLOT, FIRST_STATE, V_SLOT, Program, initial_states, lower
+from axon.program import (
+    DT_SLOT,
+    FIRST_STATE,
+    MAX_HELD,
+    V_SLOT,
+    Program,
+    initial_states,
+    lower,
+)
 
 ISAS = [name for name, (supported, _) in _kernel.instruction_sets().items() if supported]
 X = np.linspace(0.0, 900.0, 10)
@@ -138,6 +146,28 @@ def with_pools(*more: Channel) -> Membrane:
             Pool("na", "inside", bath=12.0, time_constant=10.0),
         ],
     )
+
+
+def test_more_can_be_held_than_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What doesn't fit is computed in every step, to the same result but for rounding."""
+    tigerholm, x = models.tigerholm(), np.zeros(5)
+    gains, v = tigerholm.per_current(np.ones(5)), np.linspace(-80.0, 20.0, 5)
+    begin = initial_states(tigerholm, x, np.array([37.0]), v, gains, stride=5)
+    found = []
+    for most in (256, 3, 0):
+        monkeypatch.setattr("axon.program.MAX_HELD", most)
+        p = lower(models.tigerholm(), x, np.array([36.9 + most * 1e-9]), 0.005, gains, stride=5)
+        assert p.n_held == min(most, 7)
+        found.append(advanced(p, v, begin, dt=0.005, steps=20))
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-7, atol=1e-9)
+
+
+def test_the_kernel_takes_as_much_as_is_held() -> None:
+    p, v, x = lower(models.hodgkin_huxley(), X, ONE, 0.01), np.full(10, -65.0), np.zeros((3, 10))
+    advanced(replace(p, n_held=MAX_HELD), v, x, dt=0.01)
+    with pytest.raises(MembraneError):
+        advanced(replace(p, n_held=MAX_HELD + 1), v, x, dt=0.01)
 
 
 def test_states_are_gates_concentrations_and_what_moves_these() -> None:

@@ -737,7 +737,7 @@ static void check_malformed(void) {
     int32_t *const counts[] = {&in.membrane.n_states, &in.membrane.n_params, &in.membrane.n_consts,
                                &in.membrane.n_temps, &in.membrane.n_code, &in.membrane.n_terms,
                                &in.membrane.n_factors, &in.membrane.n_ions,
-                               &in.membrane.n_multiples, &in.membrane.n_held};
+                               &in.membrane.n_multiples};
     for (size_t i = 0; i < COUNT(counts); i++) {
         REFUSED(*counts[i], -1, AX_ERR_PROGRAM);
         REFUSED(*counts[i], INT32_MAX, AX_ERR_PROGRAM);
@@ -814,6 +814,8 @@ static void check_malformed(void) {
     REFUSED(in.membrane.stride, 0, AX_ERR_PROGRAM);
     REFUSED(in.membrane.stride, -3, AX_ERR_PROGRAM);
     REFUSED(in.membrane.n_held, 0, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.n_held, -1, AX_ERR_PROGRAM);
+    REFUSED(in.membrane.n_held, AX_MAX_HELD + 1, AX_ERR_PROGRAM);
     REFUSED(TABLE(in)->n_values, 1, AX_ERR_TABLE); /* those that are looked up are read in every step */
     REFUSED(in.membrane.stretch_end[0], -1, AX_ERR_PROGRAM);
     REFUSED(in.membrane.stretch_end[1], 0, AX_ERR_PROGRAM); /* before the one that it follows */

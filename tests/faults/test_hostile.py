@@ -42,7 +42,10 @@ from axon.segments import FIRST, chain, parts_of
 SECONDS = 16.0  # for one input; on a free core none takes more than 4
 ROOM = 1 << 30  # bytes, beyond what the process takes before it begins
 BATCH = 500  # inputs of one process
-BASES = ("finished", "stopped", "pools", "changed", "longer", "both", "outside", "branched")
+BASES = (
+    *("finished", "stopped", "pools", "changed", "slow", "longer", "both", "outside"),
+    "branched",
+)
 """What inputs are made of at random."""
 
 # Runs to begin from
@@ -88,6 +91,21 @@ def changed() -> axon.Simulation:
     return pools([axon.Change(1.0, celsius=20.0), axon.Change(5.0, celsius=15.0)])
 
 
+def slow() -> axon.Simulation:
+    """Concentrations, and gates of a table, that move with every fifth step; reversals are held."""
+
+    def opened(v: Any) -> Any:
+        return 1 / (1 + np.exp(-(v + 50) / 9))
+
+    gates = [axon.Gate(name, inf=opened, tau=lambda v: 20.0 + 0 * v) for name in "abcde"]
+    channels = [axon.Channel("na", 1e-4, ion="na", gates=gates), axon.Channel("leak", 1e-4, -65.0)]
+    ions, inside = [axon.Ion("na", 1, 10.0, 140.0)], axon.Pool("na", "inside")
+    membrane = axon.Membrane(channels, ions=ions, pools=[inside])
+    fibre = axon.Axon.cylinder(100.0, 1.0, compartments=4)
+    clamp = axon.CurrentClamp(0.0, axon.pulse(0.05, 0.1, 1.0))
+    return axon.Simulation(fibre, membrane, [clamp], dt=0.005, v_init=-65.0)
+
+
 def branched() -> axon.Simulation:
     """A tree of three branches, the last of which begins half way along the first."""
 
@@ -130,7 +148,8 @@ def make_bases(folder: Path) -> None:
     for name in (*BASES, "unbegun"):
         (folder / name).mkdir(parents=True)
         path = folder / name / "run.h5"
-        sim = {"pools": pools, "changed": changed, "branched": branched}.get(name, squid)()
+        own = {"pools": pools, "changed": changed, "slow": slow, "branched": branched}
+        sim = own.get(name, squid)()
         seen: dict[str, Any] = {"record": [500.0], "electrodes": [ELECTRODE, 2.0 * ELECTRODE]}
         options = seen if name == "outside" else {}
         with blocks_of(150, sim.axon.n):
@@ -904,6 +923,31 @@ def very_many_temporaries(folder: Path) -> None:
     with editing(folder, 0) as file:
         slots = file["inputs/program_slots"][:]
         slots[0] = 2**24 - 200
+        put(file, "inputs/program_slots", slots)
+
+
+@named("slow")
+def very_much_that_is_held(folder: Path) -> None:
+    with editing(folder, 0) as file:
+        slots = file["inputs/program_slots"][:]
+        slots[5] = 2**16 - 1
+        put(file, "inputs/program_slots", slots)
+
+
+@named("slow")
+def slow_steps_that_never_come(folder: Path) -> None:
+    """Not after the first; what they should have left is read all the same."""
+    with editing(folder, 0) as file:
+        slots = file["inputs/program_slots"][:]
+        slots[4] = 2**31 - 1
+        put(file, "inputs/program_slots", slots)
+
+
+@named("slow")
+def stretches_that_read_what_is_not_always_there(folder: Path) -> None:
+    with editing(folder, 0) as file:
+        slots = file["inputs/program_slots"][:]
+        slots[6:9] = 0, 2, len(file["inputs/program_code"])
         put(file, "inputs/program_slots", slots)
 
 
