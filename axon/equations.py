@@ -448,15 +448,15 @@ class Equations(Record):
                 acting.append(waveform)
                 current[:, k] = waveform.mean(times[:-1], times[1:])
         for each in acting:
-            at, *around = self._around_edges(each, times, first)
+            at, *around = self._around_edges(each, times)
             for steps in around:
-                there = (steps >= 0) & (steps < count)
+                there = (steps >= first) & (steps < first + count)
                 share = (1.0 - np.abs(at - steps)) / FULLY_DAMPED
-                np.maximum.at(damped, steps[there], np.minimum(share[there], 1.0))
+                np.maximum.at(damped, steps[there] - first, np.minimum(share[there], 1.0))
         implicit = np.ones(count) if self.method == "backward-euler" else damped
         for k, clamp in enumerate(self.clamps, n_sources):
-            _, begun, beyond = self._around_edges(clamp, times, first)
-            cut = np.isin(np.arange(count), begun[begun < beyond])
+            _, begun, beyond = self._around_edges(clamp, times)
+            cut = np.isin(np.arange(first, first + count), begun[begun < beyond])
             current[:, k], current[:, k + n_clamps] = clamp.drive(times, cut, implicit)
         return current, damped
 
@@ -465,13 +465,12 @@ class Equations(Record):
         return times[0] - self.dt, times[-1] + EDGE_SLACK * self.dt
 
     def _around_edges(
-        self, changing: Waveform | Clamp, times: FloatArray, first: int
+        self, changing: Waveform | Clamp, times: FloatArray
     ) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Where edges lie, in steps, and numbers of the steps at whose beginning one lies, both
-        times; or of that which it lies in, and the next. The first step is number 0, and there may
-        be some too many."""
-        edges = changing.edges(*self._window(times))
-        at = edges / self.dt - first
+        """Where edges lie, in steps since time zero, and numbers of the steps at whose beginning
+        one lies, both times; or of that which it lies in, and the next. There may be some too
+        many."""
+        at = changing.edges(*self._window(times)) / self.dt
         steps = np.ceil(at - 1 + EDGE_SLACK), np.floor(at + 1 - EDGE_SLACK)
         return at, steps[0].astype(np.int64), steps[1].astype(np.int64)
 

@@ -191,6 +191,25 @@ def test_the_current_of_a_clamp_that_steps_is_that_of_the_membrane():
     assert current[later].min() < 0 < current[later][-1]  # inward first, then outward
 
 
+def test_slow_steps_do_not_ring_under_a_stiff_clamp():
+    """What jumps with every fifth step alternates, as what Crank-Nicolson does not damp."""
+    command = axon.constant(-60.0) + axon.pulse(60.0, start=1.0, duration=5.0)
+    clamp = axon.VoltageClamp(0.0, command, resistance="1 Mohm")
+    fibre = axon.Axon.cylinder("20 um", diameter=1.0, compartments=1)
+
+    def current(dt, stride):
+        sim = axon.Simulation(
+            fibre, axon.models.tigerholm(), [clamp], dt=dt, v_init=-60.0, stride=stride
+        )
+        return axon.clamp_current(sim.run(8.0, every=0.05, dtype="float64"))
+
+    exact = current(0.0003125, 1)
+    jumps = np.isin(np.arange(exact.size), [20, 21, 120, 121])
+    slow, fast = (np.abs(current(0.005, k) - exact)[~jumps] for k in (5, 1))
+    assert 0.0 < slow.mean() < 1.15 * fast.mean()
+    assert slow.max() < 1.05 * fast.max()
+
+
 def test_currents_that_are_not_known():
     ideal = squid(axon.VoltageClamp(0.0, HOLD_AND_STEP)).run(2.0)
     with pytest.raises(axon.SimulationError, match="is ideal"):
