@@ -447,17 +447,17 @@ class Equations(Record):
             if start <= until and stop >= since:
                 acting.append(waveform)
                 current[:, k] = waveform.mean(times[:-1], times[1:])
-        for each in acting:
-            at, *around = self._around_edges(each, times)
+        edges = [self._around_edges(each, times) for each in acting]
+        for at, *around in edges:
             for steps in around:
                 there = (steps >= first) & (steps < first + count)
                 share = (1.0 - np.abs(at - steps)) / FULLY_DAMPED
                 np.maximum.at(damped, steps[there] - first, np.minimum(share[there], 1.0))
         implicit = np.ones(count) if self.method == "backward-euler" else damped
-        for k, clamp in enumerate(self.clamps, n_sources):
-            _, begun, beyond = self._around_edges(clamp, times)
+        for k, (clamp, (_, begun, beyond)) in enumerate(zip(self.clamps, edges, strict=False)):
             cut = np.isin(np.arange(first, first + count), begun[begun < beyond])
-            current[:, k], current[:, k + n_clamps] = clamp.drive(times, cut, implicit)
+            driven = clamp.drive(times, cut, implicit)
+            current[:, n_sources + k], current[:, n_sources + n_clamps + k] = driven
         return current, damped
 
     def _window(self, times: FloatArray) -> tuple[float, float]:

@@ -585,13 +585,16 @@ class _Lowering:
         return computed | set(in_tables[:best])
 
     def moved_gates(
-        self, tabulated: Sequence[set[int]], concentrations: Mapping[str, Any]
+        self,
+        tabulated: Sequence[set[int]],
+        slow_gates: Sequence[set[str]],
+        concentrations: Mapping[str, Any],
     ) -> tuple[dict[str, Symbol], dict[str, Symbol]]:
         """New slow gates by state, and new others; not what tables move, in each part."""
         results: dict[str, Symbol] = {}
         slowly: dict[str, None] = {}  # in their order
-        for part, in_tables in zip(self.parts, tabulated, strict=True):
-            seen, slow = self.quantities(part, concentrations), self.slow_gates(part)
+        for part, in_tables, slow in zip(self.parts, tabulated, slow_gates, strict=True):
+            seen = self.quantities(part, concentrations)
             for channel, gate in part.membrane.gates:
                 name = f"{channel.name}.{gate.name}"
                 if isinstance(gate, Markov):
@@ -713,17 +716,17 @@ class _Lowering:
         """The whole, but for the parameters' values."""
         gates: dict[bool, list[tuple[int, Any]]] = {False: [], True: []}  # slow or not
         tabulated: list[set[int]] = []
-        for part in self.parts:
+        slow_gates = [self.slow_gates(part) for part in self.parts]
+        self.slow.update(*slow_gates)
+        for part, slow_there in zip(self.parts, slow_gates, strict=True):
             moving = self.moving(part)
             fixed = part.membrane.quantities(0.0, part.warmth[0])
             tabulated.append(set())
-            slow_gates = self.slow_gates(part)
-            self.slow |= slow_gates
             for channel, gate in part.membrane.gates:
                 if not isinstance(gate, Gate) or gate.instantaneous or gate.depends_on & moving:
                     continue
                 name = f"{channel.name}.{gate.name}"
-                slow = name in slow_gates
+                slow = name in slow_there
                 interval = self.share * self.dt
                 fit = fit_gate(gate, fixed, self.stride * interval if slow else interval)
                 if fit is not None:
@@ -732,7 +735,7 @@ class _Lowering:
                     tabulated[-1].add(state)
         after, terms, own = self.after()
         counted, pools = self.counted(), self.moved_pools()
-        moves, before = self.moved_gates(tabulated, self.seen_by_gates(pools))
+        moves, before = self.moved_gates(tabulated, slow_gates, self.seen_by_gates(pools))
         if self.slow_pools:
             moves |= pools
             self.slow |= {*self.moved, *(f"{name}:rate" for name in self.moved)}
