@@ -385,9 +385,15 @@ class Simulation:
         where = _unlike(parameters(membrane, x, celsius, gains).values())
         own = {name: gain[where] for name, gain in gains.items()}
         warmth = celsius[where] if celsius.size > 1 else celsius
-        key = ("pool speed", *warmth, *(gain[0] for gain in own.values()))
-        find = partial(pool_speed, membrane.at(x, where), x[where], warmth, own)
-        return membrane.once(key, find, amounts=True) if where.size == 1 else find()
+
+        def find() -> float:
+            return pool_speed(membrane.at(x, where), x[where], warmth, own)
+
+        if where.size > 1:
+            return find()
+        key = ("pool speed", warmth[0], *(gain[0] for gain in own.values()))
+        alike = self._alike if membrane is self.membrane else None
+        return membrane.once(key, find, amounts=True, alike=alike)
 
     @cached_property
     def v_init(self) -> npt.NDArray[np.float64]:
