@@ -42,7 +42,6 @@ cdef extern from "axon.h" nogil:
         AX_MAX_TABLES
 
     ctypedef struct ax_table:
-        int32_t slow
         int32_t n_gates, n_values, n_bins
         double min, step
         const int32_t *gate_state
@@ -323,7 +322,6 @@ cdef class Kernel:
         kept = []  # arrays that C reads live until it has copied them
         for i, table in enumerate(program.tables):
             n_gates, n_values = len(table.gates), len(table.values)
-            tables[i].slow = bool(table.slow)
             tables[i].n_gates, tables[i].n_values = n_gates, n_values
             tables[i].n_bins = whole(table.n_bins, "n_bins")
             tables[i].min, tables[i].step = table.v_min, table.v_step

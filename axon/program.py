@@ -14,10 +14,10 @@ from axon.changes import Epoch
 from axon.channels import Channel, Gate, Markov
 from axon.errors import MembraneError
 from axon.membranes import Membrane
-from axon.rates import Quantities, resolve
+from axon.rates import resolve
 from axon.records import Record
 from axon.sums import regrouped
-from axon.tables import GATES_PER_BLOCK, V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
+from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
 from axon.trace import Instruction, Recorder, Symbol
 
 # Slots are numbered: potential, time step, states, parameters, constants, multiples of the time
@@ -27,14 +27,8 @@ V_SLOT, DT_SLOT, FIRST_STATE = 0, 1, 2
 V_MIDDLE = "v:middle"
 """State that the kernel keeps: V half a step ago, at which currents moved the pools."""
 
-SLOW = 5.0
-"""A gate is slow if its time constant is nowhere shorter, ms."""
-
 MAX_HELD = 256
 """Parts of expressions that are held, at most: as many as the kernel takes."""
-
-FIRING = (-100.0, 60.0)
-"""Where that is so, mV: at the potentials of an axon that fires."""
 
 Term = tuple[int, int, tuple[tuple[int, int], ...], int]
 
@@ -112,7 +106,6 @@ class Program(Record):
         slots = [self.n_temps, self.middle_state, self.slope_slot, self.offset_slot]
         if self.stride > 1:
             slots += [self.stride, self.n_held, *self.stretches]
-            slots += [i for i, table in enumerate(self.tables) if table.slow]
         arrays = {
             "names": np.frombuffer(json.dumps(names).encode(), np.uint8),
             "params": np.concatenate([np.zeros(0), *self.params]),
@@ -179,9 +172,9 @@ class Program(Record):
         slots = take("slots", np.int32, -1).tolist()
         if len(slots) == 4:
             slots += [1, 0, 0, 0, 0]  # nothing is slow
-        if len(slots) < 9:
+        if len(slots) != 9:
             raise MembraneError(f"saved program: slots has {len(slots)} numbers")
-        n_temps, middle_state, slope_slot, offset_slot, stride, n_held, *ends = slots[:9]
+        n_temps, middle_state, slope_slot, offset_slot, stride, n_held, *ends = slots
         tables: list[Table] = []
         while f"table{len(tables)}_gates" in left:
             name = f"table{len(tables)}_"
@@ -192,7 +185,7 @@ class Program(Record):
             tables.append(
                 Table(
                     tuple(gates.tolist()), tuple(looked_up.tolist()),
-                    v_min, v_step, len(cubics), cubics, error, len(tables) in slots[9:],
+                    v_min, v_step, len(cubics), cubics, error,
                 )
             )  # fmt: skip
         diffusing = take("diffusions", np.int32, -1, 2).tolist()
@@ -347,7 +340,7 @@ def lower(
     alike : hashable, optional
         What ``membrane.alike()`` has returned, if that is known.
     stride : int, optional
-        Every how many steps that moves which is slow: gates of long time constants, and pools.
+        Every how many steps concentrations move.
     """
     missing = [name for name in _concentrations(membrane) if name not in (per_current or {})]
     if missing:
@@ -398,12 +391,6 @@ def slow_pools(membrane: Membrane, stride: int) -> bool:
     return stride > 1 and bool(membrane.pools) and not diffusing(membrane)
 
 
-def _is_slow(gate: Gate, fixed: Quantities) -> bool:
-    """Whether a gate moves but little between two slow steps."""
-    _, rate = gate.at({**fixed, "v": np.arange(FIRING[0], FIRING[1] + 1.0)})
-    return bool(np.max(rate) <= 1.0 / SLOW)
-
-
 def _pooled(membrane: Membrane) -> tuple[str, ...]:
     """Ions whose current moves a concentration."""
     return tuple(dict.fromkeys(pool.ion for pool in membrane.pools))
@@ -436,13 +423,12 @@ class _Lowering:
             at V(t) and the concentrations' mean;
     after   currents at V(t), with gates and concentrations of t + dt/2, and their slopes.
 
-    With a stride above 1, slow gates and all concentrations go from t - stride dt/2 to t + stride
-    dt/2, with every so many steps only: by slow tables, and by stretches of code before these.
+    With a stride above 1 concentrations go from t - stride dt/2 to t + stride dt/2, with every so
+    many steps only, by stretches of code before these.
 
     counted in every step, currents of the last are added to what flowed since the last slow one;
-    moves   in a slow step, concentrations go by the mean of these, and so do slow gates that no
-            table moves;
-    held    then, what follows from slow states alone.
+    moves   in a slow step, concentrations go by the mean of these;
+    held    then, what follows from concentrations alone.
 
     The stretches of code are expressions in one recorder. Each reads a state as it is when
     the stretch begins, and writes it at its end.
@@ -463,7 +449,6 @@ class _Lowering:
         self.slow_pools = slow_pools(membrane, stride)
         self.slot = {name: FIRST_STATE + i for i, name in enumerate(self.states)}
         self.moved = list(membrane.initial_concentrations)
-        self.slow: set[str] = set()  # states that move with slow steps only
         self.params: list[str] = []
         self.multiples: dict[str, float] = {}
         self.v = self.recorder.input("v")
@@ -555,45 +540,12 @@ class _Lowering:
             for name in self.moved
         }
 
-    def slow_gates(self, part: _Part) -> set[str]:
-        """States of the gates that move with slow steps only.
-
-        Of those in tables, as many as save looking up a block of gates in every step.
-        """
-        moving = self.moving(part)
-        in_tables, computed = [], set()
-        number = 0  # of gates in tables
-        for channel, gate in part.membrane.gates if self.stride > 1 else ():
-            felt = gate.depends_on & moving
-            if not isinstance(gate, Gate) or gate.instantaneous or felt - {"celsius"}:
-                continue
-            number += not felt
-            shown = (part.membrane.quantities(0.0, warmth) for warmth in part.warmth)
-            if all(_is_slow(gate, quantities) for quantities in shown):
-                name = f"{channel.name}.{gate.name}"
-                if felt:
-                    computed.add(name)
-                else:
-                    in_tables.append(name)
-
-        def looked_up(slow: int) -> int:
-            """Blocks in as many steps as there are to a slow one."""
-            fast = -(-(number - slow) // GATES_PER_BLOCK)
-            return self.stride * fast + -(-slow // GATES_PER_BLOCK)
-
-        best = min(range(len(in_tables), -1, -1), key=looked_up)
-        return computed | set(in_tables[:best])
-
     def moved_gates(
-        self,
-        tabulated: Sequence[set[int]],
-        slow_gates: Sequence[set[str]],
-        concentrations: Mapping[str, Any],
-    ) -> tuple[dict[str, Symbol], dict[str, Symbol]]:
-        """New slow gates by state, and new others; not what tables move, in each part."""
+        self, tabulated: Sequence[set[int]], concentrations: Mapping[str, Any]
+    ) -> dict[str, Symbol]:
+        """New gates by state; not what tables move, in each part."""
         results: dict[str, Symbol] = {}
-        slowly: dict[str, None] = {}  # in their order
-        for part, in_tables, slow in zip(self.parts, tabulated, slow_gates, strict=True):
+        for part, in_tables in zip(self.parts, tabulated, strict=True):
             seen = self.quantities(part, concentrations)
             for channel, gate in part.membrane.gates:
                 name = f"{channel.name}.{gate.name}"
@@ -611,14 +563,10 @@ class _Lowering:
                 elif not gate.instantaneous and self.slot[name] - FIRST_STATE not in in_tables:
                     self.refuse_what_a_table_would(gate, part)
                     inf, rate = gate.kinetics(seen)
-                    if name in slow:
-                        rate = self.stride * rate
-                        slowly[name] = None
                     # The exact solution for frozen rates, x + (1 - exp(-dt/tau)) (inf - x).
                     x = results.get(name, self.state(name))
                     results[name] = x + np.expm1(self.in_a_step(self.share * -rate)) * (x - inf)
-        moves = {name: results.pop(name) for name in slowly}
-        return moves, results
+        return results
 
     def refuse_what_a_table_would(self, gate: Gate | Markov, part: _Part) -> None:
         """Rates that aren't finite somewhere are refused, wherever they are computed."""
@@ -714,33 +662,25 @@ class _Lowering:
 
     def program(self) -> Program:
         """The whole, but for the parameters' values."""
-        gates: dict[bool, list[tuple[int, Any]]] = {False: [], True: []}  # slow or not
+        gates: list[tuple[int, Any]] = []
         tabulated: list[set[int]] = []
-        slow_gates = [self.slow_gates(part) for part in self.parts]
-        self.slow.update(*slow_gates)
-        for part, slow_there in zip(self.parts, slow_gates, strict=True):
+        for part in self.parts:
             moving = self.moving(part)
             fixed = part.membrane.quantities(0.0, part.warmth[0])
             tabulated.append(set())
             for channel, gate in part.membrane.gates:
                 if not isinstance(gate, Gate) or gate.instantaneous or gate.depends_on & moving:
                     continue
-                name = f"{channel.name}.{gate.name}"
-                slow = name in slow_there
-                interval = self.share * self.dt
-                fit = fit_gate(gate, fixed, self.stride * interval if slow else interval)
+                fit = fit_gate(gate, fixed, self.share * self.dt)
                 if fit is not None:
-                    state = self.slot[name] - FIRST_STATE
-                    gates[slow].append((state, fit))
+                    state = self.slot[f"{channel.name}.{gate.name}"] - FIRST_STATE
+                    gates.append((state, fit))
                     tabulated[-1].add(state)
         after, terms, own = self.after()
-        counted, pools = self.counted(), self.moved_pools()
-        moves, before = self.moved_gates(tabulated, slow_gates, self.seen_by_gates(pools))
-        if self.slow_pools:
-            moves |= pools
-            self.slow |= {*self.moved, *(f"{name}:rate" for name in self.moved)}
-        else:
-            before = pools | before
+        counted, moves = self.counted(), self.moved_pools()
+        before = self.moved_gates(tabulated, self.seen_by_gates(moves))
+        if not self.slow_pools:
+            before, moves = moves | before, {}
         first_param = FIRST_STATE + len(self.states)
         inputs = {"v": V_SLOT} | self.slot
         inputs |= {name: first_param + i for i, name in enumerate(self.params)}
@@ -786,8 +726,6 @@ class _Lowering:
             code += more
             n_temps = max(n_temps, temps)
             ends.append(len(code))
-        tables = build_tables(gates[False], [(slots[node], fit) for node, fit in values.items()])
-        tables += build_tables(gates[True], [], slow=True)
         return Program(
             states=self.states,
             params=(),
@@ -795,7 +733,7 @@ class _Lowering:
             consts=np.array([node.value for node in consts], dtype=np.float64),
             multiples=np.array(list(self.multiples.values()), dtype=np.float64),
             n_temps=len(values) + n_temps,
-            tables=tables,
+            tables=build_tables(gates, [(slots[node], fit) for node, fit in values.items()]),
             code=tuple(code),
             middle_state=self.slot[V_MIDDLE] - FIRST_STATE if self.moved else -1,
             slope_slot=placed[final[own[0]]] if own else -1,
@@ -819,7 +757,7 @@ class _Lowering:
                 )
                 for name, coefficient in diffusing(self.parts[0].membrane).items()
             ),
-            stride=self.stride if moves or gates[True] else 1,
+            stride=self.stride if self.slow_pools else 1,
             n_held=len(held),
             stretches=(ends[0], ends[1], ends[2]),
         )
@@ -830,9 +768,10 @@ class _Lowering:
 
     def held(self, wanted: Sequence[Symbol]) -> list[Symbol]:
         """The largest parts of what is wanted that change with slow steps only."""
-        if not self.slow:
+        if not self.slow_pools:
             return []
-        steady = self.slow | set(self.params) | set(self.multiples)
+        rates = (f"{name}:rate" for name in self.moved)
+        steady = {*self.moved, *rates, *self.params, *self.multiples}
         still: dict[Symbol, bool] = {}
         for node in self.recorder.order(wanted):
             if node.operands:

@@ -66,11 +66,11 @@ STIFF = 1e12
 
 
 STRIDE = 5
-"""Every so many steps that moves which is slow, at most. Odd: Crank-Nicolson hardly damps what
+"""Every so many steps concentrations move, at most. Odd: Crank-Nicolson hardly damps what
 alternates from step to step, and so currents that jump with slow steps must alternate there too."""
 
 SLOW_STEP = 0.025
-"""How far apart slow steps are, at most, ms."""
+"""How far apart such slow steps are, at most, ms."""
 
 SETTLING = 1 / 4
 """Concentrations are slow if, by themselves, they settle by at most this part between two slow
@@ -88,8 +88,8 @@ class State(Record):
     Attributes
     ----------
     dt : float
-        Time step, ms: gates and concentrations are half of one older than `v`; those that are slow
-        move with every `stride`-th step to half way to the next.
+        Time step, ms: gates and concentrations are half of one older than `v`. With a stride above
+        1 concentrations are where they will be half way between two slow steps.
     step : int
         Steps since time zero.
     v : array (n,)
@@ -159,15 +159,14 @@ class Simulation:
     changes : sequence of Change, optional
         Other membranes and temperatures, each from its time on, in their order.
     stride : int, optional
-        Every so many steps, an odd number, that moves which is slow, by as many time steps at once:
-        concentrations, and of the gates whose time constants are above 5 ms as many as save time.
-        1 moves everything with every step. If not given, 5, or fewer that take no more than 0.025
-        ms; 1 where a concentration settles faster than that, and where a change would come between.
+        Every so many steps, an odd number, concentrations move, by as many time steps at once and
+        by the mean of all currents since. If not given, 5, or fewer that take no more than 0.025
+        ms; 1 where a concentration settles faster than that, or a change would come between.
 
     Attributes
     ----------
     stride : int
-        1 where nothing is slow.
+        1 where no concentration moves.
 
     Raises
     ------
@@ -237,7 +236,7 @@ class Simulation:
         self._stride = self._chosen_stride(stride)
         # An unusable membrane is refused now, not at the first run.
         programs = [self._program, *(program for _, program in self._later)]
-        self.stride = max(program.stride for program in programs)  # 1 where nothing is slow
+        self.stride = max(program.stride for program in programs)
 
     def _through_changes(self) -> Iterator[Epoch]:
         """The epochs from time zero on."""
@@ -357,7 +356,7 @@ class Simulation:
                 )
 
     def _chosen_stride(self, given: int | None) -> int:
-        """Every how many steps that moves which is slow: as asked for, or as often as it should."""
+        """Every how many steps concentrations move: as asked for, or as often as they should."""
         begins = [epoch.step for epoch in self._epochs[1:]]
         if given is not None:
             if not isinstance(given, int) or isinstance(given, bool) or given < 1 or not given % 2:
@@ -369,10 +368,12 @@ class Simulation:
                         f"slow steps; give one that divides {begin}"
                     )
             return given
+        if not slow_pools(self.membrane, STRIDE):
+            return 1
         longest = SLOW_STEP * (1 + 1e-9)
-        if slow_pools(self.membrane, STRIDE):
-            fastest = max(self._pool_speed(epoch) for epoch in self._epochs)
-            longest = min(longest, SETTLING / fastest) if fastest > 0 else longest
+        fastest = max(self._pool_speed(epoch) for epoch in self._epochs)
+        if fastest > 0.0:
+            longest = min(longest, SETTLING / fastest)
         for stride in range(STRIDE, 1, -2):
             if stride * self.dt <= longest and not any(begin % stride for begin in begins):
                 return stride

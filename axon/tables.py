@@ -72,8 +72,6 @@ class Table(Record):
     error : float
         Largest error found between the nodes, in single precision: absolute for steady states,
         relative for the factors, and of a value relative to the largest in its bin.
-    slow : bool
-        Whether its gates move with slow steps only; it has no other values then.
     """
 
     gates: tuple[int, ...]
@@ -83,7 +81,6 @@ class Table(Record):
     n_bins: int
     cubics: np.ndarray
     error: float
-    slow: bool = False
 
     def looked_up(self, v: np.ndarray) -> dict[int, np.ndarray]:
         """Its values, but not its gates, at potentials (mV), by slot."""
@@ -213,9 +210,7 @@ def fit_value(function: Callable[[np.ndarray], np.ndarray]) -> _Fit | None:
 
 
 def build_tables(
-    gates: Sequence[tuple[int, _Fit]],
-    values: Sequence[tuple[int, _Fit]],
-    slow: bool = False,
+    gates: Sequence[tuple[int, _Fit]], values: Sequence[tuple[int, _Fit]]
 ) -> tuple[Table, ...]:
     """Put what has bins of one grid into one table, the widest first.
 
@@ -223,8 +218,6 @@ def build_tables(
     ----------
     gates : sequence of (state, fit)
     values : sequence of (slot, fit)
-    slow : bool
-        Whether these gates move with slow steps only.
     """
     gates = _filling_blocks(gates)
     tables = []
@@ -252,7 +245,6 @@ def build_tables(
                 n_bins=n_bins,
                 cubics=cubics,
                 error=max(fit.rounded for _, fit in (*own_gates, *own_values)),
-                slow=slow,
             )
         )
     return tuple(tables)

@@ -43,7 +43,7 @@ const char *ax_message(int status);
 
 #define AX_LANES 8
 #define AX_GATES_PER_BLOCK 4
-#define AX_MAX_TABLES 20
+#define AX_MAX_TABLES 10
 #define AX_MAX_HELD 256
 
 /* ---- instruction sets ------------------------------------------------------------------- */
@@ -98,7 +98,6 @@ int ax_op_operands(int op);
  * instruction writes. Beyond its ends a table goes on as at its ends.
  */
 typedef struct {
-    int32_t slow; /* its gates move with slow steps only; it has no values then */
     int32_t n_gates, n_values, n_bins;
     double min, step;          /* mV */
     const int32_t *gate_state; /* [n_gates] state that each gate is */
@@ -120,9 +119,9 @@ typedef struct {
     const double *multiples; /* [n_multiples] of the time step */
 
     /*
-     * What is slow moves with every stride-th step, by as many time steps at once: gates of slow
-     * tables, and what the second stretch of the code does. What the third computes is a function
-     * of the states, held in slots of its own, a value per compartment, until the next such step.
+     * What is slow moves with every stride-th step, by as many time steps at once: what the second
+     * stretch of the code does. What the third computes is a function of the states, held in slots
+     * of its own, a value per compartment, until the next such step.
      */
     int32_t stride; /* 1 or more */
     int32_t n_held; /* at most AX_MAX_HELD */

@@ -167,20 +167,6 @@ def steep(q10: float) -> axon.Membrane:
     )
 
 
-def with_slow_gates() -> axon.Membrane:
-    """Of two slow gates one is none any more when it is warmer."""
-
-    def gate(name: str, tau: float) -> axon.Gate:
-        def inf(v: Any) -> Any:
-            return 1 / (1 + np.exp(-(v + 30) / 9))
-
-        return axon.Gate(name, inf=inf, tau=lambda v: tau + 0.02 * v, q10=3.0, celsius=20.0)
-
-    gates = [gate("a", 9.0), gate("b", 30.0)]
-    channels = [axon.Channel(g.name, 0.02, -90.0, gates=[g]) for g in gates]
-    return axon.Membrane([*HH.channels, *channels], HH.celsius)
-
-
 CASES: dict[str, tuple[axon.Membrane, list[Change]]] = {
     "conductance": (HH, [Change(0.8, HH.scaled(na=0.3))]),
     "temperature": (HH, [Change(0.8, celsius=30.0)]),
@@ -190,8 +176,6 @@ CASES: dict[str, tuple[axon.Membrane, list[Change]]] = {
         [Change(0.8, celsius=lambda x: 20.0 + x / 100), Change(1.6, HH.scaled(k=2.0), celsius=9.0)],
     ),
     "pools": (TIGERHOLM, [Change(0.8, TIGERHOLM.scaled(nav17=0.3), celsius=30.0)]),
-    "slow gates": (with_slow_gates(), [Change(0.8, celsius=30.0)]),
-    "cooled slow gates": (with_slow_gates(), [Change(0.8, celsius=lambda x: 15.0 + x / 100)]),
     "bath": (slower_bath(1.0), [Change(0.8, slower_bath(3.0))]),
     "scheme": (steep(3.0), [Change(0.8, celsius=30.0), Change(1.2, steep(2.0))]),
 }
@@ -199,7 +183,7 @@ CASES: dict[str, tuple[axon.Membrane, list[Change]]] = {
 
 @pytest.mark.parametrize(
     ("case", "stride"),
-    [*((case, 1) for case in CASES), ("pools", 5), ("slow gates", 5), ("cooled slow gates", 5)],
+    [*((case, 1) for case in CASES), ("pools", 5)],
 )
 def test_order_two(case: str, stride: int) -> None:
     """Of potentials and concentrations; these are known half a step before and after."""

@@ -1382,7 +1382,7 @@ END = 8 + every_operation(9).n_temps
         looked_up(8, n_bins=1),
         looked_up(8, cubics=np.full((1202, 1, 4, 8), np.nan)),
         looked_up(8, cubics=np.zeros((1202, 1, 4, 7))),
-        {"tables": (looked_up(8)["tables"][0],) * 21},
+        {"tables": (looked_up(8)["tables"][0],) * 11},
     ],
     ids=lambda changes: ", ".join(changes) if len(changes) < 3 else "table",
 )

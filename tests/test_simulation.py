@@ -309,14 +309,14 @@ def thin(membrane: axon.Membrane = TIGERHOLM, **options: Any) -> Simulation:
         ({"dt": 0.01}, 1),
         ({"stride": 1}, 1),
         ({"stride": 7}, 7),
-        ({"membrane": HH}, 1),  # where nothing is slow
+        ({"membrane": HH}, 1),  # where there are none
         ({"membrane": HH, "stride": 5}, 1),
         ({"changes": [axon.Change(1.0, celsius=30.0)]}, 5),
         ({"changes": [axon.Change(1.005, celsius=30.0)]}, 3),  # step 201
         ({"changes": [axon.Change(1.0, celsius=30.0), axon.Change(1.01, celsius=37.0)]}, 1),
     ],
 )
-def test_how_often_that_moves_which_is_slow(options: dict[str, Any], stride: int) -> None:
+def test_how_often_concentrations_move(options: dict[str, Any], stride: int) -> None:
     sim = thin(**options)
     assert sim.stride == stride
     assert sim.header(*sim.recording(1.0))["simulation"]["stride"] == stride
@@ -365,5 +365,5 @@ def test_a_state_is_of_one_stride() -> None:
     sim = thin()
     with pytest.raises(SimulationError, match="state has stride=5, and the simulation stride=1"):
         thin(stride=1).restore(sim.state())
-    fast = Simulation(FIBRE, HH, stride=5)  # nothing of it is slow
+    fast = Simulation(FIBRE, HH, stride=5)  # nothing of it moves so
     Simulation(FIBRE, HH).restore(fast.state())

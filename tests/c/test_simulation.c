@@ -241,7 +241,7 @@ static ax_membrane every_operation(int32_t n) {
     return m;
 }
 
-/* A leak that follows V in every third step, and is held in between; a slow gate beside it. */
+/* A leak that follows V in every third step, and is held in between; a gate beside it. */
 static ax_membrane slow(int32_t n) {
     enum { V, DT, X, GATE, GBAR, E, SCALE, MULTIPLE, HELD, T };
     static const int32_t code[][5] = {
@@ -263,7 +263,7 @@ static ax_membrane slow(int32_t n) {
         table[32 * i] = (float)(1.0 / (1.0 + exp(-(v + 40.0) / 15.0)));
         table[32 * i + 4] = 0.01f;
     }
-    ax_table t = {.slow = 1, .n_gates = 1, .n_bins = BINS, .min = -300.0, .step = 5.0};
+    ax_table t = {.n_gates = 1, .n_bins = BINS, .min = -300.0, .step = 5.0};
     t.gate_state = copy_of((const int32_t[]){1}, 1, sizeof(int32_t));
     t.value_slot = block(0, 1);
     t.cubics = table;
@@ -816,7 +816,6 @@ static void check_malformed(void) {
     REFUSED(in.membrane.n_held, 0, AX_ERR_PROGRAM);
     REFUSED(in.membrane.n_held, -1, AX_ERR_PROGRAM);
     REFUSED(in.membrane.n_held, AX_MAX_HELD + 1, AX_ERR_PROGRAM);
-    REFUSED(TABLE(in)->n_values, 1, AX_ERR_TABLE); /* those that are looked up are read in every step */
     REFUSED(in.membrane.stretch_end[0], -1, AX_ERR_PROGRAM);
     REFUSED(in.membrane.stretch_end[1], 0, AX_ERR_PROGRAM); /* before the one that it follows */
     REFUSED(in.membrane.stretch_end[2], 8, AX_ERR_PROGRAM);
@@ -837,7 +836,7 @@ static void check_random_programs(int isa) {
         ax_table *table = m->n_tables > 0 ? TABLE(in) : NULL;
         for (int change = below(4); change >= 0; change--) {
             const int32_t small = below(20) - 2;
-            switch (below(14)) {
+            switch (below(13)) {
             case 0: if (m->n_code) AT(m->code, below(5 * m->n_code)) = small; break;
             case 1: if (m->n_code) AT(m->code, 5 * below(m->n_code)) = below(AX_OP_COUNT); break;
             case 2: if (m->n_terms) AT(m->terms, below(5 * m->n_terms)) = small; break;
@@ -850,7 +849,6 @@ static void check_random_programs(int isa) {
             case 9: m->middle_state = small; break;
             case 10: m->stretch_end[below(3)] = small; break;
             case 11: *(below(2) ? &m->stride : &m->n_held) = small; break;
-            case 12: if (table) table->slow = small & 1; break;
             default: AT(m->params, below((int32_t)m->n_param_values)) = uniform(-1e3, 1e3); break;
             }
         }

@@ -92,12 +92,12 @@ def changed() -> axon.Simulation:
 
 
 def slow() -> axon.Simulation:
-    """Concentrations, and gates of a table, that move with every fifth step; reversals are held."""
+    """A concentration that moves with every fifth step; its reversal potential is held."""
 
     def opened(v: Any) -> Any:
         return 1 / (1 + np.exp(-(v + 50) / 9))
 
-    gates = [axon.Gate(name, inf=opened, tau=lambda v: 20.0 + 0 * v) for name in "abcde"]
+    gates = [axon.Gate(name, inf=opened, tau=lambda v: 20.0 + 0 * v) for name in "ab"]
     channels = [axon.Channel("na", 1e-4, ion="na", gates=gates), axon.Channel("leak", 1e-4, -65.0)]
     ions, inside = [axon.Ion("na", 1, 10.0, 140.0)], axon.Pool("na", "inside")
     membrane = axon.Membrane(channels, ions=ions, pools=[inside])

@@ -29,8 +29,8 @@ EVERYWHERE = np.round(np.concatenate([np.arange(-300, 300, 0.01), np.arange(-120
 POLE = dict.fromkeys(["schild94", "schild97", "thio_autonomic", "thio_cutaneous"], -200.0)
 
 
-# Of these no concentration moves, nor are there slow gates that would save a look-up.
-UNIFORMLY_FAST = ["hodgkin_huxley", "passive", "rattay_aberham", "sundt"]
+# Of these no concentration moves.
+WITHOUT_POOLS = ["hodgkin_huxley", "passive", "rattay_aberham", "sundt"]
 
 
 def model(name: str) -> Membrane:
@@ -211,7 +211,7 @@ def test_order_in_dt_is_two(name: str) -> None:
         assert np.all(np.abs(orders - 2.0) < 0.05), orders
 
 
-@pytest.mark.parametrize("name", [name for name in models.names() if name not in UNIFORMLY_FAST])
+@pytest.mark.parametrize("name", [name for name in models.names() if name not in WITHOUT_POOLS])
 def test_slow_steps_cost_little_of_the_accuracy(name: str) -> None:
     """Beside the error that the time step has anyway: a tenth of it at most."""
 
@@ -244,7 +244,7 @@ def test_a_saved_program_reloads_to_the_same_bits(
 ) -> None:
     membrane = model(name)
     first = simulation(membrane, 0.005)
-    assert (first.stride > 1) == (name not in UNIFORMLY_FAST)
+    assert (first.stride > 1) == (name not in WITHOUT_POOLS)
     saved = through_a_file(first._program)
     assert repr(saved.to_arrays()) == repr(first._program.to_arrays())
     expected = first.run(5.0, dtype="float64")

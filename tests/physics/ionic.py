@@ -125,8 +125,8 @@ def fast() -> axon.Membrane:
         Channel("sk", G_SK, ion="k", gates=[Markov("s", SCHEME, open="o")]),
         Channel("h", G_H, ion={"na": 0.4, "k": 0.6},
                 gates=[Gate("q", inf=q_inf, tau=lambda v: 20.0)]),
-        Channel("nap", G_NAP, ion="na", gates=[Gate("a", inf=d_inf, tau=lambda v: 8.0),
-                                               Gate("b", inf=h_inf, tau=lambda v: 6.0)],
+        Channel("nap", G_NAP, ion="na", gates=[Gate("a", inf=d_inf, tau=lambda v: 1.0),
+                                               Gate("b", inf=h_inf, tau=lambda v: 3.0)],
                 open=lambda a, b: 0.3 * a + 0.7 * b**2),
     ]  # fmt: skip
     pumps = [
@@ -189,8 +189,8 @@ def slowly(surface_to_volume: Any) -> slow.Membrane:
         "b": slow.Gate(lambda v, c: bk_alpha(v, c["cai"]) / closing(v, c),
                        lambda v, c: 1 / closing(v, c)),
         "q": slow.Gate(lambda v, c: q_inf(v, c["ko"]), lambda v, c: 20.0),
-        "a": slow.Gate(lambda v, c: d_inf(v), lambda v, c: 8.0),
-        "b2": slow.Gate(lambda v, c: h_inf(v), lambda v, c: 6.0),
+        "a": slow.Gate(lambda v, c: d_inf(v), lambda v, c: 1.0),
+        "b2": slow.Gate(lambda v, c: h_inf(v), lambda v, c: 3.0),
     }  # fmt: skip
     states = {name: k for k, name in enumerate(STATES)}
     scheme = {(states[start], states[end]): rate(start, end) for start, end in SCHEME}

@@ -152,6 +152,21 @@ def test_the_balance_of_charge_is_of_second_order(stride: int) -> None:
     assert order[-1] < 2.1
 
 
+def test_a_carrier_moves_what_it_would_with_every_step() -> None:
+    """At 20 kHz a period takes ten steps: two of those that move concentrations."""
+    fibre = axon.Axon.cylinder(100.0, 1.0, compartments=1)
+    carrier = axon.CurrentClamp(0.0, axon.sine(4.0, 20e3))
+    courses = []
+    for stride in (5, 1):
+        sim = axon.Simulation(fibre, axon.models.tigerholm(), [carrier], dt=0.005, stride=stride)
+        run = sim.run(20.0, every=0.005, dtype="float64")
+        courses.append(run.final)
+    assert np.ptp(np.asarray(run.v)[-200:]) > 20.0
+    assert np.abs(courses[1]["ko"] / 5.6 - 1.0) > 5e-3
+    for name in ("nai", "ko", "nav17.s", "nav18.u", "ks.ns"):
+        np.testing.assert_allclose(courses[0][name], courses[1][name], rtol=5e-5, err_msg=name)
+
+
 def test_thick_axons_do_not_notice() -> None:
     """Concentrations move by 1/diameter: in the squid's giant axon hardly at all."""
     gains = []

@@ -10,7 +10,7 @@ Units: mV, ms, mA/cm², mM; of the cable as in `reference.cable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,20 +129,15 @@ def moved_gates(
     v: Array,
     c: Values,
     elapsed: float,
-    stride: int = 1,
-    slow: Collection[str] = (),
 ) -> Values:
-    """Those that are slow go over `stride` times the time, with a stride of 0 not at all.
-
-    Gates by their exact solution for frozen rates, schemes by two implicit stages.
+    """Gates by their exact solution for frozen rates, schemes by two implicit stages.
 
     The stages: R. Alexander, SIAM J. Numer. Anal. 14, 1006-1021 (1977), order 2, L-stable.
     """
     moved = {}
     for name, gate in membrane.gates.items():
         inf = gate.inf(v, c)
-        passed = elapsed * stride if name in slow else elapsed
-        moved[name] = inf + (gates[name] - inf) * np.exp(-passed / gate.tau(v, c))
+        moved[name] = inf + (gates[name] - inf) * np.exp(-elapsed / gate.tau(v, c))
     gamma = 1.0 - 1.0 / np.sqrt(2.0)
     for name, scheme in membrane.schemes.items():
         a = elapsed * scheme.matrix(v, c)
@@ -185,13 +180,12 @@ def integrate(
     steps: int,
     method: str = "crank-nicolson",
     stride: int = 1,
-    slow: Collection[str] = (),
 ) -> Course:
     """The course of potential, gates and concentrations over `steps` steps of `dt`.
 
-    Where a step begins, V is known at t, all else at t - dt/2. With a `stride` above 1 the gates
-    `slow` and all concentrations move with every `stride`-th step, to where the mean of the steps
-    until the next one is; concentrations by the mean current since the last one.
+    Where a step begins, V is known at t, all else at t - dt/2. With a `stride` above 1
+    concentrations move with every `stride`-th step, to where they are half way to the next one, by
+    the mean current since the last one.
 
     References
     ----------
@@ -215,9 +209,9 @@ def integrate(
         # Concentrations, by Adams and Bashforth; currents are known in the middle of the last
         # step, which is where these concentrations are.
         passed = {ion: passed[ion] + i for ion, i in at_middle.items()}
-        at_once, seen = 0, c
+        seen = c
         if step % stride == 0:
-            at_once, old = stride, c
+            old = c
             rates = membrane.changes({ion: i / stride for ion, i in passed.items()}, c)
             c = {
                 name: c[name] + stride * elapsed * (1.5 * rates[name] - 0.5 * rates_before[name])
@@ -228,7 +222,7 @@ def integrate(
         # Gates, by rates at the middle of what they cross: V(t), and the concentrations there.
         if stride > 1:
             seen = {name: c[name] - 0.5 * elapsed * rates_before[name] for name in c}
-        gates = moved_gates(membrane, gates, v, seen, elapsed, at_once, slow)
+        gates = moved_gates(membrane, gates, v, seen, elapsed)
 
         # Currents, linear about V(t).
         linear = membrane.linearised(v, gates, c)
