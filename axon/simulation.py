@@ -233,10 +233,10 @@ class Simulation:
         self.changes = tuple(changes)
         self._epochs = list(self._through_changes())
         self._check_diffusion()
-        self._stride = self._chosen_stride(stride)
+        self.stride = self._chosen_stride(stride)
         # An unusable membrane is refused now, not at the first run.
-        programs = [self._program, *(program for _, program in self._later)]
-        self.stride = max(program.stride for program in programs)
+        self._program  # noqa: B018
+        self._later  # noqa: B018
 
     def _through_changes(self) -> Iterator[Epoch]:
         """The epochs from time zero on."""
@@ -286,7 +286,7 @@ class Simulation:
         gains = self._gains((since or epoch).membrane)
         alike = self._alike if epoch.membrane is self.membrane else None
         return lower(
-            epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since, alike, self._stride
+            epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since, alike, self.stride
         )
 
     @cached_property
@@ -357,10 +357,12 @@ class Simulation:
 
     def _chosen_stride(self, given: int | None) -> int:
         """Every how many steps concentrations move: as asked for, or as often as they should."""
+        if given is not None and (type(given) is not int or given < 1 or given % 2 == 0):
+            raise SimulationError(f"stride={given!r}; give an odd number of steps, such as 1")
+        if not slow_pools(self.membrane, STRIDE):
+            return 1
         begins = [epoch.step for epoch in self._epochs[1:]]
         if given is not None:
-            if not isinstance(given, int) or isinstance(given, bool) or given < 1 or not given % 2:
-                raise SimulationError(f"stride={given!r}; give an odd number of steps, such as 1")
             for change, begin in zip(self.changes, begins, strict=True):
                 if begin % given:
                     raise SimulationError(
@@ -368,8 +370,6 @@ class Simulation:
                         f"slow steps; give one that divides {begin}"
                     )
             return given
-        if not slow_pools(self.membrane, STRIDE):
-            return 1
         longest = SLOW_STEP * (1 + 1e-9)
         fastest = max(self._pool_speed(epoch) for epoch in self._epochs)
         if fastest > 0.0:
@@ -414,7 +414,7 @@ class Simulation:
             self.celsius,
             self.v_init,
             self._per_current,
-            stride=self._stride,
+            stride=self.stride,
         ).ravel()
 
     def _at_rest(self, rest: Rest) -> npt.NDArray[np.float64]:
@@ -433,11 +433,11 @@ class Simulation:
                 v,
                 gains,
                 rest.concentrations,
-                self._stride,
+                self.stride,
             )
 
         if alike:
-            known = (self._stride, self.celsius[0], rest.v, *rest.concentrations.values())
+            known = (self.stride, self.celsius[0], rest.v, *rest.concentrations.values())
             rates = (gain[0] for gain in gains.values())
             key = ("at rest", *known, *rates)
             find = partial(self.membrane.once, key, find, amounts=True, alike=self._alike_at_rest)
