@@ -42,10 +42,8 @@ def _by_limits(
         bad = ~sane(found)
         if bad.any():
             near, far = (0.5 * (values(v - h) + values(v + h)) for h in (0.01, 0.02))
-            limit = np.where(
-                near == far, near, near + (near - far) / 3.0
-            )  # infinite ones are equal
-            found[bad] = limit[bad]
+            # Infinite ones are equal, and have no difference.
+            found[bad] = np.where(near == far, near, near + (near - far) / 3.0)[bad]
     return found
 
 

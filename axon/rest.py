@@ -147,11 +147,11 @@ def pool_speed(
     start = np.array([*membrane.initial_concentrations.values()])
     size, step = start.size, 1e-6 * np.maximum(np.abs(start), 1e-12)
     shifted = start[:, None] + np.concatenate([np.diag(step), -np.diag(step)], axis=1)
-    points = np.concatenate([np.repeat(AXON_AT, 2 * size)[None], np.tile(shifted, len(AXON_AT))])[
-        ..., None
-    ]  # (1 + size, potentials and shifts, places)
+    potentials = np.repeat(AXON_AT, 2 * size)[None]
+    points = np.concatenate([potentials, np.tile(shifted, len(AXON_AT))])
+    everywhere = np.repeat(points[..., None], x.size, axis=2)  # (1 + size, points, places)
     with np.errstate(all="ignore"):
-        rates = _changes(membrane, celsius, per_current, points + np.zeros(x.size), x)[1:]
+        rates = _changes(membrane, celsius, per_current, everywhere, x)[1:]
     up, down = np.split(rates.reshape(size, len(AXON_AT), 2 * size, x.size), 2, axis=2)
     fastest = float((np.abs(up - down).sum(axis=2) / (2.0 * step[:, None, None])).max())
     return fastest if np.isfinite(fastest) else np.inf

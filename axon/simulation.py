@@ -370,14 +370,16 @@ class Simulation:
                         f"slow steps; give one that divides {begin}"
                     )
             return given
-        longest = SLOW_STEP * (1 + 1e-9)
+        strides = [
+            stride
+            for stride in range(STRIDE, 1, -2)
+            if stride * self.dt <= SLOW_STEP * (1 + 1e-9)
+            and not any(begin % stride for begin in begins)
+        ]
+        if not strides:
+            return 1
         fastest = max(self._pool_speed(epoch) for epoch in self._epochs)
-        if fastest > 0.0:
-            longest = min(longest, SETTLING / fastest)
-        for stride in range(STRIDE, 1, -2):
-            if stride * self.dt <= longest and not any(begin % stride for begin in begins):
-                return stride
-        return 1
+        return next((s for s in strides if s * self.dt * fastest <= SETTLING), 1)
 
     def _pool_speed(self, epoch: Epoch) -> float:
         """How fast concentrations settle by themselves, 1/ms."""

@@ -42,10 +42,7 @@ from axon.segments import FIRST, chain, parts_of
 SECONDS = 16.0  # for one input; on a free core none takes more than 4
 ROOM = 1 << 30  # bytes, beyond what the process takes before it begins
 BATCH = 500  # inputs of one process
-BASES = (
-    *("finished", "stopped", "pools", "changed", "slow", "longer", "both", "outside"),
-    "branched",
-)
+BASES = ("finished", "stopped", "pools", "changed", "slow", "longer", "both", "outside", "branched")
 """What inputs are made of at random."""
 
 # Runs to begin from
@@ -757,6 +754,15 @@ def heading(folder: Path, which: int = -1) -> Iterator[dict[str, Any]]:
         write_header(file, header)
 
 
+@contextlib.contextmanager
+def program_slots(folder: Path) -> Iterator[Any]:
+    """The numbers of the membrane's program, to be changed."""
+    with editing(folder, 0) as file:
+        slots = file["inputs/program_slots"][:]
+        yield slots
+        put(file, "inputs/program_slots", slots)
+
+
 def lasting(folder: Path) -> None:
     """Let the run go on for long."""
     with editing(folder, -1) as file:
@@ -920,35 +926,29 @@ def an_axon_of_many_compartments(folder: Path) -> None:
 
 @named("pools")
 def very_many_temporaries(folder: Path) -> None:
-    with editing(folder, 0) as file:
-        slots = file["inputs/program_slots"][:]
+    with program_slots(folder) as slots:
         slots[0] = 2**24 - 200
-        put(file, "inputs/program_slots", slots)
 
 
 @named("slow")
 def very_much_that_is_held(folder: Path) -> None:
-    with editing(folder, 0) as file:
-        slots = file["inputs/program_slots"][:]
+    with program_slots(folder) as slots:
         slots[5] = 2**16 - 1
-        put(file, "inputs/program_slots", slots)
 
 
 @named("slow")
 def slow_steps_that_never_come(folder: Path) -> None:
     """Not after the first; what they should have left is read all the same."""
-    with editing(folder, 0) as file:
-        slots = file["inputs/program_slots"][:]
+    with program_slots(folder) as slots:
         slots[4] = 2**31 - 1
-        put(file, "inputs/program_slots", slots)
 
 
 @named("slow")
 def stretches_that_read_what_is_not_always_there(folder: Path) -> None:
     with editing(folder, 0) as file:
-        slots = file["inputs/program_slots"][:]
-        slots[6:9] = 0, 2, len(file["inputs/program_code"])
-        put(file, "inputs/program_slots", slots)
+        length = len(file["inputs/program_code"])
+    with program_slots(folder) as slots:
+        slots[6:9] = 0, 2, length
 
 
 @named("stopped")

@@ -123,13 +123,7 @@ class Membrane:
         return rates
 
 
-def moved_gates(
-    membrane: Membrane,
-    gates: Values,
-    v: Array,
-    c: Values,
-    elapsed: float,
-) -> Values:
+def moved_gates(membrane: Membrane, gates: Values, v: Array, c: Values, elapsed: float) -> Values:
     """Gates by their exact solution for frozen rates, schemes by two implicit stages.
 
     The stages: R. Alexander, SIAM J. Numer. Anal. 14, 1006-1021 (1977), order 2, L-stable.
@@ -209,18 +203,18 @@ def integrate(
         # Concentrations, by Adams and Bashforth; currents are known in the middle of the last
         # step, which is where these concentrations are.
         passed = {ion: passed[ion] + i for ion, i in at_middle.items()}
-        seen = c
+        old = c
         if step % stride == 0:
-            old = c
             rates = membrane.changes({ion: i / stride for ion, i in passed.items()}, c)
             c = {
                 name: c[name] + stride * elapsed * (1.5 * rates[name] - 0.5 * rates_before[name])
                 for name in c
             }
-            seen = {name: 0.5 * (old[name] + c[name]) for name in c}
             rates_before, passed = rates, dict.fromkeys(passed, 0.0)
         # Gates, by rates at the middle of what they cross: V(t), and the concentrations there.
-        if stride > 1:
+        if stride == 1:
+            seen = {name: 0.5 * (old[name] + c[name]) for name in c}
+        else:
             seen = {name: c[name] - 0.5 * elapsed * rates_before[name] for name in c}
         gates = moved_gates(membrane, gates, v, seen, elapsed)
 
