@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from axon import portable
 from axon.errors import MembraneError
 from axon.formulas import named
-from axon.portable import expm1, unwrapped, wrapped
+from axon.portable import unwrapped, wrapped
 from axon.rates import Quantities, Rate, all_are, call, check_function, check_name
 from axon.records import Value
 from axon.units import quantity
@@ -76,9 +77,7 @@ def exprel(u: Any) -> Any:
     """u / (exp(u) - 1), of numbers, arrays or symbols; 1, its limit, at 0."""
     if not isinstance(u, (float, np.ndarray)):
         return u / np.expm1(u)  # which is known by its form
-    u = np.asarray(u)
-    safe = np.where(u == 0.0, 1.0, u)
-    return np.where(u == 0.0, 1.0, safe / expm1(safe))
+    return portable.exprel(u)
 
 
 class Ion(Value):

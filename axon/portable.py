@@ -8,16 +8,22 @@ The noise of stimuli is made with these functions too.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from axon import _kernel
 
-_ISA = list(_kernel.instruction_sets()).index(_kernel.chosen_isa())
 _CODES = {name: code for code, name in enumerate(_kernel.operations())}
 _MOST_MULTIPLIED = 64
+
+_ARCSINE = tuple(math.comb(2 * k, k) / (4**k * (2 * k + 1)) for k in range(12))
+"""Its Taylor series, which up to an eighth of a right angle is exact to rounding."""
 
 
 def exp(x: Any) -> Any:
@@ -33,6 +39,42 @@ def expm1(x: Any) -> Any:
 def log(x: Any) -> Any:
     """Natural logarithm."""
     return _apply("LOG", x)
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent."""
+    return _apply("TANH", x)
+
+
+def exprel(x: Any) -> Any:
+    """x / (exp(x) - 1); 1, its limit, at 0."""
+    safe = np.where(x == 0.0, 1.0, x)
+    return np.where(x == 0.0, 1.0, safe / expm1(safe))
+
+
+def log1p(x: Any) -> npt.NDArray[np.float64]:
+    """Logarithm of 1 + x."""
+    above = 1.0 + x
+    rounded = above - 1.0  # its logarithm times x / rounded is right to rounding
+    with np.errstate(invalid="ignore"):
+        found = log(above) * (x / np.where(rounded == 0.0, 1.0, rounded))
+    return np.asarray(np.where(rounded == 0.0, x, np.where(np.isinf(above), above, found)))
+
+
+def arcsin(x: Any) -> npt.NDArray[np.float64]:
+    """Angle, -pi/2 to pi/2, whose sine is x."""
+    for _ in range(3):  # sine of half the angle
+        x = x / np.sqrt(2.0 + 2.0 * np.sqrt((1.0 - x) * (1.0 + x)))
+    return 8.0 * odd_series(_ARCSINE, x)
+
+
+def odd_series(coefficients: tuple[float, ...], x: Any) -> npt.NDArray[np.float64]:
+    """The sum of coefficients[k] x^(2k + 1)."""
+    square = x * x
+    series: npt.NDArray[np.float64] = np.full_like(x, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        series = series * square + coefficient
+    return np.asarray(series * x)
 
 
 def power(x: Any, y: Any) -> Any:
@@ -51,14 +93,21 @@ def power(x: Any, y: Any) -> Any:
 
 
 def _apply(operation: str, x: Any) -> Any:
-    return _kernel.elementary(_ISA, _CODES[operation], x)
+    return _kernel.elementary(_isa(os.environ.get("AXON_ISA")), _CODES[operation], x)
+
+
+@lru_cache
+def _isa(name: str | None) -> int:
+    """Number of the instruction set that simulations use, too."""
+    return list(_kernel.instruction_sets()).index(_kernel.chosen_isa(name or None))
 
 
 _OURS: dict[np.ufunc, Callable[..., Any]] = {
     np.exp: exp,
     np.expm1: expm1,
     np.log: log,
-    np.tanh: lambda x: _apply("TANH", x),
+    np.log1p: log1p,
+    np.tanh: tanh,
     np.power: power,
     np.float_power: power,
     np.log10: lambda x: log(x) * (1.0 / log(10.0)),

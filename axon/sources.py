@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from axon import portable
 from axon.errors import AxonError, StimulusError
 from axon.records import Record, Value
-from axon.units import FloatArray, QuantityLike, quantity
+from axon.units import FloatArray, QuantityLike, quantities, quantity
 
 __all__ = ["DiskSource", "LineSource", "PointSource", "PotentialAlong", "Source"]
 
@@ -208,7 +209,7 @@ class LineSource(Value, Source):
         both = _distance(self.start, x, y, z) + _distance(self.stop, x, y, z)
         with np.errstate(divide="ignore"):  # on the wire itself
             # log1p: far away the quotient is nearly 1
-            logarithm = np.log1p(2.0 * length / (both - length))
+            logarithm = portable.log1p(2.0 * length / (both - length))
         return _MILLIVOLT / (4.0 * np.pi * self.sigma * length) * logarithm
 
     def to_dict(self) -> dict[str, Any]:
@@ -269,10 +270,11 @@ class DiskSource(Value, Source):
         object.__setattr__(self, "sigma", _one_conductivity(sigma))
 
     def potential(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
-        r, a = np.hypot(x - self.x, y - self.y), self.radius
-        h = np.abs(z - self.z)
-        sine = 2.0 * a / (np.hypot(r - a, h) + np.hypot(r + a, h))
-        return _MILLIVOLT / (2.0 * np.pi * self.sigma * a) * np.arcsin(np.minimum(sine, 1.0))
+        r, a = np.sqrt((x - self.x) ** 2 + (y - self.y) ** 2), self.radius
+        square = (z - self.z) ** 2
+        both = np.sqrt((r - a) ** 2 + square) + np.sqrt((r + a) ** 2 + square)
+        angle = portable.arcsin(np.minimum(2.0 * a / both, 1.0))
+        return _MILLIVOLT / (2.0 * np.pi * self.sigma * a) * angle
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -292,7 +294,7 @@ class PotentialAlong(Record, Source):
     ----------
     x : sequence of floats or quantities
         Positions along the axon, µm, increasing; at least four.
-    potential : sequence of floats
+    potential : sequence of floats or quantities
         mV for 1 mA, or for the amplitude 1 that the waveform then multiplies.
 
     Raises
@@ -305,17 +307,15 @@ class PotentialAlong(Record, Source):
     values: FloatArray
 
     def __init__(self, x: Any, potential: Any) -> None:
-        try:
-            at, values = np.array(x, float), np.array(potential, float)
-        except (TypeError, ValueError) as error:
-            raise StimulusError(f"x and potential are no arrays of numbers: {error}") from None
+        at = quantities(x, "um", "x", error=StimulusError)
+        values = quantities(potential, "mV", "potential", error=StimulusError)
         if at.ndim != 1 or at.shape != values.shape or not 4 <= at.size <= MAX_SAMPLES:
             raise StimulusError(
                 f"x has the shape {at.shape} and potential {values.shape}; give as many of each, "
                 "and at least 4"
             )
-        if not (np.isfinite(at).all() and np.isfinite(values).all() and (np.diff(at) > 0).all()):
-            raise StimulusError("x must increase, and all numbers be finite")
+        if not (np.diff(at) > 0).all():
+            raise StimulusError("x must increase")
         for name, array in (("x", at), ("values", values)):
             array.flags.writeable = False
             object.__setattr__(self, name, array)

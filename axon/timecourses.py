@@ -305,16 +305,7 @@ def _sine_of_turns(turns: FloatArray) -> FloatArray:
     part = turns - np.rint(turns)
     part = np.where(np.abs(part) > 0.25, np.copysign(0.5, part) - part, part)
     angle = 2 * np.pi * part
-    return _odd_series(_SINE, angle)
-
-
-def _odd_series(coefficients: tuple[float, ...], x: FloatArray) -> FloatArray:
-    """The sum of coefficients[k] x^(2k + 1)."""
-    square = x * x
-    series = np.full_like(x, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        series = series * square + coefficient
-    return series * x
+    return portable.odd_series(_SINE, angle)
 
 
 def _sinc(turned: FloatArray) -> FloatArray:
@@ -641,7 +632,7 @@ def _bessel(turned: FloatArray) -> FloatArray:
     """The spherical Bessel function j1(x) = (sin(x)/x - cos(x))/x of half the turned angle x."""
     x = np.pi * turned
     small = turned < 0.5
-    series = _odd_series(_BESSEL, np.where(small, x, 0.0))
+    series = portable.odd_series(_BESSEL, np.where(small, x, 0.0))
     closed = _sinc(turned) - _sine_of_turns(turned / 2 + 0.25)
     return np.where(small, series, closed / np.where(small, 1.0, x))
 

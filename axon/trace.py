@@ -14,14 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from axon import portable
 from axon.errors import MembraneError
 
 Key = tuple[Any, ...]
-
-
-def _exprel(x: Any) -> Any:
-    safe = np.where(x == 0.0, 1.0, x)
-    return np.where(x == 0.0, 1.0, safe / np.expm1(safe))
 
 
 # What each operation means, on numbers and arrays. A quotient becomes a product with a reciprocal;
@@ -30,11 +26,11 @@ _MEANING: dict[str, Callable[..., Any]] = {
     "NEG": np.negative,
     "ABS": np.abs,
     "SQRT": np.sqrt,
-    "EXP": np.exp,
-    "EXPM1": np.expm1,
-    "LOG": np.log,
-    "TANH": np.tanh,
-    "EXPREL": _exprel,
+    "EXP": portable.exp,
+    "EXPM1": portable.expm1,
+    "LOG": portable.log,
+    "TANH": portable.tanh,
+    "EXPREL": portable.exprel,
     "ADD": np.add,
     "SUB": np.subtract,
     "MUL": np.multiply,
@@ -85,9 +81,9 @@ _COMPOSED: dict[Any, Callable[..., Symbol]] = {
     np.square: lambda x: x * x,
     np.reciprocal: lambda x: 1.0 / x,
     np.log1p: lambda x: np.log(1.0 + x),
-    np.log10: lambda x: np.log(x) * (1.0 / np.log(10.0)),
-    np.log2: lambda x: np.log(x) * (1.0 / np.log(2.0)),
-    np.exp2: lambda x: np.exp(x * np.log(2.0)),
+    np.log10: lambda x: np.log(x) * (1.0 / portable.log(10.0)),
+    np.log2: lambda x: np.log(x) * (1.0 / portable.log(2.0)),
+    np.exp2: lambda x: np.exp(x * portable.log(2.0)),
     np.cosh: lambda x: 0.5 * (np.exp(x) + np.exp(-x)),
     np.sinh: lambda x: 0.5 * (np.expm1(x) - np.expm1(-x)),
     np.power: lambda x, y: _power(x, y),
