@@ -289,7 +289,7 @@ class Markov(Value):
 
         def values(points: np.ndarray) -> np.ndarray:
             a = np.empty((*v.shape, n, n))
-            for i, row in enumerate(self.matrix({**quantities, "v": points})):
+            for i, row in enumerate(self.matrix({**quantities, "v": _read_only(points)})):
                 for j, value in enumerate(row):
                     a[..., i, j] = value
             return a

@@ -80,9 +80,11 @@ def _read(
             continue
         if len(row) < len(words) or not all(map(math.isfinite, row)):
             raise StimulusError(f"{where}: {bare[:80]!r} is no finite numbers")
-        if "," in bare and ";" in bare:
+        between = {sign.strip() for sign in _BETWEEN.findall(bare)}
+        if "," in between and len(between) > 1:
             raise StimulusError(
-                f"{where}: {bare[:80]!r} has commas and semicolons; write decimal points"
+                f"{where}: {bare[:80]!r} has commas besides what parts its columns; "
+                "write decimal points"
             )
         if len(kept[0]) == most:
             raise StimulusError(f"{where}: there are more than {most} rows; write fewer")

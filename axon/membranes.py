@@ -199,8 +199,10 @@ class Membrane(Value):
         at = quantity(v, "mV", "v", error=MembraneError)
         warmth = self.celsius if celsius is None else celsius
         for mechanism in self.mechanisms:
-            own = mechanism.gbar if isinstance(mechanism, Channel) else mechanism.density
-            if any(callable(p) or np.ndim(p) > 0 for p in (own, *mechanism.scales)):
+            own = [mechanism.gbar if isinstance(mechanism, Channel) else mechanism.density]
+            if isinstance(mechanism, Channel) and not {*mechanism.carriers}.isdisjoint(ions):
+                own.append(0.0 if mechanism.reversal is None else mechanism.reversal)
+            if any(callable(p) or np.ndim(p) > 0 for p in (*own, *mechanism.scales)):
                 raise MembraneError(
                     f"balanced: {mechanism.name!r} varies along the axon, and so would the leak; "
                     "balance the uniform membrane, then scale it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -14,6 +15,7 @@ import numpy as np
 
 from axon.errors import MembraneError
 from axon.portable import unwrapped, wrapped
+from axon.units import has_unit
 
 Rate = Callable[..., Any]
 """NumPy arithmetic on quantities that it names: ``v`` (mV), ``celsius``, ``cai``, ..."""
@@ -39,6 +41,8 @@ def resolve(profile: Profile, x: np.ndarray, name: str) -> np.ndarray:
     """
     try:
         value = profile(x) if callable(profile) else profile
+        if has_unit(value):
+            raise TypeError(f"{reprlib.repr(value)} are no numbers without a unit")
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise MembraneError(f"{name} could not be computed along the axon: {error}") from error

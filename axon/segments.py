@@ -231,8 +231,10 @@ class Folder:
                 sync_folder(self.path.parent)
             try:
                 lock = os.open(path, os.O_RDWR | os.O_CREAT | _OF_OUR_OWN, 0o666)
-            except FileNotFoundError:
-                continue  # who held it has just removed the folder
+            except FileNotFoundError as error:
+                if time.monotonic() < deadline:
+                    continue  # who held it has just removed the folder
+                raise WriteError(f"can't write in {self.path}: it leads nowhere") from error
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

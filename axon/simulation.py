@@ -50,7 +50,14 @@ from axon.rest import REST_RANGE, Rest, pool_speed
 from axon.runs import Run
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
 from axon.trees import Tree
-from axon.units import PositionLike, QuantityLike, position_text, quantity
+from axon.units import (
+    PositionLike,
+    QuantityLike,
+    has_unit,
+    position_text,
+    quantities,
+    quantity,
+)
 
 if TYPE_CHECKING:
     from axon.estimate import Estimate
@@ -1084,10 +1091,8 @@ class _Memory:
 
 def _along(value: Any, x: np.ndarray, unit: str, name: str) -> npt.NDArray[np.float64]:
     """A quantity, array or function of position as one value or one per compartment."""
-    if isinstance(value, (int, float, str, bool)) or (
-        hasattr(value, "magnitude") and np.ndim(value.magnitude) == 0
-    ):
-        return np.array([quantity(value, unit, name, error=SimulationError)])
+    if isinstance(value, (int, float, bool)) or has_unit(value):
+        value = quantities(value, unit, name, error=SimulationError)
     try:
         return resolve(value, x, name)
     except MembraneError as error:

@@ -122,6 +122,9 @@ def test_a_function_cannot_change_the_potentials_it_is_given() -> None:
         Gate("x", alpha=careless, beta=flat).at({"v": v, "celsius": 6.3})
     with pytest.raises(MembraneError, match=r"gate 'x'.*read-only"):
         Gate("x", inf=careless, tau=flat).steady({"v": v, "celsius": 6.3})
+    with pytest.raises(MembraneError, match=r"scheme 's'.*read-only"):
+        scheme = Markov("s", {("c", "o"): careless, ("o", "c"): flat}, open="o")
+        scheme.at({"v": v, "celsius": 6.3})
     np.testing.assert_array_equal(v, V)
 
 

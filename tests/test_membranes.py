@@ -425,6 +425,18 @@ def test_balance_is_by_default_of_sodium_and_potassium_at_the_models_temperature
     assert rich().balanced(-60.0).currents(-60.0, 35.0)["k"] != 0.0
 
 
+def test_what_varies_along_the_axon_cannot_be_balanced() -> None:
+    for uneven in (
+        leak(gbar=lambda x: 1e-3 + x),
+        Channel("leak", 1e-3, lambda x: -x, ion="na"),
+        Channel("leak", 1e-3, X, ion="k"),
+    ):
+        with pytest.raises(MembraneError, match=r"balanced: 'leak' varies along the axon"):
+            Membrane([uneven], ions=[NA, K]).balanced(-60.0)
+    with pytest.raises(MembraneError, match=r"balanced: 'nak' varies along the axon"):
+        Membrane([leak()], ions=[NA, K], pumps=[nak(density=X)]).balanced(-60.0)
+
+
 def test_a_balanced_membrane_rests_there() -> None:
     membrane = Membrane(
         [Channel("k", 1e-3, ion="k"), Channel("na", 1e-4, ion="na")], 20.0, ions=[NA, K]

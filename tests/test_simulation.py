@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pint
 import pytest
 
 import axon
@@ -75,6 +76,17 @@ def test_positions_beyond_the_end_are_refused() -> None:
 def test_simulation_refuses(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(SimulationError, match=message):
         Simulation(**arguments)
+
+
+def test_values_along_the_axon_may_have_units() -> None:
+    ureg, mv = pint.UnitRegistry(), np.linspace(-70.0, -60.0, FIBRE.n)
+    for given in (ureg.Quantity(mv / 1e3, "V"), [f"{v!r} mV" for v in mv.tolist()]):
+        sim = Simulation(FIBRE, HH, v_init=given)
+        np.testing.assert_allclose(sim.v_init, mv, rtol=1e-15)
+    sim = Simulation(FIBRE, HH, celsius=ureg.Quantity(np.full(FIBRE.n, 280.0), "K"))
+    assert sim.celsius == pytest.approx(6.85)
+    with pytest.raises(SimulationError, match="v_init .*<Quantity.*no numbers without a unit"):
+        Simulation(FIBRE, HH, v_init=lambda x: ureg.Quantity(0 * x, "mV"))
 
 
 def test_divergence_names_place_and_time() -> None:

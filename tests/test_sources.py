@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pint
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -185,6 +186,16 @@ def test_nothing_is_extrapolated():
         axon.Simulation(fibre, axon.models.sundt(), [stimulus])
 
 
+def test_potentials_along_an_axon_with_units() -> None:
+    ureg = pint.UnitRegistry()
+    plain = [0, 1000, 2000, 3000], [0, 1, 4, 9]
+    for x in (["0 mm", "1 mm", 2000, "3 mm"], ureg.Quantity([0, 1, 2, 3], "mm")):
+        source = PotentialAlong(x, ureg.Quantity([0, 1, 4, 9], "mV"))
+        assert (source.x.tolist(), source.values.tolist()) == plain
+    with pytest.raises(StimulusError, match="cannot be converted to um"):
+        PotentialAlong(ureg.Quantity([0, 1, 2, 3], "ms"), [0, 1, 4, 9])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -198,7 +209,7 @@ def test_nothing_is_extrapolated():
         (lambda: PotentialAlong([0, 1, 2], [0, 1, 2]), "at least 4"),
         (lambda: PotentialAlong([0, 1, 1, 2], [0, 1, 2, 3]), "must increase"),
         (lambda: PotentialAlong([0, 1, 2, 3], [0, 1, 2, np.inf]), "finite"),
-        (lambda: PotentialAlong("abcd", [0, 1, 2, 3]), "no arrays of numbers"),
+        (lambda: PotentialAlong("abcd", [0, 1, 2, 3]), "x = 'abcd' is no number"),
         (lambda: source_from({"shape": "ring"}), "ring"),
         (lambda: source_from({"shape": "point", "x": 0.0}), "point"),
         (lambda: source_from(7), "no table"),

@@ -406,6 +406,12 @@ def test_one_writer_at_a_time(tmp_path):
     assert run.progress == 0
 
 
+def test_a_folder_that_is_a_link_to_nowhere(tmp_path):
+    parts_of(tmp_path / "run.h5").symlink_to(tmp_path / "gone")
+    with pytest.raises(WriteError, match="leads nowhere"):
+        writer(tmp_path / "run.h5", wave(3, 2))
+
+
 def test_places_where_nothing_can_be_written(tmp_path):
     v = wave(3, 2)
     with pytest.raises(WriteError, match="there is no folder"):
