@@ -141,11 +141,19 @@ def pool_speed(
     """How fast concentrations settle by themselves, 1/ms, where on an axon they do so fastest.
 
     A bound from above: the largest sum along a row of d rates / d concentrations, each in units of
-    where it begins, with gates steady at the potentials `AXON_AT`; infinite where they are no
-    numbers. Arrays have one value for all places (then `x` is one place) or one for each.
+    where it begins, and of a buffer that might begin empty where it would end; with gates steady at
+    the potentials `AXON_AT`; infinite where they are no numbers. Arrays have one value for all
+    places (then `x` is one place) or one for each.
     """
-    start = np.array([*membrane.initial_concentrations.values()])
-    size, step = start.size, 1e-6 * np.maximum(np.abs(start), 1e-12)
+    begin = membrane.initial_concentrations
+    units = dict(begin)
+    for pool in membrane.pools:
+        c = begin[pool.concentration]
+        for buffer in pool.buffers:
+            if buffer.binding * c > 0.0:
+                units[f"{pool.concentration}.{buffer.name}"] = buffer.equilibrium(c)
+    start = np.array([*begin.values()])
+    size, step = start.size, 1e-6 * np.maximum(np.abs([*units.values()]), 1e-12)
     shifted = start[:, None] + np.concatenate([np.diag(step), -np.diag(step)], axis=1)
     potentials = np.repeat(AXON_AT, 2 * size)[None]
     points = np.concatenate([potentials, np.tile(shifted, len(AXON_AT))])

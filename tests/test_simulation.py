@@ -350,6 +350,19 @@ def test_concentrations_that_are_fast_move_with_every_step() -> None:
     assert Simulation(fibres[1], axon.models.schild97(), stride=5).stride == 5
 
 
+@pytest.mark.parametrize("bound", [None, 0.0, 1e-6, 0.5, 1.0])
+def test_a_buffer_is_as_fast_however_much_is_bound_at_first(bound: float | None) -> None:
+    buffer = axon.Buffer("fura", 0.01, 100.0, 0.2, initial=bound)
+    ca = axon.Ion("ca", 2, inside=1e-4, outside=2.0)
+    pool = axon.Pool("ca", "inside", buffers=[buffer])
+    membrane = axon.Membrane(
+        [axon.Channel("cat", 1e-6, ion="ca"), axon.Channel("leak", 1e-4, -60.0)],
+        ions=[ca],
+        pools=[pool],
+    )
+    assert thin(membrane).stride == 5
+
+
 @pytest.mark.parametrize("stride", [0, -1, 2, 5.0, True, "5"])
 def test_impossible_strides_are_refused(stride: Any) -> None:
     with pytest.raises(SimulationError, match=r"stride=.*; give an odd number of steps"):
