@@ -28,7 +28,7 @@ from axon.equations import RESULTS
 from axon.errors import SweepError, UnitError, WriteError
 from axon.ranges import Axis, Grid
 from axon.records import Value
-from axon.saving import PASSING, renamed, write, writing
+from axon.saving import PASSING, patiently, renamed, write, writing
 from axon.storage import PATIENCE
 from axon.units import as_written
 
@@ -46,7 +46,7 @@ MAX_ANSWER = 16 * 2**20
 _MAX_FILE = 2**30
 _MAX_PLAN = 2**30
 _LEFT_SECONDS = 86400.0
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds till the next attempt
+_LONGEST_WAIT = 2.0  # seconds till the next attempt
 
 _log = logging.getLogger("axon")
 
@@ -251,7 +251,7 @@ class Folder:
         except OSError as error:
             raise SweepError(f"it cannot be read: {error}") from error
 
-    def begin(self, plan: Plan) -> str:
+    def begin(self, plan: Plan, stop: Callable[[], str] = lambda: "") -> str:
         """Make it the folder of this plan; what was answered before stays, and counts.
 
         Returns
@@ -269,7 +269,7 @@ class Folder:
             if self.is_of(_digest(text)):
                 return _digest(text)
             self.plan()  # or it is none that may be replaced
-        _put(self.path / PLAN, text)
+        _put(self.path / PLAN, text, stop)
         return _digest(text)
 
     @property
@@ -306,6 +306,9 @@ class Folder:
         try:
             names = sorted(path.name for path in folder.iterdir())
         except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            _log.warning("%s cannot be read now: %s", folder, error)
             return
         for name in names:
             if name in self._seen or not _NAME.fullmatch(name):
@@ -362,20 +365,21 @@ def _record(line: bytes) -> Record:
     return record
 
 
-def _put(path: Path, text: str, stop: Callable[[], str] = lambda: "") -> None:
-    """Write a file whole; a full disk is waited for, for a while."""
-    deadline, wait = time.monotonic() + PATIENCE, _FIRST_WAIT
-    while True:
-        try:
-            with renamed(path, path.parent) as file:
-                return write(file, memoryview(text.encode()), 0)
-        except WriteError as error:
-            if error.errno not in PASSING:
-                raise
-            if time.monotonic() > deadline or stop():
-                error.resumable = True
-                raise
-            if wait == _FIRST_WAIT:
-                _log.warning("%s; trying again for %.0f s", error, PATIENCE)
+def _put(path: Path, text: str, stop: Callable[[], str]) -> None:
+    """Write a file whole; a full disk is waited for, for a while, but not if it is to stop."""
+
+    def attempt() -> None:
+        with renamed(path, path.parent) as file:
+            write(file, memoryview(text.encode()), 0)
+
+    def stopped(wait: float) -> str:
+        reason = stop()
+        if not reason:
             time.sleep(wait)
-            wait = min(2 * wait, _LONGEST_WAIT)
+        return reason
+
+    try:
+        patiently(attempt, PATIENCE, _LONGEST_WAIT, stopped)
+    except WriteError as error:
+        error.resumable = error.errno in PASSING
+        raise

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -32,8 +34,11 @@ PASSING = frozenset(
     if hasattr(errno, name)
 )
 """Errors of the disk that may pass."""
+_FIRST_WAIT = 0.1  # seconds till the next attempt; then twice as many
 _PIECE = 2**20  # bytes that are written at a time
 _SYNC_BYTES = 8 * 2**20  # that are written between two syncs, or more if the disk is slower
+
+_log = logging.getLogger("axon")
 
 
 def free_bytes(output: Path) -> int | None:
@@ -94,6 +99,41 @@ def write(file: int, data: memoryview, offset: int) -> None:
         written = os.pwrite(file, data[:_PIECE], offset)
         data = data[written:]
         offset += written
+
+
+def patiently(
+    attempt: Callable[[], None],
+    patience: float,
+    longest: float,
+    stopped: Callable[[float], object],
+    failed: Callable[[WriteError], None] = lambda error: None,
+) -> None:
+    """Try to write again and again while the disk is full or fails, but not for ever.
+
+    Parameters
+    ----------
+    attempt : callable
+        Writes, or raises a WriteError.
+    patience, longest : float
+        Seconds from the first failure to the last attempt, and between two.
+    stopped : callable
+        Waits as many seconds as it is given, or returns what is true at once if there is a reason.
+    failed : callable, optional
+        Called with each WriteError; what it raises is the end.
+    """
+    deadline, wait = time.monotonic() + patience, _FIRST_WAIT
+    while True:
+        try:
+            return attempt()
+        except WriteError as error:
+            failed(error)
+            if error.errno not in PASSING or time.monotonic() + wait > deadline:
+                raise
+            if wait == _FIRST_WAIT:
+                _log.warning("%s; trying again for %.0f s", error, patience)
+            if stopped(wait):
+                raise
+            wait = min(2 * wait, longest)
 
 
 def sync_folder(path: Path) -> None:

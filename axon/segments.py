@@ -32,11 +32,11 @@ from axon import runfile
 from axon.errors import AxonError, RunFileError, WriteError
 from axon.runfile import ROWS, Arrays, Layer, Recording
 from axon.saving import (
-    PASSING,
     TEMPORARY,
     Scratch,
     Sink,
     free_bytes,
+    patiently,
     renamed,
     sync_folder,
     unwritten,
@@ -59,7 +59,7 @@ _OF_OUR_OWN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a file: no link, n
 _LOCK_SECONDS = 0.2  # to wait for a lock
 
 _SLACK = 2**18  # bytes of a segment that aren't data, about
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0  # seconds till the next attempt
+_LONGEST_WAIT = 10.0  # seconds till the next attempt
 
 _log = logging.getLogger("axon")
 
@@ -363,7 +363,7 @@ class Folder:
                 draft.complete(links, rest, n_spikes)
 
         if not self._has_completed(links, rest):
-            self._patiently(attempt, recording, check)
+            self._patiently(attempt, recording)
 
     def draft(self, recording: Recording, chunks: Iterable[Chunk]) -> None:
         """Write the next chunks where the finished file is being made already.
@@ -405,32 +405,19 @@ class Folder:
             self._draft = None
         return True
 
-    def _patiently(
-        self,
-        attempt: Callable[[], None],
-        recording: Recording,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        # Again and again while the disk is full or fails, but not for ever.
-        deadline = time.monotonic() + self.patience
-        wait = _FIRST_WAIT
-        while True:
+    def _patiently(self, attempt: Callable[[], None], recording: Recording) -> None:
+        def failed(error: WriteError) -> None:
+            self._drop_draft()  # which may be what fills the disk
+            if self._finished_elsewhere(recording):
+                raise FinishedElsewhereError(str(self.output)) from error
+
+        def or_vanished() -> None:
             try:
-                return attempt()
-            except (WriteError, FileNotFoundError) as error:
-                self._drop_draft()  # which may be what fills the disk
-                if self._finished_elsewhere(recording):
-                    raise FinishedElsewhereError(str(self.output)) from error
-                if not isinstance(error, WriteError):
-                    raise WriteError(f"a segment has vanished: {error.filename}") from error
-                if error.errno not in PASSING or time.monotonic() + wait > deadline:
-                    raise
-                if wait == _FIRST_WAIT:
-                    _log.warning("%s; trying again for %.0f s", error, self.patience)
-                if self.hurry.wait(wait):
-                    raise
-                wait = min(2 * wait, _LONGEST_WAIT)
-            check()
+                attempt()
+            except FileNotFoundError as error:
+                raise WriteError(f"a segment has vanished: {error.filename}") from error
+
+        patiently(or_vanished, self.patience, _LONGEST_WAIT, self.hurry.wait, failed)
 
     def _finished_elsewhere(self, recording: Recording) -> bool:
         # Only where locks do nothing.

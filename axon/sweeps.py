@@ -203,7 +203,7 @@ def carry_out(
     hands = engines.engine(chosen, workers=workers, scheduler=scheduler)
     if function is None and hands.workers is not None:
         _check_memory(plan, hands.workers)
-    begun = folder.begin(plan)
+    begun = folder.begin(plan, stop)
     numbers = jobs.shard(range(len(plan.grid)), first, of)
     driven = _Driven(plan, folder, numbers, retry_failed, progress)
     driven.run(hands, Work(str(folder.path), begun, function, limit), stop)
@@ -511,7 +511,7 @@ class _Driven:
             if isinstance(result, WorkerDiedError) and len(batch) == 1:
                 number = int(batch[0])
                 name = self._plan.name(number)
-                self._folder.add([Record(name, self._plan.grid[number], None, str(result))])
+                self._folder.add([Record(name, self._plan.grid[number], None, str(result))], stop)
                 self._note(name, str(result), 0.0)
             elif isinstance(result, BaseException):
                 raise result

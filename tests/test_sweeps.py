@@ -409,6 +409,18 @@ def test_a_disk_that_is_full_for_a_moment_is_waited_for(monkeypatch: pytest.Monk
     assert calls() == Counter([0, 1])
 
 
+def test_a_full_disk_at_the_very_beginning_keeps_nobody_who_is_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def write(file: int, data: memoryview, offset: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(answers, "write", write)
+    with pytest.raises(WriteError, match="No space left") as caught:
+        axon.sweep(points.counted, numbered(2), output="out", engine="threads", stop_after=0.0)
+    assert caught.value.resumable and not calls()
+
+
 def test_two_who_begin_the_same_sweep_end_with_the_same_answers() -> None:
     grid = numbered(40, seconds=0.02)
     both = [
