@@ -552,7 +552,8 @@ def integrate(
     ------
     DivergedError
         If the potential leaves all bounds; the sink has all before that, and the state there. Or
-        if some other state is no number, which is looked for now and then, and at the end.
+        if some other state is no number, or a concentration is negative, which is looked for now
+        and then, and at the end.
     StoppedError
         If `stop` says so; the sink has all up to there, and the state.
     """
@@ -619,17 +620,22 @@ def integrate(
 
 
 def _state(equations: Equations, kernel: Kernel) -> Fields:
-    """A state to go on from: where a gate or a concentration is no number, there is none."""
+    """A state to go on from: where one is no number, or a concentration negative, there is none."""
     state: Fields = kernel.state()
-    values = state["state"]
-    if not np.isfinite(values).all():
-        which, where = divmod(int(np.argmin(np.isfinite(values))), equations.n)
+    names = equations.program.states
+    values = state["state"].reshape(len(names), equations.n)
+    good = np.isfinite(values)
+    for k, name in enumerate(names):
+        if f"{name}:rate" in names and "." not in name:
+            good[k] &= values[k] >= 0.0
+    if not good.all():
+        which, where = divmod(int(np.argmin(good)), equations.n)
         raise DivergedError(
             float(state["step"][0]) * equations.dt,
             float(equations.x[where]),
             where,
-            float(values[which * equations.n + where]),
-            equations.program.states[which],
+            float(values[which, where]),
+            names[which],
         )
     return state
 

@@ -83,7 +83,7 @@ class StoppedError(AxonError):
 
 
 class DivergedError(AxonError, ArithmeticError):
-    """The membrane potential ran away, or is no number any more.
+    """The membrane potential ran away, or a state is none that can be.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class DivergedError(AxonError, ArithmeticError):
     v : float
         Membrane potential found there, in mV; or the value of `state`.
     state : str, optional
-        Another state that is no number any more, such as ``na.m``.
+        Another state that is no number any more, such as ``na.m``, or a concentration below zero.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ class DivergedError(AxonError, ArithmeticError):
         whose = "membrane potential" if self.state is None else "membrane's state"
         return (
             f"the {whose} diverged: {what} at t = {self.time:g} ms, "
-            f"x = {self.x:g} um (compartment {self.compartment}); try a smaller dt, "
-            "or look for an amplitude or conductance in the wrong unit"
+            f"x = {self.x:g} um (compartment {self.compartment}); try a smaller dt, stride=1 "
+            "where concentrations move, or look for an amplitude or conductance in the wrong unit"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from axon.channels import Gate
-from axon.errors import NoRestError
+from axon.errors import MembraneError, NoRestError
 from axon.portable import least_squares
 from axon.records import Value
 
@@ -38,6 +38,10 @@ STILL = 1e-9
 
 AXON_AT = (-70.0, -20.0, 20.0)
 """Potentials at which pools are asked how fast they are, mV: of an axon at rest and as it fires."""
+
+
+GROWN = (3.0, 10.0, 30.0)
+"""Times where it begins, concentrations at which they are asked, too: impulses bring so much."""
 
 
 class Rest(Value):
@@ -136,32 +140,51 @@ def _changes(
 
 
 def pool_speed(
-    membrane: Membrane, x: np.ndarray, celsius: np.ndarray, per_current: Mapping[str, np.ndarray]
+    membrane: Membrane,
+    x: np.ndarray,
+    celsius: np.ndarray,
+    per_current: Mapping[str, np.ndarray],
+    begins: Sequence[Mapping[str, float]],
 ) -> float:
     """How fast concentrations settle by themselves, 1/ms, where on an axon they do so fastest.
 
     A bound from above: the largest sum along a row of d rates / d concentrations, each in units of
-    where it begins, and of a buffer that might begin empty where it would end; with gates steady at
-    the potentials `AXON_AT`; infinite where they are no numbers. Arrays have one value for all
-    places (then `x` is one place) or one for each.
+    itself, and a buffer's fraction of its equilibrium; with gates steady at the potentials
+    `AXON_AT`, and each concentration in turn where it may begin, and `GROWN`. Infinite if rates are
+    no numbers. Arrays have one value for all places (then `x` is one place) or one for each.
     """
-    begin = membrane.initial_concentrations
-    units = dict(begin)
+    starts = [dict(begin) for begin in begins]
+    for begin in begins:
+        concentrations = [name for name in begin if "." not in name]
+        starts += [{**begin, c: times * begin[c]} for c in concentrations for times in GROWN]
+    units = [dict(start) for start in starts]
     for pool in membrane.pools:
-        c = begin[pool.concentration]
         for buffer in pool.buffers:
-            if buffer.binding * c > 0.0:
-                units[f"{pool.concentration}.{buffer.name}"] = buffer.equilibrium(c)
-    start = np.array([*begin.values()])
-    size, step = start.size, 1e-6 * np.maximum(np.abs([*units.values()]), 1e-12)
-    shifted = start[:, None] + np.concatenate([np.diag(step), -np.diag(step)], axis=1)
-    potentials = np.repeat(AXON_AT, 2 * size)[None]
-    points = np.concatenate([potentials, np.tile(shifted, len(AXON_AT))])
-    everywhere = np.repeat(points[..., None], x.size, axis=2)  # (1 + size, points, places)
-    with np.errstate(all="ignore"):
-        rates = _changes(membrane, celsius, per_current, everywhere, x)[1:]
-    up, down = np.split(rates.reshape(size, len(AXON_AT), 2 * size, x.size), 2, axis=2)
-    fastest = float((np.abs(up - down).sum(axis=2) / (2.0 * step[:, None, None])).max())
+            for its in units:
+                c = its[pool.concentration]
+                if buffer.binding * c > 0.0:
+                    its[f"{pool.concentration}.{buffer.name}"] = buffer.equilibrium(c)
+    names = list(membrane.initial_concentrations)
+    size, places = len(names), x.size
+    start, unit = (
+        np.array([[each[name] for each in those] for name in names]) for those in (starts, units)
+    )
+    step = 1e-6 * np.maximum(np.abs(unit), 1e-12)
+    way = np.concatenate([np.eye(size), -np.eye(size)], axis=1)
+    points = np.empty((1 + size, len(AXON_AT), len(starts), 2 * size))
+    points[0] = np.reshape(AXON_AT, (-1, 1, 1))
+    points[1:] = (start[..., None] + step[..., None] * way[:, None])[:, None]
+    y: np.ndarray = points.reshape(1 + size, -1)
+    if places > 1:
+        y = np.repeat(y[..., None], places, axis=2)
+    try:
+        with np.errstate(all="ignore"):
+            rates = _changes(membrane, celsius, per_current, y, x)[1:]
+    except MembraneError:  # such as that of a scheme that has no single steady state there
+        return np.inf
+    up, down = np.moveaxis(rates.reshape(size, len(AXON_AT), len(starts), 2, size, places), 3, 0)
+    sums = np.abs(up - down).sum(axis=3) / (2.0 * step[:, None, :, None])
+    fastest = float(sums.max())
     return fastest if np.isfinite(fastest) else np.inf
 
 

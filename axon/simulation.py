@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -75,6 +76,8 @@ STIFF = 1e12
 STRIDE = 5
 """Every so many steps concentrations move, at most. Odd: Crank-Nicolson hardly damps what
 alternates from step to step, and so currents that jump with slow steps must alternate there too."""
+
+MAX_STRIDE = 9999
 
 SLOW_STEP = 0.025
 """How far apart such slow steps are, at most, ms."""
@@ -168,12 +171,13 @@ class Simulation:
     stride : int, optional
         Every so many steps, an odd number, concentrations move, by as many time steps at once and
         by the mean of all currents since. If not given, 5, or fewer that take no more than 0.025
-        ms; 1 where a concentration settles faster than that, or a change would come between.
+        ms; 1 where a concentration settles faster than that or a change would come between, and
+        under voltage clamps, whose currents are to be right in every step.
 
     Attributes
     ----------
     stride : int
-        1 where no concentration moves.
+        1 where no concentration moves, or where any diffuses, whatever was asked for.
 
     Raises
     ------
@@ -364,8 +368,13 @@ class Simulation:
 
     def _chosen_stride(self, given: int | None) -> int:
         """Every how many steps concentrations move: as asked for, or as often as they should."""
-        if given is not None and (type(given) is not int or given < 1 or given % 2 == 0):
-            raise SimulationError(f"stride={given!r}; give an odd number of steps, such as 1")
+        if given is not None:
+            whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
+            if not whole or not 1 <= given <= MAX_STRIDE or given % 2 == 0:
+                raise SimulationError(
+                    f"stride={given!r}; give an odd number of steps up to {MAX_STRIDE}, such as 1"
+                )
+            given = int(given)
         if not slow_pools(self.membrane, STRIDE):
             return 1
         begins = [epoch.step for epoch in self._epochs[1:]]
@@ -383,7 +392,7 @@ class Simulation:
             if stride * self.dt <= SLOW_STEP * (1 + 1e-9)
             and not any(begin % stride for begin in begins)
         ]
-        if not strides:
+        if not strides or any(isinstance(s, VoltageClamp) for s in self.stimuli):
             return 1
         fastest = max(self._pool_speed(epoch) for epoch in self._epochs)
         return next((s for s in strides if s * self.dt * fastest <= SETTLING), 1)
@@ -396,12 +405,18 @@ class Simulation:
         own = {name: gain[where] for name, gain in gains.items()}
         warmth = celsius[where] if celsius.size > 1 else celsius
 
+        begins: list[dict[str, float]] = [membrane.initial_concentrations]
+        if where.size == 1 and self._v_init is None:
+            with suppress(NoRestError):
+                begins.append(self._patch_rest.concentrations)
+
         def find() -> float:
-            return pool_speed(membrane.at(x, where), x[where], warmth, own)
+            return pool_speed(membrane.at(x, where), x[where], warmth, own, begins)
 
         if where.size > 1:
             return find()
-        key = ("pool speed", warmth[0], *(gain[0] for gain in own.values()))
+        amounts = (c for begin in begins for c in begin.values())
+        key = ("pool speed", warmth[0], *(gain[0] for gain in own.values()), *amounts)
         alike = self._alike if membrane is self.membrane else None
         return membrane.once(key, find, amounts=True, alike=alike)
 
@@ -1028,15 +1043,19 @@ def _entries(
 
 
 def _unlike(parameters: Iterable[np.ndarray]) -> npt.NDArray[np.intp]:
-    """Compartments that differ in a parameter, no more than `PLACES` of them."""
+    """Compartments that differ in a parameter by more than 5 %: about `PLACES` of them at most,
+    among them those where one is largest or smallest."""
     varying = [values for values in parameters if values.size > 1]
     if not varying:
         return np.zeros(1, np.intp)
-    order = np.lexsort(varying)
-    ordered = np.array(varying)[:, order]
+    with np.errstate(divide="ignore"):
+        about = [np.sign(v) * (1e6 + np.rint(20 * np.log(np.abs(v)))) for v in varying]
+    order = np.lexsort(about)
+    ordered = np.nan_to_num(about)[:, order]
     found = order[np.append(True, (ordered[:, 1:] != ordered[:, :-1]).any(axis=0))]
+    ends = [int(end(v)) for v in varying for end in (np.argmin, np.argmax)]
     some = np.linspace(0, found.size - 1, min(found.size, PLACES)).astype(np.intp)
-    return np.asarray(found[some])
+    return distinct(np.append(found[some], ends))
 
 
 def _inputs(equations: Equations, begin: State) -> dict[str, np.ndarray]:

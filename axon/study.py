@@ -580,6 +580,12 @@ def _whole(value: Any, path: str) -> int:
     )
 
 
+def _odd(value: Any, path: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value % 2 == 1:
+        return value
+    raise _ProblemsError(f"{path} = {reprlib.repr(value)} is no odd number; write for instance 1")
+
+
 def _string(value: Any, path: str) -> str:
     if isinstance(value, str):
         return value
@@ -890,7 +896,7 @@ _SIMULATION: dict[str, Kind] = {
     "v_init": _along("mV"),
     "method": _string,
     "spike_threshold": _POTENTIAL,
-    "stride": _whole,
+    "stride": _odd,
 }
 _RECORD: dict[str, Kind] = {
     "every": _TIME,

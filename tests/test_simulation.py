@@ -85,7 +85,7 @@ def test_values_along_the_axon_may_have_units() -> None:
         np.testing.assert_allclose(sim.v_init, mv, rtol=1e-15)
     sim = Simulation(FIBRE, HH, celsius=ureg.Quantity(np.full(FIBRE.n, 280.0), "K"))
     assert sim.celsius == pytest.approx(6.85)
-    with pytest.raises(SimulationError, match="v_init .*<Quantity.*no numbers without a unit"):
+    with pytest.raises(SimulationError, match=r"v_init .*<Quantity.*no numbers without a unit"):
         Simulation(FIBRE, HH, v_init=lambda x: ureg.Quantity(0 * x, "mV"))
 
 
@@ -321,6 +321,7 @@ def thin(membrane: axon.Membrane = TIGERHOLM, **options: Any) -> Simulation:
         ({"dt": 0.01}, 1),
         ({"stride": 1}, 1),
         ({"stride": 7}, 7),
+        ({"stride": np.int64(7)}, 7),
         ({"membrane": HH}, 1),  # where there are none
         ({"membrane": HH, "stride": 5}, 1),
         ({"changes": [axon.Change(1.0, celsius=30.0)]}, 5),
@@ -339,7 +340,9 @@ def test_concentrations_that_are_fast_move_with_every_step() -> None:
     """Those of calcium settle the faster, the thinner an axon is."""
     fibres = [axon.Axon.cylinder(100.0, diameter, compartments=2) for diameter in (1.0, 0.2)]
     sims = [Simulation(fibre, axon.models.schild97()) for fibre in fibres]
-    assert [sim.stride for sim in sims] == [5, 1]
+    assert [sim.stride for sim in sims] == [3, 1]
+    sims = [Simulation(fibre, axon.models.schild97(), v_init=-60.0) for fibre in fibres]
+    assert [sim.stride for sim in sims] == [5, 1]  # more calcium than at rest, and slower
     # One place is enough, on an axon that tapers or is cooler there.
     taper = axon.Axon.tapered(100.0, 1.0, 0.2, compartments=20)
     assert Simulation(taper, axon.models.schild97(), v_init=-60.0).stride == 1
@@ -348,6 +351,98 @@ def test_concentrations_that_are_fast_move_with_every_step() -> None:
     )
     assert cooler.stride == 5
     assert Simulation(fibres[1], axon.models.schild97(), stride=5).stride == 5
+
+
+GATE = axon.Gate("s", 2, inf=lambda v: 1 / (1 + np.exp(-(v + 20) / 9)), tau=lambda v: 0.5)
+
+
+def entering(
+    g: float, begin: float, pump: Any, density: Any = 1.0, gate: Any = GATE
+) -> axon.Membrane:
+    """Calcium that enters, by Goldman, Hodgkin and Katz, and is pumped out."""
+
+    def current(g: Any, v: Any, cai: Any, cao: Any, celsius: Any) -> Any:
+        return g * axon.ghk(v, cai, cao, 2, celsius)
+
+    return axon.Membrane(
+        [axon.Channel("ca", g, gates=[gate], ion={"ca": current}), axon.Channel("l", 1e-4, -65.0)],
+        celsius=37.0,
+        ions=[axon.Ion("ca", 2, inside=begin, outside=2.0)],
+        pools=[axon.Pool("ca", "inside")],
+        pumps=[axon.Pump("p", pump, {"ca": 1}, density=density)],
+    )
+
+
+def hill(cai: Any) -> Any:
+    return 0.08 * cai**4 / (cai**4 + 5e-4**4)
+
+
+def slow_pump(cai: Any) -> Any:
+    return 1e-3 * (cai - 1e-4) / (cai + 1e-3)
+
+
+TINY = axon.Axon.cylinder(100.0, 0.2, compartments=1)
+
+
+def test_a_pump_that_an_impulse_makes_steep_is_asked_before() -> None:
+    """It is flat where calcium begins, and eight times the bound at ten times as much."""
+    pulse = CurrentClamp(0.0, axon.pulse(0.1, start=0.5, duration=0.5))
+    own, every, fifth = (
+        Simulation(TINY, entering(5e-5, 5e-5, hill), [pulse], v_init=-65.0, stride=stride)
+        for stride in (None, 1, 5)
+    )
+    assert own.stride == 1
+    np.testing.assert_array_equal(own.run(4.0).final["cai"], every.run(4.0).final["cai"])
+    with pytest.raises(axon.DivergedError, match=r"cai = -0\.\d+ at t = 4 ms.*stride=1"):
+        fifth.run(4.0)
+
+
+def test_a_pump_is_asked_at_rest_as_well_as_where_calcium_is_said_to_begin() -> None:
+    membrane = axon.Membrane(
+        [axon.Channel("leak", 1e-4, -65.0), axon.Channel("ca", 3e-5, ion="ca")],
+        celsius=37.0,
+        ions=[axon.Ion("ca", 2, inside=1e-3, outside=2.0)],
+        pools=[axon.Pool("ca", "inside")],
+        pumps=[axon.Pump("p", lambda cai: 0.012 * cai / (cai + 5e-5), {"ca": 1})],
+    )
+    sim = Simulation(TINY, membrane)
+    assert sim.stride == 1
+    assert sim.run(5.0).final["cai"] == pytest.approx(5.3e-5, rel=1e-2)
+    with pytest.raises(axon.DivergedError):
+        Simulation(TINY, membrane, stride=5).run(5.0)
+
+
+@pytest.mark.parametrize("place", [3, 400, 996])
+def test_one_fast_compartment_of_a_thousand_is_enough(place: int) -> None:
+    axons = axon.Axon.tapered(1000.0, 1.0, 0.5, compartments=1000)
+    density = np.ones(1000)
+    assert Simulation(axons, entering(1e-6, 1e-4, slow_pump, density), v_init=-65.0).stride == 5
+    density[place] = 400.0
+    assert Simulation(axons, entering(1e-6, 1e-4, slow_pump, density), v_init=-65.0).stride == 1
+
+
+def test_where_it_cannot_be_asked_concentrations_move_with_every_step() -> None:
+    """At +20 mV this scheme has no single steady state; the other works with one dimension."""
+    rates = {
+        ("u", "b"): lambda v: np.where(v < 0, 0.1, 0.0),
+        ("b", "u"): lambda v: np.where(v < 0, 0.2, 0.0),
+    }
+    scheme = axon.Markov("s", rates, open="u")
+    assert Simulation(TINY, entering(1e-7, 1e-4, slow_pump, gate=scheme), v_init=-65.0).stride == 1
+    flat = axon.Gate("s", inf=lambda v: np.array([float(u > 0) for u in v]), tau=lambda v: 0.5)
+    assert Simulation(TINY, entering(1e-7, 1e-4, slow_pump, gate=flat), v_init=-65.0).stride == 5
+
+
+def test_under_a_voltage_clamp_concentrations_move_with_every_step() -> None:
+    clamp = axon.VoltageClamp(0.0, axon.constant(0.0), resistance="1 Mohm")
+    assert Simulation(THIN, TIGERHOLM, [clamp], v_init=-60.0).stride == 1
+    assert Simulation(THIN, TIGERHOLM, [clamp], v_init=-60.0, stride=5).stride == 5
+
+
+@pytest.mark.parametrize("stride", [0, -1, 2, 10_001, 2**40 + 1, 5.0, True, "5"])
+def test_strides_that_are_none(stride: Any) -> None:
+    with pytest.raises(SimulationError, match=r"stride=.*give an odd number of steps up to 9999"):
+        thin(stride=stride)
 
 
 @pytest.mark.parametrize("bound", [None, 0.0, 1e-6, 0.5, 1.0])
