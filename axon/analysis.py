@@ -62,6 +62,10 @@ class VelocityProfile(NamedTuple):
     """Standard errors of the fits in m/s, ``(k,)``."""
 
 
+BEFORE, AFTER = 5.0, 20.0
+"""Around an action potential, ms: what belongs to it."""
+
+
 class ActionPotential(Value):
     """The shape of an impulse at one place.
 
@@ -110,8 +114,8 @@ def action_potential(
     at: PositionLike,
     number: int = 0,
     *,
-    before: QuantityLike = 5.0,
-    after: QuantityLike = 20.0,
+    before: QuantityLike = BEFORE,
+    after: QuantityLike = AFTER,
     slope: float = 10.0,
 ) -> ActionPotential:
     """The shape of an impulse at one place.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from axon.analysis import action_potential
+from axon.analysis import AFTER, BEFORE, action_potential
 from axon.errors import NoSpikeError
 from axon.records import Value
 from axon.replay import Patch, membrane_at
@@ -75,8 +75,8 @@ def spike_charge(
     at: PositionLike,
     number: int = 0,
     *,
-    before: QuantityLike = 5.0,
-    after: QuantityLike = 20.0,
+    before: QuantityLike = BEFORE,
+    after: QuantityLike = AFTER,
     patch: Patch | None = None,
 ) -> SpikeCharge:
     """Charge of every ion in an impulse at one place, and what its sodium costs.

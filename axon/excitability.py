@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from axon.analysis import ActionPotential, action_potential
+from axon.analysis import BEFORE, ActionPotential, action_potential
 from axon.errors import NoSpikeError, SimulationError
 from axon.records import Record
 from axon.replay import Replay, advance
@@ -117,7 +117,7 @@ def recovered(run: Run, replay: Replay, shape: ActionPotential) -> PatchRecovery
         raise NoSpikeError(f"the membrane doesn't come back from the impulse at {shape.time:g} ms")
     tried = np.geomspace(intervals[0], intervals[-1], _INTERVALS)
     rows = rows[np.unique(np.searchsorted(intervals, tried * (1 - 1e-9)))]
-    before = max(0, int(np.searchsorted(replay.time, shape.time - 5.0)))  # as action_potential's
+    before = max(0, int(np.searchsorted(replay.time, shape.time - BEFORE)))
     least = _least_shocks(replay, np.append(before, rows), low, high, _PATIENCE * shape.half_width)
     if not 0.0 < least[0] < np.inf:
         why = "is active by itself" if least[0] <= 0.0 else "can't be excited by a shock"

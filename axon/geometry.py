@@ -690,8 +690,8 @@ class Axon(Record, Shape):
             "shape": "profile",
             "x": self.profile_x.tolist(),
             "diameter": self.profile_diameter.tolist(),
-            "Ra": _brief(self.Ra),
-            "cm": _brief(self.cm),
+            "Ra": brief(self.Ra),
+            "cm": brief(self.cm),
             "compartments": self.n,
         }
         return description if self.path is None else description | {"path": self.path.tolist()}
@@ -1004,6 +1004,6 @@ def _each(value: QuantitiesLike, n: int, unit: str, name: str) -> FloatArray:
     return values if values.ndim else np.full(n, values)
 
 
-def _brief(values: FloatArray) -> float | list[float]:
+def brief(values: FloatArray) -> float | list[float]:
     """A single number if all are the same."""
     return float(values[0]) if (values == values[0]).all() else values.tolist()

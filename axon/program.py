@@ -21,7 +21,7 @@ from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
 from axon.trace import Instruction, Recorder, Symbol
 
 # Slots are numbered: potential, time step, states, parameters, constants, multiples of the time
-# step, temporaries.
+# step, what is held between slow steps, temporaries.
 V_SLOT, DT_SLOT, FIRST_STATE = 0, 1, 2
 
 V_MIDDLE = "v:middle"

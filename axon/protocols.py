@@ -22,7 +22,7 @@ from axon.simulation import Simulation
 from axon.stimuli import Extracellular, Stimulus
 from axon.timecourses import Pulse, Waveform
 from axon.trails import Impulse, impulses
-from axon.trials import Bench, Lead, Seen, begins, currents, scaled, with_waveform
+from axon.trials import Bench, Lead, Seen, begins, currents, goal_of, scaled, with_waveform
 from axon.turns import checked, in_turn
 from axon.units import (
     FloatArray,
@@ -751,7 +751,7 @@ def activity_slowing(
     interval = 1000.0 / rate
     trains = _trains(simulation, interval, pulses)
     driven = simulation.with_stimuli(trains)
-    place = simulation.axon.part_way(0.9) if at is None else simulation.axon.index(at)
+    place = goal_of(simulation.axon, at)
     begin = begins(trains, range(len(trains)))
     times = begin + interval * np.arange(pulses, dtype=np.float64)
     lasts = _whole(begin + pulses * interval, simulation.dt)

@@ -17,6 +17,8 @@ import numpy as np
 
 from axon import plots
 from axon.analysis import (
+    AFTER,
+    BEFORE,
     ActionPotential,
     action_potential,
     conduction_velocity,
@@ -328,7 +330,7 @@ class _Story:
         """As in `action_potential`, or the first."""
         if isinstance(self.shape, str):
             return 0
-        return max(0, int(np.searchsorted(self.run.time, self.shape.time - 5.0)))
+        return max(0, int(np.searchsorted(self.run.time, self.shape.time - BEFORE)))
 
     def _resting_tables(
         self, patch: Patch, row: int, rest: float, facts: dict[str, Any]
@@ -485,7 +487,7 @@ class _Story:
         """Which currents flow when, what they carry, and what that costs."""
         tables = []
         charge = self._try(lambda: spike_charge(self.run, self.at, patch=patch))
-        begin, end = shape.time - 5.0, shape.time + 20.0
+        begin, end = shape.time - BEFORE, shape.time + AFTER
         if not isinstance(charge, str):
             begin, end = charge.start, charge.stop
         inside = np.flatnonzero((patch.time >= begin) & (patch.time <= end))

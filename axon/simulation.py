@@ -32,7 +32,7 @@ from axon.equations import (
     whole_steps,
 )
 from axon.errors import MembraneError, NoRestError, SimulationError, StimulusError
-from axon.geometry import Axon, Shape
+from axon.geometry import Axon, Shape, brief
 from axon.interruption import Interruption
 from axon.membranes import Membrane
 from axon.portable import distinct
@@ -532,7 +532,7 @@ class Simulation:
             {
                 "at": change.at,
                 "membrane": epoch.membrane.to_dict(),
-                "celsius": _brief(epoch.celsius),
+                "celsius": brief(epoch.celsius),
             }
             for change, epoch in zip(self.changes, self._epochs[1:], strict=True)
         ]
@@ -989,8 +989,8 @@ class Simulation:
                 "begin": begin.step,
                 "steps": steps,
                 "duration": (steps - begin.step) * self.dt,
-                "celsius": _brief(self.celsius),
-                "v_init": _brief(begin.v),
+                "celsius": brief(self.celsius),
+                "v_init": brief(begin.v),
                 "method": self.method,
                 "spike_threshold": self.spike_threshold,
                 "table_steps": [table.v_step for table in self._program.tables],
@@ -1116,8 +1116,3 @@ def _along(value: Any, x: np.ndarray, unit: str, name: str) -> npt.NDArray[np.fl
         return resolve(value, x, name)
     except MembraneError as error:
         raise SimulationError(str(error)) from None
-
-
-def _brief(values: np.ndarray) -> float | list[float]:
-    """One number for a uniform array."""
-    return float(values[0]) if np.all(values == values[0]) else values.tolist()

@@ -193,10 +193,9 @@ def _value_error(found: np.ndarray, exact: np.ndarray) -> float:
     return float((np.abs(found - exact) / np.maximum(largest, np.finfo(float).tiny)).max())
 
 
-def fit_gate(gate: Gate, fixed: Quantities, dt: float, grid: Grid | None = None) -> _Fit | None:
-    """A gate's table, with bins as wide as may be, or of one grid; None if it is too steep."""
-    curve = _gate_curve(gate, fixed, dt)
-    return _widest(curve, _gate_error) if grid is None else _fit(curve, _gate_error, grid)
+def fit_gate(gate: Gate, fixed: Quantities, dt: float) -> _Fit | None:
+    """A gate's table, with bins as wide as may be; None if it is too steep."""
+    return _widest(_gate_curve(gate, fixed, dt), _gate_error)
 
 
 def fit_value(function: Callable[[np.ndarray], np.ndarray]) -> _Fit | None:

@@ -12,11 +12,13 @@ import numpy as np
 
 from axon.equations import Fields, Recording, Stop, integrate, whole_steps
 from axon.errors import DivergedError, SimulationError, StoppedError
+from axon.geometry import Axon
 from axon.portable import distinct
 from axon.runs import Run
 from axon.simulation import Simulation, SpikeList, State
 from axon.stimuli import Stimulus, VoltageClamp
 from axon.timecourses import Waveform
+from axon.trees import Tree
 from axon.units import PositionLike, QuantityLike, position_text, quantity
 
 BLOCK_SECONDS = 4e-4
@@ -85,7 +87,7 @@ class Bench:
         self.begin = simulation._beginning
         lasts = quantity(duration, "ms", "duration", error=SimulationError, positive=True)
         self.steps = self.begin.step + whole_steps(lasts, simulation.dt, "duration")
-        self.goal = simulation.axon.part_way(0.9) if at is None else simulation.axon.index(at)
+        self.goal = goal_of(simulation.axon, at)
         changes = any(step < self.steps for step, _ in simulation._equations.later)
         self._returns = (
             simulation.begins_at_rest
@@ -220,6 +222,11 @@ def scaled(stimuli: Sequence[Stimulus], factor: float, which: Iterable[int]) -> 
 def currents(stimuli: Sequence[Stimulus]) -> list[int]:
     """Numbers of the stimuli that are currents: all but voltage clamps."""
     return [k for k, stimulus in enumerate(stimuli) if not isinstance(stimulus, VoltageClamp)]
+
+
+def goal_of(axon: Axon | Tree, at: PositionLike | None = None) -> int:
+    """The compartment where an impulse has passed: nine tenths of the way, if not given."""
+    return axon.part_way(0.9) if at is None else axon.index(at)
 
 
 def begins(stimuli: Sequence[Stimulus], which: Iterable[int]) -> float:

@@ -51,8 +51,8 @@ def in_turn(
     ahead : int
         Most items that are taken before what the first of them gives is handed over.
     over : callable, optional
-        Called at the end; if nobody wants the rest, or something was raised, before it is waited
-        for what is under way.
+        Called at the end of what several threads did; if nobody wants the rest, or something was
+        raised, before it is waited for what is under way.
     name : str, optional
         With which the names of the threads begin.
     """

@@ -132,7 +132,7 @@ static unsigned dist_extra(unsigned s) { return s < 4 ? 0 : s / 2 - 1; }
 
 /* ---- Huffman codes ---- */
 
-/* Symbols by their counts, which are at most BLOCK + 1, equal ones as they stood: a radix sort. */
+/* Symbols by their counts, which are at most BLOCK, equal ones as they stood: a radix sort. */
 static void sort_by_count(uint16_t *symbols, int n, const uint32_t *count) {
     uint16_t sorted[N_LITLEN];
     for (int shift = 0; shift < 16; shift += 8) {

@@ -187,8 +187,8 @@ struct ax_sim {
 struct ax_kernel {
     const char *name;
     int fused;
-    /* One time step; spikes go to `drive`, whose room has been checked. Returns whether some
-     * |V| is beyond v_inside. */
+    /* One time step; spikes go to `drive`, whose room has been checked. Returns whether every
+     * |V| is within v_inside. */
     int (*step)(ax_sim *self, ax_drive *drive, double damped);
     /* Solve with diagonal and delta as matrix and right-hand side; the result is in delta. */
     void (*solve)(ax_sim *self);

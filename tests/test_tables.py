@@ -188,8 +188,8 @@ def test_bins_are_as_wide_as_the_steepest_gate_allows() -> None:
         assert table.error <= ROUNDED
         assert table.n_bins == round((V_MAX - V_MIN) / table.v_step) + 1
         wider = [grid for grid in GRIDS if grid.v_step > table.v_step]
-        fits = [fit_gate(gate, {"celsius": 6.3}, 0.005, grid) for grid in wider]
-        assert all(fit is not None and fit.error > TOLERANCE for fit in fits)
+        fit = fit_gate(gate, {"celsius": 6.3}, 0.005)
+        assert fit is not None and all(fit.on(grid).error > TOLERANCE for grid in wider)
     assert widths == sorted(widths, reverse=True)
     assert len(set(widths)) > 2
 

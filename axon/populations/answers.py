@@ -25,6 +25,7 @@ from axon.protocols import Threshold, threshold
 from axon.records import Record
 from axon.simulation import Simulation
 from axon.sources import Source
+from axon.trials import goal_of
 from axon.turns import checked, in_turn
 from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-_FAR = 0.9  # of the length, where an impulse has passed
 
 
 class Recruitment(Record):
@@ -299,7 +298,7 @@ def compound_action_potential(
                 )
             total += outcome.electrodes[:]
             cable = outcome.axon
-            place = cable.part_way(_FAR)
+            place = goal_of(cable)
             impulses.append(int(np.count_nonzero(outcome.spikes["compartment"] == place)))
         if progress is not None:
             progress(k + 1)
