@@ -126,6 +126,10 @@ class Clamp(Record):
         on = (times >= self.start) & (times < self.stop)
         return np.where(on, self.conductance * (self.command(times) - v), 0.0)
 
+    def has_begun(self, times: FloatArray) -> npt.NDArray[np.bool_]:
+        """Whether it acts at these times, or has just ended."""
+        return (times >= self.start * (1.0 - 1e-12)) & (times <= self.stop * (1.0 + 1e-12))
+
     def edges(self, start: float, stop: float) -> FloatArray:
         """Times at which it changes abruptly, with ``start <= t < stop``."""
         ends = np.array([t for t in (self.start, self.stop) if start <= t < stop])
@@ -431,7 +435,9 @@ class Equations(Record):
 
         An edge between two steps makes the mean current jump once, and the step after it is
         damped; an edge within a step makes it jump before and after that step, and both are. So is
-        the first step of all, and the first of another membrane.
+        the first step of all, and the first of another membrane. An edge of a clamp that charges
+        its compartment within a step damps one more: what is left of it is little to the
+        potential, but much to the clamp's current.
         """
         times = np.arange(first, first + count + 1, dtype=np.float64) * self.dt
         n_sources, n_clamps = len(self.waveforms), len(self.clamps)
@@ -453,6 +459,10 @@ class Equations(Record):
                 there = (steps >= first) & (steps < first + count)
                 share = (1.0 - np.abs(at - steps)) / FULLY_DAMPED
                 np.maximum.at(damped, steps[there] - first, np.minimum(share[there], 1.0))
+        for clamp, (at, _, beyond) in zip(self.clamps, edges, strict=False):
+            after = beyond[clamp.has_begun(at * self.dt)] + 1 - first
+            if clamp.conductance * self.dt > self.capacitance[clamp.compartment]:
+                damped[after[(after >= 0) & (after < count)]] = 1.0
         implicit = np.ones(count) if self.method == "backward-euler" else damped
         for k, (clamp, (_, begun, beyond)) in enumerate(zip(self.clamps, edges, strict=False)):
             cut = np.isin(np.arange(first, first + count), begun[begun < beyond])
@@ -462,7 +472,7 @@ class Equations(Record):
 
     def _window(self, times: FloatArray) -> tuple[float, float]:
         """When an edge matters to the steps between `times`."""
-        return times[0] - self.dt, times[-1] + EDGE_SLACK * self.dt
+        return times[0] - 2.0 * self.dt, times[-1] + EDGE_SLACK * self.dt
 
     def _around_edges(
         self, changing: Waveform | Clamp, times: FloatArray

@@ -806,7 +806,7 @@ def _moved_scheme(
         for i in range(k + 1, n):
             if _is_zero(matrix[i][k]):
                 continue
-            factors[i][k] = matrix[i][k] / matrix[k][k]
+            factors[i][k] = _over(matrix[i][k], matrix[k][k])
             for j in range(k + 1, n):
                 if not _is_zero(matrix[k][j]):
                     matrix[i][j] = matrix[i][j] - factors[i][k] * matrix[k][j]
@@ -821,14 +821,21 @@ def _moved_scheme(
             for j in range(i + 1, n):
                 if not _is_zero(matrix[i][j]):
                     y[i] = y[i] - matrix[i][j] * y[j]
-            y[i] = y[i] / matrix[i][i]
+            y[i] = _over(y[i], matrix[i][i])
         return y
 
     first = solved(list(p))
     ratio = (1.0 - gamma) / gamma
     moved = solved([old + ratio * (q - old) for old, q in zip(p, first, strict=True)])
-    whole = 1.0 / sum(moved[1:], moved[0])  # 1, but for rounding that would add up
+    whole = _over(1.0, sum(moved[1:], moved[0]))  # 1, but for rounding that would add up
     return [q * whole for q in moved]
+
+
+def _over(above: Any, below: Any) -> Any:
+    """A quotient as it stands. As one of products its degree would double with each elimination."""
+    if isinstance(below, Symbol) and below.value is None:
+        return above * below.recorder.plain("RECIPROCAL", below)
+    return above / below
 
 
 def _is_zero(value: Any) -> bool:

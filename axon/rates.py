@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from axon.errors import MembraneError
+from axon.errors import AxonError, MembraneError
 from axon.portable import unwrapped, wrapped
 from axon.units import has_unit
 
@@ -121,10 +121,12 @@ def in_words(owner: str, what: str) -> Iterator[None]:
         yield
     except MembraneError as error:
         raise MembraneError(f"{owner}: {error}") from error
-    except (TypeError, ValueError) as error:
+    except AxonError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
         raise MembraneError(
             f"{owner}: {what} could not be computed for many values at once ({error}); "
-            "use numpy.exp, not math.exp, and numpy.where, not if"
+            "use numpy.exp, not math.exp, numpy.where, not if, and numpy.clip, not v.clip"
         ) from error
 
 
@@ -151,7 +153,8 @@ def likeness(value: Any) -> Hashable | None:
     """What tells whether something is still the same: all that it holds, and all that it reads.
 
     Of a function that is its code, its defaults, what it closes over, and the globals that it
-    names, functions among them in the same way.
+    names, functions among them in the same way; of a class or a module of somebody's own what it
+    names of that.
 
     Returns
     -------
@@ -160,24 +163,40 @@ def likeness(value: Any) -> Hashable | None:
         object of a class of somebody's own can.
     """
     try:
-        return _likeness(value, ())
+        return _likeness(value, (), ())
     except (_OpaqueError, RecursionError):
         return None
 
 
-def _likeness(value: Any, within: tuple[Any, ...]) -> Hashable:
+_STILL = {"builtins", "numpy", "math", "cmath", "scipy", "axon"}
+"""Packages whose modules and classes stay as they are."""
+
+_ANYTHING = {"globals", "vars", "getattr", "eval", "exec", "__import__"}
+"""Built-in functions by which code may read what it doesn't name."""
+
+
+def _likeness(value: Any, within: tuple[Any, ...], names: tuple[str, ...]) -> Hashable:
+    """`names` are all that the function names which reads it, and which it is `within`."""
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return type(value), value  # else 1 would be True
     if isinstance(value, np.ndarray | np.generic) and value.nbytes <= _MOST_BYTES:
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, tuple | list):
-        return type(value), tuple(_likeness(each, within) for each in value)
+        return type(value), tuple(_likeness(each, within, names) for each in value)
     if isinstance(value, Mapping):
-        return type(value), tuple(_likeness(pair, within) for pair in value.items())
-    if isinstance(value, type | ModuleType | BuiltinFunctionType | np.ufunc):
+        return type(value), tuple(_likeness(pair, within, names) for pair in value.items())
+    if isinstance(value, BuiltinFunctionType | np.ufunc):
         return value
+    if isinstance(value, type | ModuleType):
+        home = value.__module__ if isinstance(value, type) else value.__name__
+        if home.partition(".")[0] in _STILL:
+            return value
+        held: Any = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        if not held:
+            raise _OpaqueError  # which is called, or handed on
+        return value, _likeness(held, (*within, value), names)
     if is_dataclass(value):
-        held: Any = tuple(_likeness(getattr(value, each.name), within) for each in fields(value))
+        held = tuple(_likeness(getattr(value, each.name), within, names) for each in fields(value))
         return type(value), held
     if type(value) is not FunctionType:
         raise _OpaqueError
@@ -188,10 +207,13 @@ def _likeness(value: Any, within: tuple[Any, ...]) -> Hashable:
         closed = [cell.cell_contents for cell in value.__closure__ or ()]
     except ValueError:  # it holds nothing yet
         raise _OpaqueError from None
-    names = [name for name in _names_in(value.__code__) if name in value.__globals__]
-    read = [value.__globals__[name] for name in names]
-    held = value.__defaults__, value.__kwdefaults__, closed, names, read
-    return value.__code__, _likeness(held, within)
+    names = _names_in(value.__code__)
+    if not _ANYTHING.isdisjoint(names):
+        raise _OpaqueError
+    of_globals = [name for name in names if name in value.__globals__]
+    read = [value.__globals__[name] for name in of_globals]
+    held = value.__defaults__, value.__kwdefaults__, closed, of_globals, read
+    return value.__code__, _likeness(held, within, names)
 
 
 @lru_cache(maxsize=1024)

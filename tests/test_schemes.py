@@ -208,6 +208,21 @@ def test_one_step_is_the_method_named(isa: str, first_step: bool) -> None:
         np.testing.assert_allclose(found[:, k], expected, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("rate", [0.1, 10.0, 1e4])
+@pytest.mark.parametrize("n", [3, 9, 24])
+def test_long_chains_of_rates_that_are_constant(n: int, rate: float) -> None:
+    """Nothing of their elimination is known before, when a step is written down."""
+    steps = range(n - 1)
+    rates = {(f"s{k}", f"s{k + 1}"): constant(rate * (k + 1)) for k in steps}
+    rates |= {(f"s{k + 1}", f"s{k}"): constant(rate * (k + 2)) for k in steps}
+    chain, dt = scheme(rates, open="s0"), 0.01
+    p = np.random.default_rng(n).dirichlet(np.ones(n), V.size).T
+    found = advanced(program_of(chain, dt), V, p, dt=dt)
+    for k, v in enumerate(V):
+        expected = alexander(dense(chain, v), p[:, k], dt)
+        np.testing.assert_allclose(found[:, k], expected, rtol=0, atol=1e-13)
+
+
 def test_order_is_two() -> None:
     """Against the exponential of the matrix, at potentials that are held."""
     ring, p0 = scheme(RING), np.tile([[0.1], [0.2], [0.3], [0.4]], V.size)

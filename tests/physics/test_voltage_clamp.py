@@ -69,6 +69,22 @@ def test_through_a_series_resistance_a_patch_charges_exponentially():
     assert errors[0] / errors[1] > 3.0
 
 
+@pytest.mark.parametrize("dt", [0.01, 0.005, 0.0025])
+@pytest.mark.parametrize("resistance", ["1 kohm", "10 kohm", "100 kohm", "1 Mohm", "10 Mohm"])
+def test_the_current_after_a_step_does_not_ring_however_stiff_the_clamp(resistance, dt):
+    """From two time steps on after what charges the patch it is that of the steady leak."""
+    fibre = axon.Axon.cylinder("10 um", diameter=10.0, cm=1.0, compartments=1)
+    leak = 1e-3 * np.pi * 10.0 * 10.0 * 1e-8 * 1e6  # µS
+    through = 1.0 / axon.VoltageClamp(0.0, axon.constant(0.0), resistance=resistance).resistance
+    command = axon.constant(-80.0) + axon.pulse(80.0, start=1.0, duration=5.0)
+    clamp = axon.VoltageClamp(0.0, command, resistance=resistance)
+    sim = axon.Simulation(fibre, axon.models.passive(g=1e-3, e=-80.0), [clamp], dt=dt, v_init=-80.0)
+    run = sim.run(3.0, every=0.1, dtype="float64")
+    expected = 80.0 * leak * through / (leak + through)
+    # 10 Mohm charge it with a time constant of 30 µs.
+    np.testing.assert_allclose(axon.clamp_current(run)[14:], expected, rtol=1e-2)
+
+
 def test_the_order_is_2_with_an_ideal_clamp_that_moves():
     def v(dt):
         clamp = axon.VoltageClamp(0.0, axon.constant(-65.0) + axon.sine(20.0, 150.0))
