@@ -23,7 +23,7 @@ from axon.rates import (
     warmth,
 )
 from axon.records import Value
-from axon.units import quantity
+from axon.units import is_whole, quantity
 
 MAX_POWER = 8
 
@@ -54,9 +54,11 @@ def _read_only(points: np.ndarray) -> np.ndarray:
     return points
 
 
-def _check_power(power: object, what: str) -> None:
-    if type(power) is not int or not 1 <= power <= MAX_POWER:
+def _set_power(self: Any, what: str) -> None:
+    power = self.power
+    if not is_whole(power) or not 1 <= power <= MAX_POWER:
         raise MembraneError(f"{what}power={power!r}; give a whole number from 1 to {MAX_POWER}")
+    object.__setattr__(self, "power", int(power))
 
 
 def _set_temperature(self: Any, what: str) -> None:
@@ -110,7 +112,7 @@ class Gate(Value):
     def __post_init__(self) -> None:
         check_name(self.name, "gate")
         what = f"gate {self.name!r}: "
-        _check_power(self.power, what)
+        _set_power(self, what)
         given = set(self.functions)
         if given not in ({"alpha", "beta"}, {"inf", "tau"}, {"inf"}):
             raise MembraneError(
@@ -232,7 +234,7 @@ class Markov(Value):
     def __post_init__(self) -> None:
         check_name(self.name, "scheme")
         what = f"scheme {self.name!r}: "
-        _check_power(self.power, what)
+        _set_power(self, what)
         if not isinstance(self.rates, Mapping) or not self.rates:
             raise MembraneError(f"{what}rates={self.rates!r}; give {{(from, to): function}}")
         for pair, function in self.rates.items():

@@ -31,6 +31,7 @@ from axon.units import (
     QuantitiesLike,
     QuantityLike,
     distance,
+    is_whole,
     quantities,
     quantity,
 )
@@ -954,7 +955,7 @@ def number_of_compartments(
 
 
 def _checked_number(compartments: object) -> int:
-    if isinstance(compartments, bool) or not isinstance(compartments, int | np.integer):
+    if not is_whole(compartments):
         raise GeometryError(f"compartments = {compartments!r} must be a whole number, such as 1000")
     if not 1 <= compartments <= MAX_COMPARTMENTS:
         raise GeometryError(

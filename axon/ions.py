@@ -14,7 +14,7 @@ from axon.formulas import named
 from axon.portable import unwrapped, wrapped
 from axon.rates import Quantities, Rate, all_are, call, check_function, check_name
 from axon.records import Value
-from axon.units import quantity
+from axon.units import is_whole, quantity
 
 GAS = 8.31446261815324
 """Molar gas constant, J/(K mol): SI Brochure, 9th edition (2019)."""
@@ -109,8 +109,9 @@ class Ion(Value):
     def __post_init__(self) -> None:
         check_name(self.name, "ion")
         what = f"ion {self.name!r}: "
-        if type(self.valence) is not int or self.valence == 0:
+        if not is_whole(self.valence) or self.valence == 0:
             raise MembraneError(f"{what}valence={self.valence!r}; give a whole number but not 0")
+        object.__setattr__(self, "valence", int(self.valence))
         for name in ("inside", "outside"):
             value = getattr(self, name)
             if value is not None:

@@ -106,6 +106,12 @@ class Membrane(Value):
         ]
         plain = ["v", "celsius", *concentrations]
         known = [*plain, *(f"e{ion}" for ion in ions)]
+        states = [f"{channel.name}.{gate.name}" for channel, gate in self.gates]
+        states += [f"{pool.concentration}.{b.name}" for pool in self.pools for b in pool.buffers]
+        for names, others in ((known, "an ion"), (states, "a channel, a gate or a buffer")):
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise MembraneError(f"there are two {twice!r}; give {others} another name")
         for ion in self.ions:
             if callable(ion.reversal):
                 check_arguments(ion.reversal, plain, f"ion {ion.name!r}: reversal")

@@ -29,6 +29,7 @@ from axon.units import (
     PositionLike,
     QuantitiesLike,
     QuantityLike,
+    is_whole,
     position_text,
     quantities,
     quantity,
@@ -829,7 +830,7 @@ def _numbers(which: int | Sequence[int], count: int) -> list[int]:
     """Stimuli by number, from the end if negative."""
     found = []
     for k in which if isinstance(which, list | tuple | range) else [which]:
-        if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        if not is_whole(k):
             raise SimulationError(f"block={k!r} is no number of a stimulus; write -1 for the last")
         if not -count <= k < count:
             raise SimulationError(f"block={k}: there are {count} stimuli")

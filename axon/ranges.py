@@ -36,7 +36,7 @@ import numpy as np
 
 from axon.errors import StudyError
 from axon.records import Value
-from axon.units import as_written
+from axon.units import as_written, is_whole
 
 __all__ = [
     "Axis",
@@ -874,7 +874,7 @@ def _with_unit(number: float, unit: str) -> Any:
 def _check_whole(problems: list[str], value: object, name: str, least: int, most: int) -> None:
     if value is None:
         problems.append(f"{name} is missing; write for instance 10")
-    elif isinstance(value, bool) or not isinstance(value, int | np.integer):
+    elif not is_whole(value):
         problems.append(f"{name} = {reprlib.repr(value)} is no whole number; write for instance 10")
     elif not least <= value <= most:
         problems.append(f"{name} = {value} is not from {least} to {most}; write for instance 10")

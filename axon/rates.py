@@ -169,7 +169,7 @@ def likeness(value: Any) -> Hashable | None:
 
 
 _STILL = {"builtins", "numpy", "math", "cmath", "scipy", "axon"}
-"""Packages whose modules and classes stay as they are."""
+"""Packages whose modules, classes and functions stay as they are."""
 
 _ANYTHING = {"globals", "vars", "getattr", "eval", "exec", "__import__"}
 """Built-in functions by which code may read what it doesn't name."""
@@ -200,6 +200,8 @@ def _likeness(value: Any, within: tuple[Any, ...], names: tuple[str, ...]) -> Ha
         return type(value), held
     if type(value) is not FunctionType:
         raise _OpaqueError
+    if not value.__closure__ and str(value.__module__).partition(".")[0] in _STILL:
+        return value
     if value in within:
         return "itself"
     within = (*within, value)

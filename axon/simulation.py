@@ -55,6 +55,7 @@ from axon.units import (
     PositionLike,
     QuantityLike,
     has_unit,
+    is_whole,
     position_text,
     quantities,
     quantity,
@@ -369,8 +370,7 @@ class Simulation:
     def _chosen_stride(self, given: int | None) -> int:
         """Every how many steps concentrations move: as asked for, or as often as they should."""
         if given is not None:
-            whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
-            if not whole or not 1 <= given <= MAX_STRIDE or given % 2 == 0:
+            if not is_whole(given) or not 1 <= given <= MAX_STRIDE or given % 2 == 0:
                 raise SimulationError(
                     f"stride={given!r}; give an odd number of steps up to {MAX_STRIDE}, such as 1"
                 )
@@ -1113,6 +1113,7 @@ def _along(value: Any, x: np.ndarray, unit: str, name: str) -> npt.NDArray[np.fl
     if isinstance(value, (int, float, bool)) or has_unit(value):
         value = quantities(value, unit, name, error=SimulationError)
     try:
-        return resolve(value, x, name)
+        values = resolve(value, x, name)
     except MembraneError as error:
         raise SimulationError(str(error)) from None
+    return quantities(values, unit, name, error=SimulationError)

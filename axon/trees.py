@@ -37,6 +37,7 @@ from axon.units import (
     PositionLike,
     QuantitiesLike,
     QuantityLike,
+    is_whole,
     quantities,
     quantity,
 )
@@ -704,7 +705,7 @@ def _checked(branches: Sequence[Branch]) -> tuple[Branch, ...]:
                 f"branches[{k}] = {reprlib.repr(each)}; give axon.Branch(cable, parent, at)"
             )
         parent = each.parent
-        if isinstance(parent, bool) or not isinstance(parent, int | np.integer):
+        if not is_whole(parent):
             raise GeometryError(f"branches[{k}].parent = {parent!r} is no number of a branch")
         if not (parent == -1 if k == 0 else 0 <= parent < k):
             raise GeometryError(

@@ -12,7 +12,7 @@ import re
 import reprlib
 from collections.abc import Iterable
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,15 @@ _EXAMPLE = {
 }  # fmt: skip
 
 
+ABSOLUTE_ZERO = -273.15
+"""°C; no temperature is lower."""
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number, of Python's or NumPy's."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def has_unit(value: object) -> bool:
     """Whether a quantity, or any of several, was given with a unit, and not as a number."""
     if isinstance(value, str) or hasattr(value, "magnitude"):
@@ -102,7 +111,7 @@ def quantity(
     positive : bool, optional
         Refuse zero and negative values.
     minimum : float, optional
-        Refuse values below it, in `unit`.
+        Refuse values below it, in `unit`; of temperatures absolute zero, if not given.
     finite : bool, optional
         Refuse infinity. NaN is refused in any case.
 
@@ -125,6 +134,8 @@ def quantity(
     3.0
     """
     number = _plain(value, unit, name, error)
+    if unit == "degC" and minimum is None:
+        minimum = ABSOLUTE_ZERO
     if number != number:
         why = "is not a number"
     elif finite and number in (np.inf, -np.inf):
@@ -251,6 +262,8 @@ def quantities(
     if array.dtype.kind not in "iuf":
         raise _refusal(value, unit, name, error, "is not made of numbers")
     array = array.astype(np.float64)
+    if unit == "degC" and minimum is None:
+        minimum = ABSOLUTE_ZERO
     good = np.isfinite(array) if finite else ~np.isnan(array)
     if positive:
         good &= array > 0

@@ -7,6 +7,7 @@ import json
 import pickle
 from dataclasses import replace
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 import axon
 from axon import models
 from axon.channels import Channel, Gate, Markov, Pump
-from axon.errors import MembraneError
+from axon.errors import MembraneError, SimulationError
 from axon.ions import Buffer, Ion, Pool, ghk, nernst
 from axon.membranes import Membrane
 from axon.program import lower
@@ -425,6 +426,39 @@ def test_balance_is_by_default_of_sodium_and_potassium_at_the_models_temperature
     assert rich().balanced(-60.0).currents(-60.0, 35.0)["k"] != 0.0
 
 
+def test_names_that_mean_two_things_are_refused() -> None:
+    ions = [Ion("ai", 1, 5.0, 140.0), Ion("ea", 1, 5.0, 140.0)]
+    with pytest.raises(MembraneError, match="there are two 'eai'; give an ion another name"):
+        Membrane([leak()], ions=ions)
+    pool = Pool("ca", "inside", buffers=[Buffer("b", 0.1, 100.0, 0.2)])
+    gate = Gate("b", inf=lambda v: 0.5 + 0 * v, tau=lambda v: 1.0 + 0 * v)
+    with pytest.raises(MembraneError, match=r"there are two 'cai\.b'.* a buffer another name"):
+        Membrane([Channel("cai", 1e-4, -60.0, gates=[gate])], ions=[CA], pools=[pool])
+
+
+def test_there_is_nothing_below_absolute_zero() -> None:
+    fibre = axon.Axon.cylinder(100.0, 1.0, compartments=2)
+    for make in (
+        lambda: Membrane([leak()], celsius=-274.0),
+        lambda: Membrane([leak()]).rest(-300.0),
+        lambda: Gate("n", alpha=np.exp, beta=np.exp, celsius="-1 K"),
+    ):
+        with pytest.raises(MembraneError, match=r"celsius.*must be at least -273\.15 degC"):
+            make()
+    for celsius in (-274.0, [6.3, -274.0], lambda x: -300.0 + 0 * x):
+        with pytest.raises(SimulationError, match=r"celsius.*must be at least -273\.15 degC"):
+            axon.Simulation(fibre, Membrane([leak()]), celsius=celsius)
+        with pytest.raises(SimulationError, match=r"celsius.*must be at least -273\.15 degC"):
+            axon.Simulation(fibre, Membrane([leak()]), changes=[axon.Change(1.0, celsius=celsius)])
+
+
+def test_whole_numbers_of_numpy() -> None:
+    gate = Gate("n", np.int64(3), inf=lambda v: 0.5 + 0 * v, tau=lambda v: 1.0 + 0 * v)
+    assert type(gate.power) is int and gate.power == 3
+    ion = Ion("ca", np.int32(2), 1e-4, 2.0)
+    assert type(ion.valence) is int and ion == Ion("ca", 2, 1e-4, 2.0)
+
+
 def test_what_varies_along_the_axon_cannot_be_balanced() -> None:
     for uneven in (
         leak(gbar=lambda x: 1e-3 + x),
@@ -546,7 +580,9 @@ def test_how_much_there_is_counts_where_it_is_said_to() -> None:
     assert len(calls) == 4
 
 
-@pytest.mark.parametrize("holds", ["a global", "a cell", "a default", "a dict", "an object"])
+@pytest.mark.parametrize(
+    "holds", ["a global", "a cell", "a default", "a dict", "an object", "a class", "a module"]
+)
 def test_functions_that_say_something_else_are_noticed(holds: str) -> None:
     """As in a notebook, where a global is changed and the simulation is built again."""
     box = {"shift": 0.0}
@@ -555,7 +591,8 @@ def test_functions_that_say_something_else_are_noticed(holds: str) -> None:
     class Own:
         shift = 0.0
 
-    own = Own()
+    own, module = Own(), ModuleType("constants_of_mine")
+    module.shift = 0.0  # type: ignore[attr-defined]
     if holds == "a global":
         space: dict[str, Any] = {"np": np, "shift": 0.0}
         exec("def alpha(v): return 0.1 * np.exp((v + 50.0 + shift) / 20.0)", space)
@@ -566,6 +603,10 @@ def test_functions_that_say_something_else_are_noticed(holds: str) -> None:
         alpha = lambda v, shift=0.0: 0.1 * np.exp((v + 50.0 + shift) / 20.0)  # noqa: E731
     elif holds == "a dict":
         alpha = lambda v: 0.1 * np.exp((v + 50.0 + box["shift"]) / 20.0)  # noqa: E731
+    elif holds == "a class":
+        alpha = lambda v: 0.1 * np.exp((v + 50.0 + Own.shift) / 20.0)  # noqa: E731
+    elif holds == "a module":
+        alpha = lambda v: 0.1 * np.exp((v + 50.0 + module.shift) / 20.0)  # noqa: E731
     else:
         alpha = lambda v: 0.1 * np.exp((v + 50.0 + own.shift) / 20.0)  # noqa: E731
     gate = Gate("n", alpha=alpha, beta=lambda v: 0.1 + 0 * v)
@@ -575,7 +616,7 @@ def test_functions_that_say_something_else_are_noticed(holds: str) -> None:
         space["shift"] = 30.0
     elif holds == "a default":
         alpha.__defaults__ = (30.0,)
-    shift = own.shift = box["shift"] = 30.0
+    shift = own.shift = Own.shift = module.shift = box["shift"] = 30.0  # type: ignore[attr-defined]
     after = membrane.rest().v, lower(membrane, X, np.array([6.3]), 0.01)
     anew = Membrane([Channel("k", 0.01, -77.0, gates=[gate]), leak()])
     assert after[0] == anew.rest().v and after[0] < before[0] - 0.1

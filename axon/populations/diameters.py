@@ -17,7 +17,7 @@ import numpy as np
 from axon import portable
 from axon.errors import GeometryError
 from axon.records import Record
-from axon.units import FloatArray, QuantitiesLike, QuantityLike, quantities, quantity
+from axon.units import FloatArray, QuantitiesLike, QuantityLike, is_whole, quantities, quantity
 
 MAX_COUNT = 100_000_000
 _CELLS = 4096  # of a formula's table
@@ -165,7 +165,7 @@ def whole(value: object, name: str, low: int, high: int) -> int:
     GeometryError
         If it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if not is_whole(value):
         raise GeometryError(f"{name} = {reprlib.repr(value)} is no whole number")
     if not low <= value <= high:
         raise GeometryError(f"{name} = {value} must be from {low} to {high}")
