@@ -493,7 +493,7 @@ class Membrane(Value):
 
         The potential, gates and moving concentrations at which nothing changes, and to which
         the membrane returns when it is pushed a little. If there are several, the most
-        negative one.
+        negative one. What is a function of position counts as at 0 µm.
 
         Parameters
         ----------
