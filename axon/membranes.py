@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from itertools import count
 from threading import Lock
@@ -391,8 +391,20 @@ class Membrane(Value):
 
         `x` (µm) is where, for parameters that vary along the axon.
         """
-        x = np.zeros(1) if x is None else x
         sums: Currents = {}
+        for _, currents in self.each_currents(quantities, gates, x):
+            for ion, current in currents.items():
+                sums[ion] = sums[ion] + current if ion in sums else current
+        return sums
+
+    def each_currents(
+        self,
+        quantities: Mapping[str, Any],
+        gates: Mapping[tuple[str, str], Any],
+        x: np.ndarray | None = None,
+    ) -> Iterator[tuple[Channel | Pump, Currents]]:
+        """The same of every channel and pump alone."""
+        x = np.zeros(1) if x is None else x
         for channel in self.channels:
             own = {g.name: gates[channel.name, g.name] for g in channel.gates}
             opening = channel.opening(own, quantities)
@@ -400,10 +412,9 @@ class Membrane(Value):
             reversal = channel.reversal
             if reversal is not None:
                 reversal = resolve(reversal, x, f"channel {channel.name!r}: reversal")
-            _add(sums, channel.currents(g, reversal, quantities))
+            yield channel, channel.currents(g, reversal, quantities)
         for pump in self.pumps:
-            _add(sums, pump.currents(pump.factor(x), quantities))
-        return sums
+            yield pump, pump.currents(pump.factor(x), quantities)
 
     def currents(self, v: Any, celsius: float | None = None) -> Currents:
         """Steady current of each ion at a potential, with the concentrations of the beginning.
@@ -666,11 +677,6 @@ class _Memory:
 def _constant(name: str, current: float, ion: str) -> Pump:
     """A constant current of one ion, mA/cm²."""
     return Pump(name, current=lambda: current, carries={ion: 1.0})
-
-
-def _add(sums: Currents, more: Currents) -> None:
-    for ion, current in more.items():
-        sums[ion] = sums[ion] + current if ion in sums else current
 
 
 def _shown(profile: Any) -> Any:

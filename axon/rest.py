@@ -72,7 +72,7 @@ def find_rest(membrane: Membrane, celsius: float, diameter: float) -> Rest:
         raise NoRestError(
             f"this membrane has no resting potential between {REST_RANGE[0]:g} and "
             f"{REST_RANGE[1]:g} mV: its steady current nowhere rises through zero; "
-            "give v_init"
+            f"give v_init{_said_of_no_numbers(membrane, celsius)}"
         )
     unstable = []
     for bracket in brackets:
@@ -95,7 +95,23 @@ def find_rest(membrane: Membrane, celsius: float, diameter: float) -> Rest:
     raise NoRestError(
         f"this membrane has no stable resting state: it balances at {', '.join(unstable)}, but "
         "departs when it is pushed a little, as a pacemaker does; give v_init"
+        f"{_said_of_no_numbers(membrane, celsius)}"
     )
+
+
+def _said_of_no_numbers(membrane: Membrane, celsius: float) -> str:
+    """Which mechanisms' currents are no numbers where a rest is looked for."""
+    v = np.linspace(*REST_RANGE, REST_GRID)
+    quantities = membrane.quantities(v, celsius)
+    gates = membrane.steady_gates(quantities)
+    said = ""
+    with np.errstate(all="ignore"):
+        for mechanism, currents in membrane.each_currents(quantities, gates):
+            wrong = ~np.isfinite(np.broadcast_to(sum(currents.values()), v.shape))
+            if wrong.any():
+                where = f"{v[np.argmax(wrong)]:g} mV"
+                said += f"; the current of {mechanism.name!r} is no number at {where}"
+    return said
 
 
 def _brackets(membrane: Membrane, celsius: float) -> tuple[tuple[float, float], ...]:
@@ -289,4 +305,6 @@ def _growth(
     f = changes(y[:, None] + np.concatenate([small, -small], axis=1))
     jacobian = (f[:, : y.size] - f[:, y.size :]) / (2e-6 * scale)
     jacobian = jacobian * scale[None, :] / scale[:, None]
+    if not np.isfinite(jacobian).all():
+        return np.inf
     return float(np.linalg.eigvals(jacobian).real.max())

@@ -96,6 +96,16 @@ def test_a_membrane_without_rest_says_so(membrane: Membrane) -> None:
 # ---- gates and schemes ---------------------------------------------------------------------------
 
 
+def test_without_rest_it_is_told_whose_current_is_no_number() -> None:
+    na = Ion("na", 1, 12.0, 145.0)
+    root = Pump("root", lambda v: 1e-4 * np.sqrt(v + 60.0), {"na": 1})
+    said = r"the current of 'root' is no number at -150 mV$"
+    outward = Pump("root", lambda v: -1e-2 * np.log(v), {"na": 1})
+    for pump in (root, outward):
+        with np.errstate(all="ignore"), pytest.raises(NoRestError, match=said):
+            Membrane([leak()], ions=[na], pumps=[pump]).rest()
+
+
 def test_rest_says_how_far_a_scheme_is_open() -> None:
     scheme = Markov("s", {("c", "o"): lambda v: 0.1 + 0 * v, ("o", "c"): lambda v: 0.3}, open="o")
     instantaneous = Gate("i", inf=lambda v: 1 / (1 + np.exp(-(v + 65.0))))
