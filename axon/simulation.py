@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from axon import portable
 from axon.changes import Change, Epoch
 from axon.config import fused
 from axon.electrodes import seen_by
@@ -1048,10 +1049,12 @@ def _unlike(parameters: Iterable[np.ndarray]) -> npt.NDArray[np.intp]:
     varying = [values for values in parameters if values.size > 1]
     if not varying:
         return np.zeros(1, np.intp)
-    with np.errstate(divide="ignore"):
-        about = [np.sign(v) * (1e6 + np.rint(20 * np.log(np.abs(v)))) for v in varying]
+    about = [
+        np.sign(v) * (1e6 + np.rint(20.0 * portable.log(np.maximum(np.abs(v), 1e-300))))
+        for v in varying
+    ]
     order = np.lexsort(about)
-    ordered = np.nan_to_num(about)[:, order]
+    ordered = np.array(about)[:, order]
     found = order[np.append(True, (ordered[:, 1:] != ordered[:, :-1]).any(axis=0))]
     ends = [int(end(v)) for v in varying for end in (np.argmin, np.argmax)]
     some = np.linspace(0, found.size - 1, min(found.size, PLACES)).astype(np.intp)
