@@ -116,7 +116,7 @@ def action_potential(
     *,
     before: QuantityLike = BEFORE,
     after: QuantityLike = AFTER,
-    slope: float = 10.0,
+    slope: QuantityLike = 10.0,
 ) -> ActionPotential:
     """The shape of an impulse at one place.
 
@@ -131,7 +131,7 @@ def action_potential(
     before, after : float or quantity, optional
         What belongs to it, ms before and after its crossing, but nothing of the next one. Rest is
         the potential at the beginning.
-    slope : float, optional
+    slope : float or quantity, optional
         The rise, mV/ms, from which on it counts as its own: where the threshold is read.
 
     Returns
@@ -145,6 +145,7 @@ def action_potential(
     """
     before = units.quantity(before, "ms", "before", positive=True)
     after = units.quantity(after, "ms", "after", positive=True)
+    slope = units.quantity(slope, "mV/ms", "slope")
     if not len(run.x):
         raise NoSpikeError("no place is recorded, so there is no shape")
     site = run.site(at)

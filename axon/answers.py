@@ -79,6 +79,13 @@ def _plain(value: Any) -> Any:
     raise ValueError
 
 
+_UNITS = {
+    "nm", "um", "µm", "mm", "cm", "m", "us", "ms", "s", "uV", "mV", "V", "pA", "nA", "uA", "mA",
+    "Hz", "kHz", "ohm", "kohm", "Mohm", "ohm*cm", "uF/cm^2", "uM", "mM", "degC", "K",
+}  # fmt: skip
+"""Of quantities that may be written in several ways and are one."""
+
+
 def _alike(value: Any) -> Any:
     """The same for values that mean the same: 10 and 10.0, "10 um" and "10.0 um"."""
     if isinstance(value, list):
@@ -90,7 +97,8 @@ def _alike(value: Any) -> Any:
     if isinstance(value, str):
         with suppress(UnitError):  # which it isn't, then
             number, unit = as_written(value, "")
-            return f"{number.normalize():f} {unit}"
+            if unit in _UNITS:  # and "1.swc" is a file
+                return f"{number.normalize():f} {unit}"
     return value
 
 
@@ -162,8 +170,11 @@ class Plan(Value):
             what, keep, common = saved["what"], saved["keep"], _text(saved["common"])
             if type(what) is not dict or type(keep) is not bool:
                 raise TypeError
+            _text(what.get("folder", ""))
             if math.prod(map(len, axes)) > MAX_POINTS:
                 raise ValueError
+        except SweepError:
+            raise
         except (LookupError, TypeError, ValueError) as error:
             raise SweepError("it is no plan of a sweep") from error
         return cls(what, Grid(axes), common, keep)

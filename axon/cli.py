@@ -545,7 +545,7 @@ def _script(options: argparse.Namespace, folder: Path) -> str:
         given += ["--set", change]
     for name in ("keep_runs", "retry_failed"):
         given += [f"--{name.replace('_', '-')}"] if getattr(options, name) else []
-    for name in ("engine", "workers", "scheduler", "time_limit"):
+    for name in ("engine", "workers", "scheduler", "time_limit", "stop_after"):
         value = getattr(options, name)
         if value is not None and value != "local":
             given += [f"--{name.replace('_', '-')}", str(value)]
@@ -558,7 +558,16 @@ def _script(options: argparse.Namespace, folder: Path) -> str:
         cpus=options.cpus,
         memory=options.memory,
         arguments=given,
+        program=_program(),
     )
+
+
+def _program() -> str:
+    """This program, as a job finds it that knows nothing of this shell."""
+    import shutil
+
+    here = shutil.which(sys.argv[0])
+    return os.path.abspath(here) if here and Path(here).name == "axon" else "axon"
 
 
 def _foreseen_points(takes: Foreseen, folder: Path) -> dict[str, str]:

@@ -942,7 +942,7 @@ class _Search:
         if first == 0.0:
             raise SimulationError("guess = 0 is no factor to begin with; write 1.0 or -1.0")
         self._attempt = attempt
-        self._sign, self._guess = math.copysign(1.0, first), abs(first)
+        self._sign, self._guess = math.copysign(1.0, first), min(abs(first), self._largest)
         self._workers, self._progress = workers, progress
         self.trials: list[Trial] = []
         self.seen: dict[float, Seen] = {}

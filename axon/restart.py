@@ -180,6 +180,8 @@ def take_on(
 ) -> Run:
     """Go on with the run `output`; `expected` says which it must be."""
     output = output_of(output)
+    if output.is_symlink():
+        output = output.resolve()  # which is what is to be longer
     if not output.exists() and not parts_of(output).is_dir():
         raise RunFileError(f"there is no run {output}, neither a finished file nor segments of one")
     with Interruption(stop, stop_after) as stopping:

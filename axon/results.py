@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from axon.answers import Folder, Plan, Record
 from axon.disk import open_run
 from axon.errors import MissingExtraError, SweepError
 from axon.runs import Run
-from axon.saving import writing
+from axon.saving import renamed, writing
 
 if TYPE_CHECKING:
     import xarray
@@ -35,6 +37,18 @@ def open_sweep(path: str | os.PathLike[str]) -> Sweep:
         If there is none, or none that can be read.
     """
     return Sweep(path)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """A file that is there when all of it is; into what is no file it is written as it comes."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        with writing(path), open(path, "wb") as plain:
+            yield plain
+        return
+    with renamed(target, target.parent) as number, open(number, "wb", closefd=False) as file:
+        yield file
 
 
 class Sweep:
@@ -134,14 +148,17 @@ class Sweep:
                     "Parquet needs pyarrow: pip install 'axon-cable[parquet]'"
                 ) from error
             even = {name: _even(column) for name, column in columns.items()}
-            with writing(path):
-                pyarrow.parquet.write_table(pyarrow.table(even), path)
+            with _written(path) as file:
+                pyarrow.parquet.write_table(pyarrow.table(even), file)
             return
-        with writing(path), path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
+        with _written(path) as binary:
+            text = io.TextIOWrapper(binary, "utf-8", newline="")
+            writer = csv.writer(text)
             writer.writerow(columns)
             for row in zip(*columns.values(), strict=True):
                 writer.writerow(["" if _is_nothing(value) else value for value in row])
+            text.flush()
+            text.detach()
 
     def to_xarray(self) -> xarray.Dataset:
         """The table with the swept keys as dimensions; one of an axis stands for all of it.

@@ -189,8 +189,10 @@ def load(study: PathLike, changes: Mapping[str, object] | None = None) -> Study:
         return _checked(_study(file, name, _tables(source, changes or {})))
 
 
-def rebuilt(name: str, tables: Mapping[str, Any]) -> Study:
+def rebuilt(name: str, tables: Mapping[str, Any], folder: str = "") -> Study:
     """A study of tables that were read before: `Study.tables`, without its points.
+
+    Files that they name are relative to `folder`.
 
     Raises
     ------
@@ -198,7 +200,8 @@ def rebuilt(name: str, tables: Mapping[str, Any]) -> Study:
         As for `load`.
     """
     with _told_of(name):
-        return _study(name, name, copy.deepcopy(_without(tables, "sweep")))
+        file = os.path.join(folder, name)
+        return _study(file, name, copy.deepcopy(_without(tables, "sweep")))
 
 
 def blanked(tables: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

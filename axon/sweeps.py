@@ -7,6 +7,7 @@ same call again computes what isn't there.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import math
@@ -247,7 +248,28 @@ def planned(
             questions.check(point)
     tables = {name: table for name, table in base.tables.items() if name != "sweep"}
     common = study.blanked(base.tables, grid.keys)
-    return Plan.of({"study": base.name, "tables": tables}, grid, common, keep)
+    done: dict[str, Any] = {"study": base.name, "tables": tables}
+    files = _files(base, grid)
+    if files:
+        done["folder"] = os.path.abspath(os.path.dirname(base.file))
+    return Plan.of(done, grid, [common, files], keep)
+
+
+def _files(base: Study, grid: Grid) -> dict[str, str]:
+    """A digest of every file that an axon is read from, by its name in the study."""
+    axons = [base.tables["axon"]]
+    for axis in grid.axes:
+        for place in axis.values:
+            for key, value in zip(axis.keys, place, strict=True):
+                if key in ("axon", "axon.file"):
+                    axons.append(value if key == "axon" else {"file": value})
+    named = {each.get("file") for each in axons if isinstance(each, dict)}
+    paths = {name: Path(base.file).parent / name for name in named if isinstance(name, str)}
+    return {
+        name: hashlib.sha256(paths[name].read_bytes()).hexdigest()
+        for name in sorted(paths)
+        if paths[name].is_file()
+    }
 
 
 def _name(function: Function) -> str:
@@ -428,7 +450,8 @@ class _Point:
 
     @cached_property
     def _base(self) -> Study:
-        return study.rebuilt(self.plan.what["study"], self.plan.what["tables"])
+        what = self.plan.what
+        return study.rebuilt(what["study"], what["tables"], what.get("folder", ""))
 
     def study(self, changes: dict[str, Any]) -> Study:
         """That of a point."""

@@ -502,6 +502,14 @@ def test_impulses_at_a_place_are_counted_from_either_end():
         action_potential(run, 0.0, 2)
 
 
+def test_the_slope_of_an_action_potential_may_have_a_unit():
+    run = shaped(course(np.arange(0.0, 60.0, 0.01)))
+    steep = action_potential(run, 5.0, slope=20.0)
+    assert steep == action_potential(run, 5.0, slope="20 V/s")
+    with pytest.raises(UnitError, match="slope"):
+        action_potential(run, 5.0, slope="20 mV")
+
+
 def test_the_next_impulse_is_no_part_of_one():
     t = np.arange(0.0, 30.0, 0.01)
     run = shaped(np.maximum(course(t), course(t - 4.0)))  # before the first has come to rest

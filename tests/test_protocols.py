@@ -83,6 +83,14 @@ def test_a_late_arrival_counts():
         axon.threshold(inside(), 3.0, largest=8.0)
 
 
+def test_the_largest_factor_may_be_less_than_the_first_guess():
+    with pytest.raises(NoThresholdError, match=r"no factor up to 0\.01 "):
+        axon.threshold(inside(), 10.0, largest=0.01)
+    assert axon.threshold(inside(1e3), 10.0, largest=0.5).value == pytest.approx(
+        axon.threshold(inside(1e3), 10.0).value, rel=0.02
+    )
+
+
 def test_where_an_impulse_must_arrive():
     near = axon.threshold(inside(), 10.0, at="0.1 mm", tolerance=1e-3)
     far = axon.threshold(inside(), 10.0, at="1.9 mm", tolerance=1e-3)

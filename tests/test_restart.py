@@ -470,6 +470,16 @@ def test_a_run_of_no_steps(tmp_path: Path) -> None:
     assert sha(tmp_path / "run.h5") == sha(tmp_path / "whole.h5")
 
 
+def test_a_run_behind_a_link_is_made_longer_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    Study(steps=0).run(tmp_path / "data" / "r.h5")
+    (tmp_path / "run.h5").symlink_to("data/r.h5")
+    Study().run(tmp_path / "whole.h5")
+    assert axon.resume(tmp_path / "run.h5", until=3.0).complete
+    assert (tmp_path / "run.h5").is_symlink() and not parts_of(tmp_path / "run.h5").exists()
+    assert sha(tmp_path / "data" / "r.h5") == sha(tmp_path / "whole.h5")
+
+
 def test_a_restored_run_goes_on_from_its_files_too(tmp_path: Path) -> None:
     """It begins at no row, and not at time zero."""
     study = Study(every=7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -657,6 +658,89 @@ def test_answers_that_are_none_do_no_harm(junk: list[bytes]) -> None:
     folder.begin(Plan.of({"function": "f"}, GRID, "f"))
     (Path("out/answers") / f"{0:016x}.jsonl").write_bytes(b"\n".join(junk))
     assert axon.open_sweep("out").pending == len(GRID)
+
+
+def cell(diameter: float) -> str:
+    """A straight cable of 3 mm, as an SWC file has it."""
+    rows = (f"{k + 1} 2 {100 * k} 0 0 {diameter / 2} {k or -1}" for k in range(31))
+    return "\n".join(rows) + "\n"
+
+
+SWC = STUDY.replace(
+    'shape = "cylinder"\nlength = "6 mm"\ndiameter = 20\n', 'shape = "swc"\nfile = "cell.swc"\n'
+).replace("stop = 3000", "stop = 2500")
+
+
+def velocities(folder: str) -> list[float]:
+    return [answer["velocity"]["value"] for answer in axon.open_sweep(folder).answers]
+
+
+def test_files_are_those_beside_the_study_wherever_it_is_swept_from() -> None:
+    """Also those in an array of jobs; another cell of that name is no reason to take it."""
+    for place, diameter in (("study", 5.0), ("elsewhere", 20.0)):
+        Path(place).mkdir()
+        Path(place, "cell.swc").write_text(cell(diameter), "utf-8")
+    Path("study/s.toml").write_text(
+        SWC + '[[sweep.axes]]\n"simulation.celsius" = [6.3, 18.5]\n', "utf-8"
+    )
+    axon.sweep("study/s.toml", output="one")
+    with contextlib.chdir("elsewhere"):
+        axon.sweep("../study/s.toml", output="../other", engine="processes", workers=1)
+    expected = [
+        study.load("study/s.toml", {"simulation.celsius": celsius}).run() for celsius in (6.3, 18.5)
+    ]
+    alone = [axon.conduction_velocity(run, 1000.0, 2500.0).value for run in expected]
+    assert velocities("one") == velocities("other") == alone
+    assert alone[1] > 1.5 * alone[0]
+
+
+def test_a_file_that_has_changed_is_another_one() -> None:
+    Path("s.toml").write_text(SWC + '[[sweep.axes]]\n"simulation.celsius" = [18.5]\n', "utf-8")
+    found = []
+    for diameter in (5.0, 20.0):
+        Path("cell.swc").write_text(cell(diameter), "utf-8")
+        axon.sweep("s.toml", output="out")
+        found += velocities("out")
+    assert found[1] > 1.5 * found[0]
+
+
+def test_names_of_files_that_look_like_quantities_are_different() -> None:
+    Path("1.swc").write_text(cell(5.0), "utf-8")
+    Path("01.swc").write_text(cell(20.0), "utf-8")
+    text = SWC + '[[sweep.axes]]\n"axon.file" = ["1.swc", "01.swc"]\n'
+    Path("s.toml").write_text(text.replace('"cell.swc"', '"1.swc"'), "utf-8")
+    axon.sweep("s.toml", output="out")
+    slow, fast = velocities("out")
+    assert fast > 1.5 * slow
+
+
+def test_a_plan_of_a_newer_axon_is_told_as_one() -> None:
+    axon.sweep(points.counted, numbered(1), output="out", engine="threads")
+    plan = json.loads(Path("out/sweep.json").read_text("utf-8"))
+    Path("out/sweep.json").write_text(json.dumps(plan | {"layout": 99}), "utf-8")
+    with pytest.raises(SweepError, match="a newer axon has written it: layout 99"):
+        axon.open_sweep("out")
+
+
+def test_a_table_is_there_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = axon.sweep(points.area, GRID, output="out", engine="threads")
+    sweep.write("table.csv")
+    before = Path("table.csv").read_bytes()
+    Path("link.csv").symlink_to("table.csv")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(WriteError, match="No space left"):
+            sweep.write("link.csv")
+    assert Path("table.csv").read_bytes() == before
+    sweep.write("link.csv")
+    assert Path("link.csv").is_symlink() and Path("table.csv").read_bytes() == before
+    sweep.write("/dev/null")  # which stays what it is
+    assert not Path("/dev/null").is_file()
+    assert not list(Path().glob("*.tmp"))
 
 
 def test_the_table_is_written_as_csv_and_parquet() -> None:
