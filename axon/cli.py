@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import io
 import json
 import math
 import os
@@ -116,6 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         With code 2 if the arguments make no sense, 0 if they ask for help.
     """
     options = argparse.Namespace(name="")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # which may know no µ
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             _parser().parse_args(arguments, options)

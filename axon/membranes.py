@@ -167,7 +167,7 @@ class Membrane(Value):
                     f"scaled({name}=...): no such channel; there are {', '.join(names)}"
                 )
             if isinstance(factor, (bool, str)) or (
-                isinstance(factor, (int, float)) and not (np.isfinite(factor) and factor >= 0)
+                isinstance(factor, (int, float)) and not 0 <= factor < np.inf
             ):
                 raise MembraneError(f"scaled({name}={factor!r}): give a factor of zero or more")
         changed: dict[str, Any] = {

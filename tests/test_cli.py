@@ -411,6 +411,17 @@ def test_the_shape_of_an_impulse_is_told_if_the_study_measures_it(capsys):
     assert facts["action_potential"]["peak"] == measured.peak
 
 
+def test_a_terminal_that_knows_no_greek_is_told_all_the_same():
+    script = "import sys; from axon.cli import main; sys.exit(main(['studies', 'squid']))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert b"[membrane]" in done.stdout
+
+
 def test_info_has_null_for_a_velocity_that_is_not_known(capsys):
     main(["run", "small.toml", "--set", "stimuli=[]"])
     capsys.readouterr()

@@ -689,14 +689,14 @@ def test_every_key_has_a_kind():
 def test_what_a_study_measures_is_measured_of_its_runs():
     changes = {
         "measure.velocity": {"start": "25 mm", "stop": "75 mm"},
-        "measure.action_potential": {"at": "50 mm", "before": "1 ms"},
+        "measure.action_potential": {"at": "50 mm", "before": "1 ms", "slope": "20 mV/ms"},
     }
     squid = study.load("squid", changes)
     run = squid.run()
     measured = squid.measured(run)
     assert list(measured) == ["velocity", "action_potential", "spikes"]
     assert measured["velocity"] == axon.conduction_velocity(run, 25e3, 75e3)
-    assert measured["action_potential"] == axon.action_potential(run, 50e3, before=1.0)
+    assert measured["action_potential"] == axon.action_potential(run, 50e3, before=1.0, slope=20.0)
     assert measured["spikes"] == 1000
     silent = squid.changed({"stimuli[0].waveform.amplitude": 0.0, "simulation.duration": 1.0})
     assert silent.measured(silent.run()) == {
