@@ -160,17 +160,17 @@ def least_squares(matrix: np.ndarray, right: np.ndarray, rcond: float) -> np.nda
     turned = [[float(i == j) for i in range(n)] for j in range(n)]
     for _ in range(60):
         rotated = False
+        squares = [sum([x * x for x in column]) for column in columns]
         for p in range(n):
             for q in range(p + 1, n):
-                a, b = columns[p], columns[q]
-                alpha = sum(x * x for x in a)
-                beta = sum(x * x for x in b)
-                gamma = sum(x * y for x, y in zip(a, b, strict=True))
-                if gamma * gamma <= 1e-32 * alpha * beta:
+                gamma = sum([x * y for x, y in zip(columns[p], columns[q], strict=True)])
+                if gamma * gamma <= 1e-32 * squares[p] * squares[q]:
                     continue
                 rotated = True
-                zeta = (beta - alpha) / (2.0 * gamma)
+                zeta = (squares[q] - squares[p]) / (2.0 * gamma)
                 t = (1.0 if zeta >= 0 else -1.0) / (abs(zeta) + (1.0 + zeta * zeta) ** 0.5)
+                squares[p] = max(squares[p] - t * gamma, 0.0)  # rounding may leave less
+                squares[q] = max(squares[q] + t * gamma, 0.0)
                 c = 1.0 / (1.0 + t * t) ** 0.5
                 s = c * t
                 for both in (columns, turned):

@@ -76,14 +76,15 @@ def find_rest(membrane: Membrane, celsius: float, diameter: float) -> Rest:
         )
     unstable = []
     for bracket in brackets:
-        at = membrane.once(
-            ("balanced", celsius, bracket),
-            partial(_bisect, membrane, celsius, *bracket),
-            amounts=True,
-        )
         concentrations = membrane.initial_concentrations
         if concentrations:
-            at, concentrations = _settle(membrane, celsius, diameter, at, concentrations)
+            at, concentrations = _settle(membrane, celsius, diameter, bracket[0], concentrations)
+        else:
+            at = membrane.once(
+                ("balanced", celsius, bracket),
+                partial(_bisect, membrane, celsius, *bracket),
+                amounts=True,
+            )
         growth = _growth(membrane, celsius, diameter, at, concentrations)
         if growth <= UNSTABLE:
             quantities = membrane.quantities(np.array([at]), celsius, concentrations)
