@@ -162,7 +162,7 @@ def action_potential(
     last = int(np.searchsorted(run.time, stop, side="right"))
     t = run.time[first:last]
     v = np.asarray(run.v[first:last, site], dtype=np.float64)
-    top = int(np.argmax(v))
+    top = int(np.argmax(v)) if len(v) else 0
     if not 1 < top < len(v) - 1:
         raise NoSpikeError(f"the run has no peak around {crossing:g} ms at {where}")
     if stop == following:  # the foot of the next one is where this one ends

@@ -502,6 +502,16 @@ def test_impulses_at_a_place_are_counted_from_either_end():
         action_potential(run, 0.0, 2)
 
 
+def test_of_a_run_of_a_single_row_there_is_no_shape():
+    fibre = axon.Axon.cylinder("5 mm", diameter=476.0, Ra=35.4, compartments=20)
+    pulse = axon.CurrentClamp(0.0, axon.pulse("10 uA", start=0.1, duration=0.5))
+    sim = axon.Simulation(fibre, axon.models.hodgkin_huxley(), [pulse], dt=0.01)
+    run = sim.run(10.0, every=1e3)
+    assert len(run.v) == 1 and len(run.spikes)
+    with pytest.raises(NoSpikeError, match="no peak around"):
+        action_potential(run, "3 mm")
+
+
 def test_the_slope_of_an_action_potential_may_have_a_unit():
     run = shaped(course(np.arange(0.0, 60.0, 0.01)))
     steep = action_potential(run, 5.0, slope=20.0)

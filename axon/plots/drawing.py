@@ -186,7 +186,9 @@ def enough(run: Run) -> int:
     """
     rows = len(run.time)
     if rows < 2:
-        raise RunFileError(f"{rows} rows of the field are there, and a picture needs 2; wait a bit")
+        raise RunFileError(
+            f"{rows} rows of the field are there, and a picture needs 2; wait a bit, or record more"
+        )
     return rows
 
 
