@@ -511,7 +511,9 @@ class RunWriter:
     def _close(self) -> None:
         self._closed = True
         self._jobs.put(None)
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_LOOK_SECONDS)
+            self._look()
 
     def _check(self) -> None:
         if self._closed:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from axon import runfile, saving, storage
 from axon.disk import open_run
-from axon.errors import RunFileError, WriteError
+from axon.errors import RunFileError, StoppedError, WriteError
 from axon.segments import Folder, chain, parts_of
 from axon.storage import RunWriter
 
@@ -616,6 +616,29 @@ def test_a_draft_makes_way_for_segments(tmp_path, monkeypatch):
             limit[0] = enough
         assert any(drafted) == drafts and not drafted[-1]
         np.testing.assert_array_equal(open_run(path).v, v)
+
+
+def test_who_is_to_stop_does_not_wait_for_room_at_the_very_end(tmp_path, monkeypatch):
+    """All is computed, and a segment of it waits for a disk that is full."""
+    v, reason = wave(600, 30), [""]
+
+    def full(file, data, offset):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+        pytest.raises((WriteError, StoppedError)),
+        writer(
+            tmp_path / "run.h5", v, commit_seconds=0, patience=60, stop=lambda: reason[0]
+        ) as run,
+    ):
+        run._folder.drafts = False
+        monkeypatch.setattr(os, "pwrite", full)
+        run.rows(v)
+        run.state(dict)
+        threading.Timer(0.5, lambda: reason.__setitem__(0, "SIGTERM")).start()
+        begin = time.monotonic()
+        run.finish()
+    assert time.monotonic() - begin < 10.0
 
 
 @pytest.mark.parametrize("drafts", [True, False])
