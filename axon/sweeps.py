@@ -263,13 +263,15 @@ def _files(base: Study, grid: Grid) -> dict[str, str]:
             for key, value in zip(axis.keys, place, strict=True):
                 if key in ("axon", "axon.file"):
                     axons.append(value if key == "axon" else {"file": value})
-    named = {each.get("file") for each in axons if isinstance(each, dict)}
-    paths = {name: Path(base.file).parent / name for name in named if isinstance(name, str)}
-    return {
-        name: hashlib.sha256(paths[name].read_bytes()).hexdigest()
-        for name in sorted(paths)
-        if paths[name].is_file()
-    }
+    named = [each.get("file") for each in axons if isinstance(each, dict)]
+    digests: dict[str, str] = {}
+    for name in sorted({name for name in named if isinstance(name, str)}):
+        path = Path(base.file).parent / name
+        with suppress(OSError, ValueError):  # which the point then tells
+            if path.is_file():
+                with path.open("rb") as file:
+                    digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _name(function: Function) -> str:
