@@ -511,9 +511,11 @@ class RunWriter:
     def _close(self) -> None:
         self._closed = True
         self._jobs.put(None)
+        self._thread.join(_LOOK_SECONDS)
         while self._thread.is_alive():
+            if not self._folder.hurry.is_set():
+                self._look()
             self._thread.join(_LOOK_SECONDS)
-            self._look()
 
     def _check(self) -> None:
         if self._closed:
