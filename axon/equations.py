@@ -126,7 +126,7 @@ class Clamp(Record):
         on = (times >= self.start) & (times < self.stop)
         return np.where(on, self.conductance * (self.command(times) - v), 0.0)
 
-    def has_begun(self, times: FloatArray) -> npt.NDArray[np.bool_]:
+    def acts_around(self, times: FloatArray) -> npt.NDArray[np.bool_]:
         """Whether it acts at these times, or has just ended."""
         return (times >= self.start * (1.0 - 1e-12)) & (times <= self.stop * (1.0 + 1e-12))
 
@@ -460,7 +460,7 @@ class Equations(Record):
                 share = (1.0 - np.abs(at - steps)) / FULLY_DAMPED
                 np.maximum.at(damped, steps[there] - first, np.minimum(share[there], 1.0))
         for clamp, (at, _, beyond) in zip(self.clamps, edges, strict=False):
-            after = beyond[clamp.has_begun(at * self.dt)] + 1 - first
+            after = beyond[clamp.acts_around(at * self.dt)] + 1 - first
             if clamp.conductance * self.dt > self.capacitance[clamp.compartment]:
                 damped[after[(after >= 0) & (after < count)]] = 1.0
         implicit = np.ones(count) if self.method == "backward-euler" else damped

@@ -232,9 +232,9 @@ class Folder:
             try:
                 lock = os.open(path, os.O_RDWR | os.O_CREAT | _OF_OUR_OWN, 0o666)
             except FileNotFoundError as error:
-                if time.monotonic() < deadline:
-                    continue  # who held it has just removed the folder
-                raise WriteError(f"can't write in {self.path}: it leads nowhere") from error
+                if self.path.is_symlink() and not self.path.exists():
+                    raise WriteError(f"can't write in {self.path}: it leads nowhere") from error
+                continue  # who held it has just removed the folder
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

@@ -481,7 +481,7 @@ class RunWriter:
 
     def _look(self) -> None:
         # While the thread keeps the caller waiting.
-        if self._stop():
+        if not self._folder.hurry.is_set() and self._stop():
             self._folder.hurry.set()
 
     def _check_stop(self) -> None:
@@ -513,8 +513,7 @@ class RunWriter:
         self._jobs.put(None)
         self._thread.join(_LOOK_SECONDS)
         while self._thread.is_alive():
-            if not self._folder.hurry.is_set():
-                self._look()
+            self._look()
             self._thread.join(_LOOK_SECONDS)
 
     def _check(self) -> None:

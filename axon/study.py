@@ -576,7 +576,7 @@ def _along(unit: str) -> Kind:
 
 
 def _whole(value: Any, path: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if units.is_whole(value):
         return value
     raise _ProblemsError(
         f"{path} = {reprlib.repr(value)} is no whole number; write for instance 10"
@@ -584,7 +584,7 @@ def _whole(value: Any, path: str) -> int:
 
 
 def _odd(value: Any, path: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value % 2 == 1:
+    if units.is_whole(value) and value % 2 == 1:
         return value
     raise _ProblemsError(f"{path} = {reprlib.repr(value)} is no odd number; write for instance 1")
 
