@@ -42,7 +42,7 @@ cdef extern from "axon.h" nogil:
         AX_MAX_TABLES
 
     ctypedef struct ax_table:
-        int32_t n_gates, n_values, n_bins
+        int32_t n_gates, n_values, n_bins, slow
         double min, step
         const int32_t *gate_state
         const int32_t *value_slot
@@ -325,6 +325,7 @@ cdef class Kernel:
             tables[i].n_gates, tables[i].n_values = n_gates, n_values
             tables[i].n_bins = whole(table.n_bins, "n_bins")
             tables[i].min, tables[i].step = table.v_min, table.v_step
+            tables[i].slow = table.slow
             gate_state = flat(table.gates, np.int32, n_gates, "gates")
             value_slot = flat(table.values, np.int32, n_values, "values")
             blocks = (-(-n_gates // 4) + -(-n_values // 8)) * table.n_bins

@@ -27,10 +27,19 @@ V_SLOT, DT_SLOT, FIRST_STATE = 0, 1, 2
 V_MIDDLE = "v:middle"
 """State that the kernel keeps: V half a step ago, at which currents moved the pools."""
 
+SLOW_GATE = 1.25
+"""Time constant, ms, from which on a gate is slow: fifty times the longest usual slow step."""
+
+REACHED = np.arange(-100.0, 61.0)
+"""Potentials at which this is asked, mV: about those between which impulses go to and fro."""
+
 MAX_HELD = 256
 """Parts of expressions that are held, at most: as many as the kernel takes."""
 
-Term = tuple[int, int, tuple[tuple[int, int], ...], int]
+Factors = tuple[tuple[int, int], ...]
+"""States' slots, and their powers."""
+
+Term = tuple[int, int, Factors, int]
 
 
 class Program(Record):
@@ -106,6 +115,7 @@ class Program(Record):
         slots = [self.n_temps, self.middle_state, self.slope_slot, self.offset_slot]
         if self.stride > 1:
             slots += [self.stride, self.n_held, *self.stretches]
+            slots += [table.slow for table in self.tables]
         arrays = {
             "names": np.frombuffer(json.dumps(names).encode(), np.uint8),
             "params": np.concatenate([np.zeros(0), *self.params]),
@@ -172,9 +182,13 @@ class Program(Record):
         slots = take("slots", np.int32, -1).tolist()
         if len(slots) == 4:
             slots += [1, 0, 0, 0, 0]  # nothing is slow
-        if len(slots) != 9:
+        n_tables = sum(name.endswith("_gates") for name in left)
+        if len(slots) == 9:
+            slots += [0] * n_tables
+        if len(slots) != 9 + n_tables or not {0, 1}.issuperset(slots[9:]):
             raise MembraneError(f"saved program: slots has {len(slots)} numbers")
-        n_temps, middle_state, slope_slot, offset_slot, stride, n_held, *ends = slots
+        n_temps, middle_state, slope_slot, offset_slot, stride, n_held, *ends = slots[:9]
+        slow_tables = list(map(bool, slots[9:]))
         tables: list[Table] = []
         while f"table{len(tables)}_gates" in left:
             name = f"table{len(tables)}_"
@@ -185,7 +199,7 @@ class Program(Record):
             tables.append(
                 Table(
                     tuple(gates.tolist()), tuple(looked_up.tolist()),
-                    v_min, v_step, len(cubics), cubics, error,
+                    v_min, v_step, len(cubics), cubics, error, slow_tables[len(tables)],
                 )
             )  # fmt: skip
         diffusing = take("diffusions", np.int32, -1, 2).tolist()
@@ -320,6 +334,7 @@ def lower(
     since: Epoch | None = None,
     alike: Hashable | None = None,
     stride: int = 1,
+    smooth: bool = True,
 ) -> Program:
     """Turn a membrane into data.
 
@@ -341,6 +356,8 @@ def lower(
         What ``membrane.alike()`` has returned, if that is known.
     stride : int, optional
         Every how many steps concentrations move.
+    smooth : bool, optional
+        Whether slow gates may do so too: not where V goes to and fro within a few slow steps.
     """
     missing = [name for name in _concentrations(membrane) if name not in (per_current or {})]
     if missing:
@@ -350,10 +367,10 @@ def lower(
     if since is not None:
         parts.insert(0, _Part(since.membrane, since.celsius))
         values["celsius before"] = since.celsius
-    key = ("program", dt, stride, *(part.warmth for part in parts))
+    key = ("program", dt, stride, smooth, *(part.warmth for part in parts))
     before = [part.membrane for part in parts[:-1]]
     program = membrane.once(
-        key, lambda: _Lowering(parts, dt, stride).program(), others=before, alike=alike
+        key, lambda: _Lowering(parts, dt, stride, smooth).program(), others=before, alike=alike
     )
     return replace(program, params=tuple(values[name] for name in program.param_names))
 
@@ -440,8 +457,8 @@ class _Lowering:
     added to this one is made up for by the next.
     """
 
-    def __init__(self, parts: Sequence[_Part], dt: float, stride: int) -> None:
-        self.parts, self.dt, self.stride = parts, dt, stride
+    def __init__(self, parts: Sequence[_Part], dt: float, stride: int, smooth: bool) -> None:
+        self.parts, self.dt, self.stride, self.smooth = parts, dt, stride, smooth
         self.share = 1.0 / len(parts)
         self.membrane = membrane = parts[-1].membrane
         self.recorder = Recorder()
@@ -452,6 +469,8 @@ class _Lowering:
         self.params: list[str] = []
         self.multiples: dict[str, float] = {}
         self.v = self.recorder.input("v")
+        self.slow_gates = [self.found_slow(part) for part in parts]
+        self.always_slow = set.intersection(*self.slow_gates)
 
     # ---- what functions see ---------------------------------------------------------------
 
@@ -489,6 +508,24 @@ class _Lowering:
         shown = self.quantities(part, {name: self.state(name) for name in self.moved})
         found |= {name for name, value in shown.items() if isinstance(value, Symbol)}
         return found - {"v"}
+
+    def found_slow(self, part: _Part) -> set[str]:
+        """Names of the gates that slow steps move: those that V moves slowly or not at all."""
+        if not self.slow_pools:
+            return set()
+        moving = self.moving(part)
+        seen = part.membrane.quantities(REACHED, part.warmth[0])
+        found = set()
+        for channel, gate in part.membrane.gates:
+            if not isinstance(gate, Gate) or gate.instantaneous:
+                continue
+            if "v" in gate.depends_on:
+                if not self.smooth or gate.depends_on & moving:
+                    continue
+                if SLOW_GATE * np.max(gate.at(seen)[1]) > 1.0:
+                    continue
+            found.add(f"{channel.name}.{gate.name}")
+        return found
 
     # ---- the stretches --------------------------------------------------------------------
 
@@ -541,14 +578,17 @@ class _Lowering:
         }
 
     def moved_gates(
-        self, tabulated: Sequence[set[int]], concentrations: Mapping[str, Any]
+        self, in_tables: Sequence[set[str]], concentrations: Mapping[str, Any], slowly: bool = False
     ) -> dict[str, Symbol]:
         """New gates by state; not what tables move, in each part."""
         results: dict[str, Symbol] = {}
-        for part, in_tables in zip(self.parts, tabulated, strict=True):
+        steps = self.share * (self.stride if slowly else 1)
+        for part, tabulated, slow in zip(self.parts, in_tables, self.slow_gates, strict=True):
             seen = self.quantities(part, concentrations)
             for channel, gate in part.membrane.gates:
                 name = f"{channel.name}.{gate.name}"
+                if name in tabulated or (name in slow) != slowly:
+                    continue
                 if isinstance(gate, Markov):
                     self.refuse_what_a_table_would(gate, part)
                     names = [f"{name}.{state}" for state in gate.states]
@@ -556,16 +596,16 @@ class _Lowering:
                     moved = _moved_scheme(
                         gate.matrix(seen),
                         occupancies,
-                        lambda rate: self.in_a_step(self.share * rate),
+                        lambda rate: self.in_a_step(steps * rate),
                     )
                     for state, value in zip(names, moved, strict=True):
                         results[state] = self.recorder.symbol(value)
-                elif not gate.instantaneous and self.slot[name] - FIRST_STATE not in in_tables:
+                elif not gate.instantaneous:
                     self.refuse_what_a_table_would(gate, part)
                     inf, rate = gate.kinetics(seen)
                     # The exact solution for frozen rates, x + (1 - exp(-dt/tau)) (inf - x).
                     x = results.get(name, self.state(name))
-                    results[name] = x + np.expm1(self.in_a_step(self.share * -rate)) * (x - inf)
+                    results[name] = x + np.expm1(self.in_a_step(steps * -rate)) * (x - inf)
         return results
 
     def refuse_what_a_table_would(self, gate: Gate | Markov, part: _Part) -> None:
@@ -589,6 +629,7 @@ class _Lowering:
         offsets: dict[str | None, Symbol] = {}
         conductances: dict[tuple[str | None, Symbol], Symbol] = {}  # by what they draw to
         terms: list[tuple[Symbol, Symbol, Any, int]] = []
+        steady: dict[tuple[int, Symbol], Symbol] = {}  # conductances that only slow steps move
 
         def add(ion: str | None, slope: Any, offset: Any) -> None:
             slopes[ion] = slopes.get(ion, zero) + slope
@@ -618,7 +659,11 @@ class _Lowering:
             (carrier,) = channel.carriers
             if factors is not None:
                 number = pooled.index(carrier) if carrier in pooled else -1
-                terms.append((gbar, e, factors, number))
+                g, fast = self.split(gbar, factors)
+                if self.slow_pools and not fast:
+                    steady[number, e] = steady.get((number, e), zero) + g
+                else:
+                    terms.append((g, e, fast, number))
                 continue
             add_all({carrier: gbar * self.opening(channel, seen) * (self.v - e)})
         for pump in self.membrane.pumps:
@@ -626,6 +671,7 @@ class _Lowering:
             add_all(pump.currents(factor, seen))
         for (ion, e), g in conductances.items():
             add(ion, g, g * e)
+        terms += [(g, e, (), number) for (number, e), g in steady.items()]
         results: dict[str, Symbol] = {}
         for ion in pooled:
             results[f"i{ion}:slope"] = slopes.pop(ion, zero)
@@ -648,52 +694,66 @@ class _Lowering:
                 gates[gate.name] = self.state(name)
         return channel.opening(gates, seen)
 
-    def factors(self, channel: Channel) -> tuple[tuple[int, int], ...] | None:
-        """Slots and powers of an opening that is a product of states; None if it isn't."""
+    def factors(self, channel: Channel) -> dict[str, int] | None:
+        """States and powers of an opening that is a product of them; None if it isn't."""
         if channel.open is not None:
             return None
         if not all(isinstance(g, Gate) and not g.instantaneous for g in channel.gates):
             return None
-        return tuple(
-            (self.slot[f"{channel.name}.{gate.name}"], gate.power) for gate in channel.gates
-        )
+        return {f"{channel.name}.{gate.name}": gate.power for gate in channel.gates}
+
+    def split(self, gbar: Symbol, factors: Mapping[str, int]) -> tuple[Symbol, Factors]:
+        """A conductance by what only slow steps move, and its other factors."""
+        fast = []
+        for name, power in factors.items():
+            if name in self.always_slow:
+                gbar = gbar * self.state(name) ** power
+            else:
+                fast.append((self.slot[name], power))
+        return gbar, tuple(fast)
 
     # ---- all together ---------------------------------------------------------------------
 
     def program(self) -> Program:
         """The whole, but for the parameters' values."""
+        tabulated: list[set[str]] = [set() for _ in self.parts]
         gates: list[tuple[int, Any]] = []
-        tabulated: list[set[int]] = []
-        for part in self.parts:
+        slow_gates: list[tuple[int, Any]] = []
+        for part, slow, names in zip(self.parts, self.slow_gates, tabulated, strict=True):
             moving = self.moving(part)
             fixed = part.membrane.quantities(0.0, part.warmth[0])
-            tabulated.append(set())
             for channel, gate in part.membrane.gates:
                 if not isinstance(gate, Gate) or gate.instantaneous or gate.depends_on & moving:
                     continue
-                fit = fit_gate(gate, fixed, self.share * self.dt)
+                name = f"{channel.name}.{gate.name}"
+                steps = self.share * (self.stride if name in slow else 1)
+                fit = fit_gate(gate, fixed, steps * self.dt)
                 if fit is not None:
-                    state = self.slot[f"{channel.name}.{gate.name}"] - FIRST_STATE
-                    gates.append((state, fit))
-                    tabulated[-1].add(state)
+                    (slow_gates if name in slow else gates).append(
+                        (self.slot[name] - FIRST_STATE, fit)
+                    )
+                    names.add(name)
         after, terms, own = self.after()
         counted, moves = self.counted(), self.moved_pools()
         before = self.moved_gates(tabulated, self.seen_by_gates(moves))
-        if not self.slow_pools:
+        if self.slow_pools:
+            means = {name: 0.5 * (self.state(name) + moves[name]) for name in self.moved}
+            moves |= self.moved_gates(tabulated, means, slowly=True)
+        else:
             before, moves = moves | before, {}
         first_param = FIRST_STATE + len(self.states)
         inputs = {"v": V_SLOT} | self.slot
         inputs |= {name: first_param + i for i, name in enumerate(self.params)}
-        reversals = [e for _, e, _, _ in terms]
+        of_terms = [node for g, e, _, _ in terms for node in (g, e)]
         stretches = [counted, moves, before, after]
         results = [node for stretch in stretches for node in stretch.values()]
-        final = regrouped(self.recorder, [*results, *own, *reversals], self.v)
+        final = regrouped(self.recorder, [*results, *own, *of_terms], self.v)
         counted, moves, before, after = (
             {name: final[node] for name, node in stretch.items()} for stretch in stretches
         )
-        kept = [final[node] for node in (*own, *reversals)]
+        kept = [final[node] for node in (*own, *of_terms)]
         held = self.held([*before.values(), *after.values(), *kept])
-        wanted = [final[node] for node in (*results, *own, *reversals)]
+        wanted = [final[node] for node in (*results, *own, *of_terms)]
         values = {}
         for node in self.recorder.of_one_input(wanted, self.v):
             fit = fit_value(lambda v, node=node: self.recorder.evaluate(node, {"v": v}))  # type: ignore[misc]
@@ -733,14 +793,16 @@ class _Lowering:
             consts=np.array([node.value for node in consts], dtype=np.float64),
             multiples=np.array(list(self.multiples.values()), dtype=np.float64),
             n_temps=len(values) + n_temps,
-            tables=build_tables(gates, [(slots[node], fit) for node, fit in values.items()]),
+            tables=(
+                *build_tables(gates, [(slots[node], fit) for node, fit in values.items()]),
+                *build_tables(slow_gates, [], slow=True),
+            ),
             code=tuple(code),
             middle_state=self.slot[V_MIDDLE] - FIRST_STATE if self.moved else -1,
             slope_slot=placed[final[own[0]]] if own else -1,
             offset_slot=placed[final[own[1]]] if own else -1,
             terms=tuple(
-                (inputs[gbar.args[0]], placed[final[e]], factors, ion)
-                for gbar, e, factors, ion in terms
+                (placed[final[g]], placed[final[e]], factors, ion) for g, e, factors, ion in terms
             ),
             ions=tuple(
                 (
@@ -771,7 +833,7 @@ class _Lowering:
         if not self.slow_pools:
             return []
         rates = (f"{name}:rate" for name in self.moved)
-        steady = {*self.moved, *rates, *self.params, *self.multiples}
+        steady = {*self.moved, *rates, *self.always_slow, *self.params, *self.multiples}
         still: dict[Symbol, bool] = {}
         for node in self.recorder.order(wanted):
             if node.operands:

@@ -52,6 +52,7 @@ from axon.rest import REST_RANGE, Rest, pool_speed
 from axon.runs import Run
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
 from axon.trees import Tree
+from axon.timecourses import shortest_period
 from axon.units import (
     PositionLike,
     QuantityLike,
@@ -87,6 +88,10 @@ SLOW_STEP = 0.025
 SETTLING = 1 / 4
 """Concentrations are slow if, by themselves, they settle by at most this part between two slow
 steps: their method is stable up to 1, and good to a few percent of what it does with every step."""
+
+SMOOTH = 8
+"""Slow steps in which V may go to and fro once for slow gates to move with them: with so many they
+see of an exponential of V, and so of a gate's rate, all but a thousandth of the mean."""
 
 PLACES = 256
 """On an axon whose compartments all differ, where concentrations are asked how fast they settle."""
@@ -248,8 +253,7 @@ class Simulation:
         self._check_diffusion()
         self.stride = self._chosen_stride(stride)
         # An unusable membrane is refused now, not at the first run.
-        self._program  # noqa: B018
-        self._later  # noqa: B018
+        self._programs  # noqa: B018
 
     def _through_changes(self) -> Iterator[Epoch]:
         """The epochs from time zero on."""
@@ -279,27 +283,53 @@ class Simulation:
             epoch = Epoch(step, membrane, celsius)
             yield epoch
 
-    @cached_property
+    @property
     def _program(self) -> Program:
-        return self._lowered(self._epochs[0])
+        return self._programs[0][1]
 
-    @cached_property
+    @property
     def _later(self) -> tuple[tuple[int, Program], ...]:
         """Programs of the later epochs, and of a step on the way into each where it needs one."""
-        later: dict[int, Program] = {}
+        return self._programs[1:]
+
+    @property
+    def _programs(self) -> tuple[tuple[int, Program], ...]:
+        """All programs, each with the step in which it begins."""
+        slow = SMOOTH * self.stride * self.dt * (1 - 1e-9)
+        smooth = self.stride == 1 or self._shortest_period >= slow
+        return self._smooth_programs if smooth else self._rough_programs
+
+    @cached_property
+    def _smooth_programs(self) -> tuple[tuple[int, Program], ...]:
+        return self._lowered_all(smooth=True)
+
+    @cached_property
+    def _rough_programs(self) -> tuple[tuple[int, Program], ...]:
+        return self._lowered_all(smooth=False)
+
+    def _lowered_all(self, smooth: bool) -> tuple[tuple[int, Program], ...]:
+        programs = {0: self._lowered(self._epochs[0], smooth)}
         for old, new in pairwise(self._epochs):
             begin = new.step
             if not new.moves_as(old):
-                later[begin] = self._lowered(new, since=old)
+                programs[begin] = self._lowered(new, smooth, since=old)
                 begin += 1
-            later[begin] = self._lowered(new)
-        return tuple(later.items())
+            programs[begin] = self._lowered(new, smooth)
+        return tuple(programs.items())
 
-    def _lowered(self, epoch: Epoch, since: Epoch | None = None) -> Program:
+    def _lowered(self, epoch: Epoch, smooth: bool, since: Epoch | None = None) -> Program:
         gains = self._gains((since or epoch).membrane)
         alike = self._alike if epoch.membrane is self.membrane else None
         return lower(
-            epoch.membrane, self.axon.x, epoch.celsius, self.dt, gains, since, alike, self.stride
+            epoch.membrane,
+            self.axon.x,
+            epoch.celsius,
+            self.dt,
+            gains,
+            since,
+            alike,
+            self.stride,
+            smooth,
         )
 
     @cached_property
@@ -573,6 +603,7 @@ class Simulation:
         for stimulus in self.stimuli:
             if not isinstance(stimulus, Stimulus):
                 raise SimulationError(f"stimuli has {stimulus!r}, which is no stimulus")
+        self._shortest_period = shortest_period([s.waveform for s in self.stimuli])
         placed = tuple(s.source if isinstance(s, Extracellular) else s.at for s in self._sources)
         if placed != self.__dict__.get("_placed"):  # else only waveforms are others
             self._placed = placed
@@ -580,6 +611,8 @@ class Simulation:
 
     def __getstate__(self) -> dict[str, Any]:
         # As data: the functions of a membrane may be such as can't be pickled.
+        if self.stride > 1:  # with other stimuli it may need the others
+            self._smooth_programs, self._rough_programs  # noqa: B018
         for name in ("_equations", "_description", "_described_changes", "v_init", "_beginning"):
             getattr(self, name)
         return {name: value for name, value in self.__dict__.items() if name not in _UNPICKLED}

@@ -72,6 +72,8 @@ class Table(Record):
     error : float
         Largest error found between the nodes, in single precision: absolute for steady states,
         relative for the factors, and of a value relative to the largest in its bin.
+    slow : bool
+        Whether only slow steps move its gates, by as many time steps at once.
     """
 
     gates: tuple[int, ...]
@@ -81,6 +83,7 @@ class Table(Record):
     n_bins: int
     cubics: np.ndarray
     error: float
+    slow: bool = False
 
     def looked_up(self, v: np.ndarray) -> dict[int, np.ndarray]:
         """Its values, but not its gates, at potentials (mV), by slot."""
@@ -209,7 +212,7 @@ def fit_value(function: Callable[[np.ndarray], np.ndarray]) -> _Fit | None:
 
 
 def build_tables(
-    gates: Sequence[tuple[int, _Fit]], values: Sequence[tuple[int, _Fit]]
+    gates: Sequence[tuple[int, _Fit]], values: Sequence[tuple[int, _Fit]], slow: bool = False
 ) -> tuple[Table, ...]:
     """Put what has bins of one grid into one table, the widest first.
 
@@ -217,6 +220,8 @@ def build_tables(
     ----------
     gates : sequence of (state, fit)
     values : sequence of (slot, fit)
+    slow : bool, optional
+        Whether only slow steps look into them.
     """
     gates = _filling_blocks(gates)
     tables = []
@@ -244,6 +249,7 @@ def build_tables(
                 n_bins=n_bins,
                 cubics=cubics,
                 error=max(fit.rounded for _, fit in (*own_gates, *own_values)),
+                slow=slow,
             )
         )
     return tuple(tables)

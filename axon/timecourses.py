@@ -130,6 +130,12 @@ class Waveform(Value, ABC):
     def span(self) -> tuple[float, float]:
         """First and last time in ms between which the value may differ from zero."""
 
+    @property
+    def period(self) -> float:
+        """Time in ms after which it repeats, the shortest of all if there are several, or a bound
+        from below; infinite where nothing comes three times."""
+        return math.inf
+
     def delayed(self, dt: QuantityLike) -> Waveform:
         """The same waveform, later by `dt` (ms or quantity; negative is earlier)."""
         return self._mapped(quantity(dt, "ms", "dt", error=StimulusError), 1.0)
@@ -329,6 +335,10 @@ class Sine(Stretch):
     frequency_hz: float
     phase: float
 
+    @property
+    def period(self) -> float:
+        return 1000 / self.frequency_hz
+
     def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
         # mean of a sine = its value at the middle times sin(x)/x with half the turned
         # angle as x: nothing cancels however short the interval
@@ -381,6 +391,11 @@ class Chirp(Stretch):
     start_hz: float
     stop_hz: float
     phase: float
+
+    @property
+    def period(self) -> float:
+        fastest = max(self.start_hz, self.stop_hz)
+        return 1000 / fastest if fastest else math.inf
 
     @cached_property
     def _bend(self) -> tuple[float, float]:
@@ -464,6 +479,10 @@ class Noise(Stretch):
     interval: float
     seed: int
 
+    @property
+    def period(self) -> float:
+        return 2 * self.interval
+
     def _formula(self, first: FloatArray, length: FloatArray | float) -> FloatArray:
         length = np.broadcast_to(length, first.shape)
         since = first - self.start
@@ -535,6 +554,10 @@ class Samples(Waveform):
 
     def span(self) -> tuple[float, float]:
         return self.delay + float(self.t[0]), self.delay + float(self.t[-1])
+
+    @cached_property
+    def period(self) -> float:
+        return _in_which_three(np.unique(self.t))
 
     @cached_property
     def _run(self) -> FloatArray:
@@ -654,6 +677,10 @@ class Carrier(Samples):
                 "envelope; write an earlier one"
             )
 
+    @cached_property
+    def period(self) -> float:
+        return min(1000 / self.frequency_hz, _in_which_three(np.unique(self.t)))
+
     def _key(self) -> tuple[object, ...]:
         return self.frequency_hz, self.phase, *super()._key()
 
@@ -715,6 +742,10 @@ class Train(Waveform):
 
     def span(self) -> tuple[float, float]:
         return self.start, float(self._begin(np.array(self.count - 1.0))) + self.waveform.span()[1]
+
+    @property
+    def period(self) -> float:
+        return min(self.waveform.period, self.interval if self.count > 2 else math.inf)
 
     @cached_property
     def _reach(self) -> float:
@@ -837,6 +868,10 @@ class Sum(Waveform):
     def span(self) -> tuple[float, float]:
         return float(self._spans[0].min()), float(self._spans[1].max())
 
+    @cached_property
+    def period(self) -> float:
+        return shortest_period(self.terms)
+
     def _within(self, start: float, stop: float) -> list[Waveform]:
         """Terms that reach into the window; of a long list of pulses, a few."""
         starts, stops = self._spans
@@ -885,6 +920,17 @@ class Sum(Waveform):
 
     def _depth(self) -> int:
         return 1 + max(term._depth() for term in self.terms)
+
+
+def shortest_period(waveforms: Sequence[Waveform]) -> float:
+    """The period of all of them together, ms; a bound from below."""
+    starts = np.unique([waveform.span()[0] for waveform in waveforms])
+    return min([_in_which_three(starts), *(waveform.period for waveform in waveforms)])
+
+
+def _in_which_three(times: FloatArray) -> float:
+    """The shortest time in which three of these come, ms; they ascend."""
+    return float((times[2:] - times[:-2]).min(initial=math.inf))
 
 
 def _check_range(amplitude: float, start: float) -> None:

@@ -43,7 +43,7 @@ const char *ax_message(int status);
 
 #define AX_LANES 8
 #define AX_GATES_PER_BLOCK 4
-#define AX_MAX_TABLES 10
+#define AX_MAX_TABLES 20
 #define AX_MAX_HELD 256
 
 /* ---- instruction sets ------------------------------------------------------------------- */
@@ -99,6 +99,7 @@ int ax_op_operands(int op);
  */
 typedef struct {
     int32_t n_gates, n_values, n_bins;
+    int32_t slow;              /* whether only slow steps move its gates; it has no values then */
     double min, step;          /* mV */
     const int32_t *gate_state; /* [n_gates] state that each gate is */
     const int32_t *value_slot; /* [n_values] */

@@ -372,6 +372,8 @@ static void add_shunts(ax_sim *self, int64_t row, int32_t rows) {
 static void advance_membrane(ax_sim *self, int64_t row, int32_t rows, int halved) {
     for (int32_t i = 0; i < self->program.m.n_tables; i++) {
         const ax_lookup *table = &self->program.tables[i];
+        if (table->t.slow && !self->moving)
+            continue;
         if (halved)
             run_table(self, table, row, rows, 1);
         else

@@ -61,6 +61,8 @@ enum { UNWRITTEN, WRITTEN, WRITTEN_SLOWLY };
 static int check_table(const ax_program *self, const ax_table *t, char *written) {
     if (!in_range(t->n_gates, 0, AX_COUNT_LIMIT) || !in_range(t->n_values, 0, AX_COUNT_LIMIT))
         return AX_ERR_TABLE;
+    if (!in_range(t->slow, 0, 2) || (t->slow && t->n_values > 0))
+        return AX_ERR_TABLE; /* what reads a value does so in every step */
     const int64_t blocks = (int64_t)blocks_of(t->n_gates, AX_GATES_PER_BLOCK) +
                            blocks_of(t->n_values, AX_LANES);
     if (blocks == 0 || t->n_bins < 2 || t->n_bins > AX_TABLE_LIMIT / (blocks * AX_TABLE_BLOCK))

@@ -185,12 +185,12 @@ def slowly(surface_to_volume: Any) -> slow.Membrane:
         "h": slow.Gate(lambda v, c: h_inf(v), lambda v, c: h_tau(v)),
         "n": slow.Gate(lambda v, c: n_inf(v), lambda v, c: n_tau(v)),
         "d": slow.Gate(lambda v, c: d_inf(v), lambda v, c: d_tau(v)),
-        "f": slow.Gate(lambda v, c: f_inf(c["cai"]), lambda v, c: f_tau(c["cai"])),
+        "f": slow.Gate(lambda v, c: f_inf(c["cai"]), lambda v, c: f_tau(c["cai"]), slow=True),
         "b": slow.Gate(lambda v, c: bk_alpha(v, c["cai"]) / closing(v, c),
                        lambda v, c: 1 / closing(v, c)),
         "q": slow.Gate(lambda v, c: q_inf(v, c["ko"]), lambda v, c: 20.0),
         "a": slow.Gate(lambda v, c: d_inf(v), lambda v, c: 1.0),
-        "b2": slow.Gate(lambda v, c: h_inf(v), lambda v, c: 3.0),
+        "b2": slow.Gate(lambda v, c: h_inf(v), lambda v, c: 3.0, slow=True),
     }  # fmt: skip
     states = {name: k for k, name in enumerate(STATES)}
     scheme = {(states[start], states[end]): rate(start, end) for start, end in SCHEME}

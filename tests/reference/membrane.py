@@ -27,6 +27,7 @@ class Gate:
 
     inf: Callable[[Array, Values], Any]
     tau: Callable[[Array, Values], Any]  # ms
+    slow: bool = False  # whether it moves with slow steps, where there are such
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,8 @@ def integrate(
     """The course of potential, gates and concentrations over `steps` steps of `dt`.
 
     Where a step begins, V is known at t, all else at t - dt/2. With a `stride` above 1
-    concentrations move with every `stride`-th step, to where they are half way to the next one, by
-    the mean current since the last one.
+    concentrations and slow gates move with every `stride`-th step, to where they are half way to
+    the next one: concentrations by the mean current since the last one, gates by their rates at V.
 
     References
     ----------
@@ -212,11 +213,15 @@ def integrate(
             }
             rates_before, passed = rates, dict.fromkeys(passed, 0.0)
         # Gates, by rates at the middle of what they cross: V(t), and the concentrations there.
-        if stride == 1:
-            seen = {name: 0.5 * (old[name] + c[name]) for name in c}
-        else:
+        seen = means = {name: 0.5 * (old[name] + c[name]) for name in c}
+        if stride > 1:
             seen = {name: c[name] - 0.5 * elapsed * rates_before[name] for name in c}
-        gates = moved_gates(membrane, gates, v, seen, elapsed)
+        fast = moved_gates(membrane, gates, v, seen, elapsed)
+        slowly = moved_gates(membrane, gates, v, means, stride * elapsed)
+        for name, gate in membrane.gates.items():
+            if gate.slow and stride > 1:
+                fast[name] = slowly[name] if step % stride == 0 else gates[name]
+        gates = fast
 
         # Currents, linear about V(t).
         linear = membrane.linearised(v, gates, c)
