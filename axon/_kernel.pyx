@@ -328,7 +328,7 @@ cdef class Kernel:
             tables[i].slow = table.slow
             gate_state = flat(table.gates, np.int32, n_gates, "gates")
             value_slot = flat(table.values, np.int32, n_values, "values")
-            blocks = (-(-n_gates // 4) + -(-n_values // 8)) * table.n_bins
+            blocks = max(-(-n_gates // 4), -(-(2 * n_gates + n_values) // 8)) * table.n_bins
             cubics = flat(table.cubics, np.float32, 32 * blocks, "table")
             kept.append((gate_state, value_slot, cubics))
             tables[i].gate_state, tables[i].value_slot = int32s(gate_state), int32s(value_slot)

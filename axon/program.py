@@ -16,7 +16,7 @@ from axon.errors import MembraneError
 from axon.membranes import Membrane
 from axon.rates import resolve
 from axon.records import Record
-from axon.sums import regrouped
+from axon.sums import regrouped, straightened
 from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
 from axon.trace import Instruction, Recorder, Symbol
 
@@ -603,9 +603,9 @@ class _Lowering:
                 elif not gate.instantaneous:
                     self.refuse_what_a_table_would(gate, part)
                     inf, rate = gate.kinetics(seen)
-                    # The exact solution for frozen rates, x + (1 - exp(-dt/tau)) (inf - x).
+                    # The exact solution for frozen rates.
                     x = results.get(name, self.state(name))
-                    results[name] = x + np.expm1(self.in_a_step(steps * -rate)) * (x - inf)
+                    results[name] = inf + np.exp(self.in_a_step(steps * -rate)) * (x - inf)
         return results
 
     def refuse_what_a_table_would(self, gate: Gate | Markov, part: _Part) -> None:
@@ -748,6 +748,9 @@ class _Lowering:
         stretches = [counted, moves, before, after]
         results = [node for stretch in stretches for node in stretch.values()]
         final = regrouped(self.recorder, [*results, *own, *of_terms], self.v)
+        if self.slow_pools:
+            straight = straightened(self.recorder, list(final.values()), self.v, self.steady)
+            final = {node: straight[new] for node, new in final.items()}
         counted, moves, before, after = (
             {name: final[node] for name, node in stretch.items()} for stretch in stretches
         )
@@ -828,18 +831,17 @@ class _Lowering:
         """Results by the slot of their state."""
         return {self.slot[name]: node for name, node in results.items()}
 
+    @property
+    def steady(self) -> set[str]:
+        """Inputs that change with slow steps only, or not at all."""
+        rates = (f"{name}:rate" for name in self.moved)
+        return {*self.moved, *rates, *self.always_slow, *self.params, *self.multiples}
+
     def held(self, wanted: Sequence[Symbol]) -> list[Symbol]:
         """The largest parts of what is wanted that change with slow steps only."""
         if not self.slow_pools:
             return []
-        rates = (f"{name}:rate" for name in self.moved)
-        steady = {*self.moved, *rates, *self.always_slow, *self.params, *self.multiples}
-        still: dict[Symbol, bool] = {}
-        for node in self.recorder.order(wanted):
-            if node.operands:
-                still[node] = all(still[arg] for arg in node.operands)
-            else:
-                still[node] = node.op == "CONST" or node.args[0] in steady
+        still = self.recorder.follows(wanted, self.steady)
         read = [part for node in still if not still[node] for part in node.operands]
         found = dict.fromkeys(part for part in (*read, *wanted) if still[part] and part.operands)
         return list(islice(found, MAX_HELD))

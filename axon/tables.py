@@ -67,8 +67,9 @@ class Table(Record):
         Centre of the first bin and bin width, mV.
     n_bins : int
     cubics : array (n_bins, n_blocks, 4, 8) of single precision
-        Coefficients, constant first, in (v - centre) / v_step. A block is four gates' steady
-        states and four factors 1 - exp(-dt/tau), or eight values; the gates' blocks come first.
+        Coefficients, constant first, in (v - centre) / v_step. A block has up to four gates,
+        their steady states from 0 on and their factors 1 - exp(-dt/tau) from 4 on. What the last
+        of these leaves free takes values, and more blocks take eight each.
     error : float
         Largest error found between the nodes, in single precision: absolute for steady states,
         relative for the factors, and of a value relative to the largest in its bin.
@@ -90,10 +91,10 @@ class Table(Record):
         place = np.clip((v - self.v_min) / self.v_step, 0.0, self.n_bins - 1)
         bins = np.rint(place).astype(np.intp)
         s = (place - bins).astype(np.float32)
-        first = -(-len(self.gates) // GATES_PER_BLOCK)
         found = {}
-        for k, slot in enumerate(self.values):
-            c0, c1, c2, c3 = self.cubics[bins, first + k // 8, :, k % 8].T
+        places = _value_places(len(self.gates), len(self.values))
+        for slot, (block, lane) in zip(self.values, places, strict=True):
+            c0, c1, c2, c3 = self.cubics[bins, block, :, lane].T
             found[slot] = _cubic((c0, c1, c2, c3), s).astype(float)
         return found
 
@@ -230,16 +231,16 @@ def build_tables(
         own_values = [(slot, fit) for slot, fit in values if fit.grid == grid]
         if not own_gates and not own_values:
             continue
-        first = -(-len(own_gates) // GATES_PER_BLOCK)
-        blocks = first - (-len(own_values) // 8)
+        blocks = _blocks(len(own_gates), len(own_values))
         n_bins = grid.centres.size
         cubics = np.zeros((n_bins, blocks, 4, 8), dtype=np.float32)
         for k, (_, fit) in enumerate(own_gates):
             cubics[:, k // GATES_PER_BLOCK, :, k % GATES_PER_BLOCK] = fit.coefficients[0]
             at = GATES_PER_BLOCK + k % GATES_PER_BLOCK
             cubics[:, k // GATES_PER_BLOCK, :, at] = fit.coefficients[1]
-        for k, (_, fit) in enumerate(own_values):
-            cubics[:, first + k // 8, :, k % 8] = fit.coefficients[0]
+        places = _value_places(len(own_gates), len(own_values))
+        for (_, fit), (block, lane) in zip(own_values, places, strict=True):
+            cubics[:, block, :, lane] = fit.coefficients[0]
         tables.append(
             Table(
                 gates=tuple(state for state, _ in own_gates),
@@ -253,6 +254,20 @@ def build_tables(
             )
         )
     return tuple(tables)
+
+
+def _blocks(n_gates: int, n_values: int) -> int:
+    """Blocks of a table."""
+    return max(-(-n_gates // GATES_PER_BLOCK), -(-(2 * n_gates + n_values) // 8))
+
+
+def _value_places(n_gates: int, n_values: int) -> list[tuple[int, int]]:
+    """Block and number within it of every value: where gates leave room first."""
+    blocks = range(n_gates // GATES_PER_BLOCK, _blocks(n_gates, n_values))
+    gates = n_gates % GATES_PER_BLOCK
+    taken = {(blocks.start, half + k) for half in (0, GATES_PER_BLOCK) for k in range(gates)}
+    free = [(block, k) for block in blocks for k in range(8) if (block, k) not in taken]
+    return free[:n_values]
 
 
 def _filling_blocks(gates: Sequence[tuple[int, _Fit]]) -> list[tuple[int, _Fit]]:

@@ -563,6 +563,16 @@ class Recorder:
                 needed.update(dict.fromkeys(node.operands))
         return [node for node in needed if (self.work(node, of) or 0) >= WORTH_A_LOOK_UP]
 
+    def follows(self, results: Sequence[Symbol], inputs: Container[str]) -> dict[Symbol, bool]:
+        """Whether each node that results need follows from these inputs, and constants, alone."""
+        found: dict[Symbol, bool] = {}
+        for node in self.order(results):
+            if node.op == "INPUT":
+                found[node] = node.args[0] in inputs
+            else:
+                found[node] = all(found[arg] for arg in node.operands)
+        return found
+
     def work(self, node: Symbol, of: Symbol) -> int | None:
         """How long, in multiplications, what depends on `of` alone takes; None for the rest."""
         known = self._work.setdefault(of, {})
@@ -630,7 +640,7 @@ class Recorder:
         order = [node for node in order if node not in slots]
         readers = _readers(order, wanted)
         fused = _fused(order, readers)
-        absorbed = {operand for _, operand, _ in fused.values()}
+        absorbed = {part for _, parts, _ in fused.values() for part in parts}
         destinations: dict[Symbol, int] = {}
         for slot, result in results.items():
             destinations.setdefault(result, slot)
@@ -697,38 +707,58 @@ def _readers(order: Iterable[Symbol], results: Iterable[Symbol]) -> Counter[Symb
 
 def _fused(
     order: Sequence[Symbol], readers: Mapping[Symbol, int]
-) -> dict[Symbol, tuple[str, Symbol, tuple[Symbol, ...]]]:
-    """Nodes that do the work of an operand which nothing else reads: operation, operand, operands.
+) -> dict[Symbol, tuple[str, tuple[Symbol, ...], tuple[Symbol, ...]]]:
+    """Nodes that do the work of operands which nothing else reads: operation, these, operands.
 
-    A sum that of a product, a product that of another or of a reciprocal.
+    A sum that of a product, and of a difference in that; an exponential or a reciprocal that of a
+    sum; a product that of another or of a reciprocal.
     """
-    fused: dict[Symbol, tuple[str, Symbol, tuple[Symbol, ...]]] = {}
+    fused: dict[Symbol, tuple[str, tuple[Symbol, ...], tuple[Symbol, ...]]] = {}
+    absorbed: set[Symbol] = set()
     computed = set(order)
 
     def absorbs(node: Symbol, op: str) -> bool:
         return node.op == op and readers[node] == 1 and node in computed
 
+    def fuse(node: Symbol, op: str, parts: Sequence[Symbol], *operands: Symbol) -> None:
+        fused[node] = (op, tuple(parts), operands)
+        absorbed.update(parts)
+
     for node in order:
         if node.op in ("ADD", "SUB") and node.args[0] is not node.args[1]:
             left, right = node.args
             if absorbs(left, "MUL"):
-                op = "FMA" if node.op == "ADD" else "FMS"
-                fused[node] = (op, left, (*left.args, right))
+                fuse(node, "FMA" if node.op == "ADD" else "FMS", [left], *left.args, right)
             elif absorbs(right, "MUL"):
-                op = "FMA" if node.op == "ADD" else "FNMA"
-                fused[node] = (op, right, (*right.args, left))
-    absorbed = {operand for _, operand, _ in fused.values()}
+                fuse(node, "FMA" if node.op == "ADD" else "FNMA", [right], *right.args, left)
     for node in reversed(order):
-        if node.op == "MUL" and node not in absorbed and node.args[0] is not node.args[1]:
+        if node in absorbed:
+            continue
+        if node in fused:
+            op, parts, (one, other, added) = fused[node]
+            for share, way in ((one, other), (other, one)):
+                if op != "FMA" or way in fused or not absorbs(way, "SUB"):
+                    continue
+                if way.args[1] is added:
+                    fuse(node, "LERP", [*parts, way], share, way.args[0], added)
+                    break
+        elif node.op == "MUL" and node.args[0] is not node.args[1]:
             for one, other in (node.args, node.args[::-1]):
                 if absorbs(one, "RECIPROCAL"):
-                    fused[node] = ("DIV", one, (other, one.args[0]))
+                    fuse(node, "DIV", [one], other, one.args[0])
                 elif absorbs(one, "MUL"):
-                    fused[node] = ("MUL3", one, (*one.args, other))
+                    fuse(node, "MUL3", [one], *one.args, other)
                 else:
                     continue
-                absorbed.add(one)
                 break
+        elif node.op == "EXP" and absorbs(node.args[0], "ADD"):
+            (whole,) = node.args
+            if fused.get(whole, ("",))[0] == "FMA":
+                _, parts, operands = fused.pop(whole)
+                fuse(node, "EXP_FMA", [*parts, whole], *operands)
+        elif node.op == "RECIPROCAL" and absorbs(node.args[0], "ADD"):
+            if node.args[0] not in fused:
+                fuse(node, "RECIPROCAL_ADD", node.args, *node.args[0].args)
     return fused
 
 

@@ -78,6 +78,8 @@ int ax_isa_fused(int isa);
     X(DIV, 2) /* a (1 / b) */ X(MUL3, 3) /* (a b) c */                                       \
     X(LT, 2) X(LE, 2) X(EQ, 2) /* 1 or 0 */                                                  \
     X(FMA, 3) /* a b + c */ X(FMS, 3) /* a b - c */ X(FNMA, 3) /* c - a b */                 \
+    X(LERP, 3) /* c + a (b - c) */ X(EXP_FMA, 3) /* exp(a b + c) */                          \
+    X(RECIPROCAL_ADD, 2) /* 1 / (a + b) */                                                   \
     X(SELECT, 3) /* a is not 0 ? b : c */
 
 typedef enum {
@@ -91,11 +93,12 @@ const char *ax_op_name(int op);
 int ax_op_operands(int op);
 
 /*
- * What depends on V alone, in bins of one width. Row b holds a block for every
- * four gates, then one for every eight values; a block is eight cubics in
- * s = (V - min) / step - b, |s| <= 1/2. Those of gates are four steady states,
- * then four values of 1 - exp(-dt/tau). Values go into temporaries that no
- * instruction writes. Beyond its ends a table goes on as at its ends.
+ * What depends on V alone, in bins of one width. Row b holds blocks of eight
+ * cubics in s = (V - min) / step - b, |s| <= 1/2. A block has up to four gates:
+ * their steady states from cubic 0 on, their values of 1 - exp(-dt/tau) from
+ * cubic 4 on. What the last of these leaves free, in order, takes values, and
+ * more blocks take eight each. Values go into temporaries that no instruction
+ * writes. Beyond its ends a table goes on as at its ends.
  */
 typedef struct {
     int32_t n_gates, n_values, n_bins;

@@ -34,12 +34,21 @@ AX_INLINE f8 cubic(f8 c0, f8 c1, f8 c2, f8 c3, f8 s) {
     return f8_fma(f8_fma(f8_fma(c3, s, c2), s, c1), s, c0);
 }
 
-/* Eight lanes that look into one bin, as all do in an axon at rest: nothing to transpose. */
+/*
+ * The cubics of a block: those of its `count` gates, of which four are the first steady states and
+ * four the factors, and in the other lanes, if it is `mixed`, values. Those of no use are left out
+ * where that saves work.
+ */
+AX_INLINE int is_used(int lane, const int count, const int mixed) {
+    return mixed || lane % AX_GATES_PER_BLOCK < count;
+}
+
+/* Eight compartments that look into one bin, as all do in an axon at rest: nothing to transpose. */
 AX_INLINE void look_up_together(const float *bin, const float *within, const int count,
-                                f8 value[AX_LANES]) {
+                                const int mixed, f8 value[AX_LANES]) {
     const f8 s = f8_load(within);
-    for (int half = 0; half < AX_LANES; half += AX_GATES_PER_BLOCK)
-        for (int k = half; k < half + count; k++)
+    for (int k = 0; k < AX_LANES; k++)
+        if (is_used(k, count, mixed))
             value[k] = cubic(f8_set1(bin[k]), f8_set1(bin[8 + k]), f8_set1(bin[16 + k]),
                              f8_set1(bin[24 + k]), s);
 }
@@ -57,7 +66,8 @@ AX_INLINE void look_up(const float *table, const double *place, const float *wit
 }
 
 /*
- * Advance `count` gates, one block of the table, over the rows.
+ * Advance `count` gates over the rows, and look values up: one block of the table. to: of every
+ * lane, its gate, or where its value goes; NULL where it has none.
  *
  * A gate obeys dx/dt = (inf(V) - x) / tau(V); for V frozen over dt its exact
  * solution is x <- x + (1 - exp(-dt/tau)) (inf - x). The table holds inf and
@@ -66,8 +76,8 @@ AX_INLINE void look_up(const float *table, const double *place, const float *wit
  *
  * halved: advance by dt/2 instead, 1 - sqrt(1 - p) = p / (1 + sqrt(1 - p)).
  */
-AX_INLINE void advance_block(const float *table, const places *at, int32_t rows, double *const x[],
-                             const int count, const int halved) {
+AX_INLINE void run_block(const float *table, const places *at, int32_t rows, double *const to[],
+                         const int count, const int mixed, const int halved) {
     const v8 one = v8_set1(1.0);
     for (int32_t r = 0; r < rows; r++) {
         const int32_t i = r * AX_LANES;
@@ -75,7 +85,7 @@ AX_INLINE void advance_block(const float *table, const places *at, int32_t rows,
         if (at->together[r] == 0xff) {
             int32_t offset;
             memcpy(&offset, &at->bin[i], sizeof offset);
-            look_up_together(table + offset, at->within + i, count, value);
+            look_up_together(table + offset, at->within + i, count, mixed, value);
         } else {
             look_up(table, at->bin + i, at->within + i, value);
         }
@@ -83,27 +93,13 @@ AX_INLINE void advance_block(const float *table, const places *at, int32_t rows,
             v8 p = v8_from(value[AX_GATES_PER_BLOCK + k]);
             if (halved)
                 p = v8_div(p, v8_add(one, v8_sqrt(v8_sub(one, p))));
-            const v8 x0 = v8_load(x[k] + i);
-            v8_store(x[k] + i, v8_fma(p, v8_sub(v8_from(value[k]), x0), x0));
+            const v8 x0 = v8_load(to[k] + i);
+            v8_store(to[k] + i, v8_fma(p, v8_sub(v8_from(value[k]), x0), x0));
         }
-    }
-}
-
-/* Look up `count` values, one block of the table, into as many temporaries. */
-AX_INLINE void look_up_values(const float *table, const places *at, int32_t rows,
-                              double *const to[], const int32_t count) {
-    for (int32_t r = 0; r < rows; r++) {
-        const int32_t i = r * AX_LANES;
-        f8 value[AX_LANES];
-        if (at->together[r] == 0xff) {
-            int32_t offset;
-            memcpy(&offset, &at->bin[i], sizeof offset);
-            look_up_together(table + offset, at->within + i, AX_GATES_PER_BLOCK, value);
-        } else {
-            look_up(table, at->bin + i, at->within + i, value);
-        }
-        for (int32_t k = 0; k < count; k++)
-            v8_store(to[k] + i, v8_from(value[k]));
+        if (mixed)
+            for (int k = 0; k < AX_LANES; k++)
+                if (k % AX_GATES_PER_BLOCK >= count && to[k] != NULL)
+                    v8_store(to[k] + i, v8_from(value[k]));
     }
 }
 
@@ -117,27 +113,28 @@ AX_INLINE void run_table(ax_sim *self, const ax_lookup *table, int64_t row, int3
     else
         find_places(self, table, row, rows, 1, &at);
     const float *cubics = t->cubics;
-    for (int32_t first = 0; first < t->n_gates; first += AX_GATES_PER_BLOCK) {
-        double *x[AX_GATES_PER_BLOCK];
-        const int count =
-            t->n_gates - first < AX_GATES_PER_BLOCK ? t->n_gates - first : AX_GATES_PER_BLOCK;
-        for (int k = 0; k < count; k++)
-            x[k] = self->states + t->gate_state[first + k] * self->plane + row * AX_LANES;
-        switch (count) {
-        case 1: advance_block(cubics, &at, rows, x, 1, halved); break;
-        case 2: advance_block(cubics, &at, rows, x, 2, halved); break;
-        case 3: advance_block(cubics, &at, rows, x, 3, halved); break;
-        default: advance_block(cubics, &at, rows, x, 4, halved); break;
+    int32_t gate = 0, value = 0;
+    for (int32_t block = 0; block < table->blocks; block++, cubics += AX_TABLE_BLOCK) {
+        double *to[AX_LANES] = {NULL};
+        int count = 0;
+        for (; count < AX_GATES_PER_BLOCK && gate < t->n_gates; count++, gate++)
+            to[count] = self->states + t->gate_state[gate] * self->plane + row * AX_LANES;
+        const int mixed = count < AX_GATES_PER_BLOCK && value < t->n_values;
+        for (int k = 0; k < AX_LANES; k++)
+            if (k % AX_GATES_PER_BLOCK >= count)
+                to[k] = value < t->n_values ? self->operand[t->value_slot[value++]] : NULL;
+        switch (2 * count + mixed) {
+#define AX_BLOCK(COUNT, MIXED)                                             \
+    case 2 * COUNT + MIXED:                                                \
+        run_block(cubics, &at, rows, to, COUNT, MIXED, halved);            \
+        break;
+            AX_BLOCK(4, 0)
+            AX_BLOCK(3, 0) AX_BLOCK(3, 1)
+            AX_BLOCK(2, 0) AX_BLOCK(2, 1)
+            AX_BLOCK(1, 0) AX_BLOCK(1, 1)
+            AX_BLOCK(0, 1)
+#undef AX_BLOCK
         }
-        cubics += AX_TABLE_BLOCK;
-    }
-    for (int32_t first = 0; first < t->n_values; first += AX_LANES) {
-        double *to[AX_LANES];
-        const int32_t count = t->n_values - first < AX_LANES ? t->n_values - first : AX_LANES;
-        for (int32_t k = 0; k < count; k++)
-            to[k] = self->operand[t->value_slot[first + k]];
-        look_up_values(cubics, &at, rows, to, count);
-        cubics += AX_TABLE_BLOCK;
     }
 }
 
@@ -186,11 +183,12 @@ AX_INLINE void run_table(ax_sim *self, const ax_lookup *table, int64_t row, int3
 #define AX_LONG(NAME, expression)                                                       \
     case AX_OP_##NAME: {                                                                \
         const int64_t sa = uniform & 1 ? 0 : AX_LANES, sb = uniform & 2 ? 0 : AX_LANES; \
+        const int64_t sc = uniform & 4 ? 0 : AX_LANES;                                  \
         _Pragma("GCC unroll 4")                                                         \
-        for (int32_t r = 0; r < rows; r++, a += sa, b += sb, d += AX_LANES) {           \
-            const v8 x = v8_load(a), y = v8_load(b);                                    \
+        for (int32_t r = 0; r < rows; r++, a += sa, b += sb, c += sc, d += AX_LANES) {  \
+            const v8 x = v8_load(a), y = v8_load(b), z = v8_load(c);                    \
             v8_store(d, expression);                                                    \
-            (void)y;                                                                    \
+            (void)y, (void)z;                                                           \
         }                                                                               \
         break;                                                                          \
     }
@@ -211,6 +209,8 @@ AX_INLINE void operate(int op, unsigned uniform, double *d, const double *a, con
         AX_LONG(EXPREL, v8_exprel(x))
         AX_LONG(RECIPROCAL, v8_reciprocal(x))
         AX_LONG(DIV, v8_mul(x, v8_reciprocal(y)))
+        AX_LONG(RECIPROCAL_ADD, v8_reciprocal(v8_add(x, y)))
+        AX_LONG(EXP_FMA, v8_exp(v8_fma(x, y, z)))
         AX_BINARY(ADD, v8_add(x, y))
         AX_BINARY(SUB, v8_sub(x, y))
         AX_BINARY(MUL, v8_mul(x, y))
@@ -223,6 +223,7 @@ AX_INLINE void operate(int op, unsigned uniform, double *d, const double *a, con
         AX_TERNARY(FMA, v8_fma(x, y, z))
         AX_TERNARY(FMS, v8_fms(x, y, z))
         AX_TERNARY(FNMA, v8_fnma(x, y, z))
+        AX_TERNARY(LERP, v8_fma(x, v8_sub(y, z), z))
         AX_TERNARY(SELECT, v8_select(v8_eq(x, zero), z, y))
     }
 }

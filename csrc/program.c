@@ -51,8 +51,12 @@ static int check_counts(const ax_membrane *m, int64_t n) {
     return values == m->n_param_values ? AX_OK : AX_ERR_PROGRAM;
 }
 
-static int blocks_of(int32_t count, int32_t per_block) {
-    return (count + per_block - 1) / per_block;
+/* Blocks of a table: values go where gates leave room in theirs, then into blocks of their own. */
+static int64_t blocks_of(const ax_table *t) {
+    const int64_t by_gates = (t->n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
+    const int64_t lanes = 2 * (int64_t)t->n_gates + t->n_values;
+    const int64_t by_lanes = (lanes + AX_LANES - 1) / AX_LANES;
+    return by_gates > by_lanes ? by_gates : by_lanes;
 }
 
 /* What stands in a temporary: nothing, a result, or one of a slow stretch, which does not always run. */
@@ -63,8 +67,7 @@ static int check_table(const ax_program *self, const ax_table *t, char *written)
         return AX_ERR_TABLE;
     if (!in_range(t->slow, 0, 2) || (t->slow && t->n_values > 0))
         return AX_ERR_TABLE; /* what reads a value does so in every step */
-    const int64_t blocks = (int64_t)blocks_of(t->n_gates, AX_GATES_PER_BLOCK) +
-                           blocks_of(t->n_values, AX_LANES);
+    const int64_t blocks = blocks_of(t);
     if (blocks == 0 || t->n_bins < 2 || t->n_bins > AX_TABLE_LIMIT / (blocks * AX_TABLE_BLOCK))
         return AX_ERR_TABLE;
     if (!isfinite(t->min) || !(t->step > 0.0) || !isfinite(t->step))
@@ -167,8 +170,7 @@ static void *copy_of(const void *from, int64_t count, size_t size) {
 
 static int copy_table(ax_lookup *self, const ax_table *t) {
     self->t = *t;
-    self->gate_blocks = blocks_of(t->n_gates, AX_GATES_PER_BLOCK);
-    self->blocks = self->gate_blocks + blocks_of(t->n_values, AX_LANES);
+    self->blocks = (int32_t)blocks_of(t);
     self->bin = (int64_t)self->blocks * AX_TABLE_BLOCK;
     self->bins_per_mv = 1.0 / t->step;
     self->bin_at_zero = -t->min / t->step;

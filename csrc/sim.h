@@ -57,7 +57,7 @@ void ax_topology_free(ax_topology *self);
 /* A table, and how to find a place in it. */
 typedef struct {
     ax_table t; /* its pointers lie in memory of our own */
-    int32_t gate_blocks, blocks;
+    int32_t blocks;
     int64_t bin; /* floats of one bin */
     double bins_per_mv, bin_at_zero;
 } ax_lookup;
