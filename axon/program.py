@@ -28,10 +28,11 @@ V_MIDDLE = "v:middle"
 """State that the kernel keeps: V half a step ago, at which currents moved the pools."""
 
 SLOW_GATE = 1.25
-"""Time constant, ms, from which on a gate is slow: fifty times the longest usual slow step."""
+"""A gate is slow whose time constant is nowhere shorter, ms: fifty times the longest slow step that
+moves gates."""
 
 REACHED = np.arange(-100.0, 61.0)
-"""Potentials at which this is asked, mV: about those between which impulses go to and fro."""
+"""Potentials at which this is asked, mV: those between which impulses go to and fro."""
 
 MAX_HELD = 256
 """Parts of expressions that are held, at most: as many as the kernel takes."""
@@ -357,7 +358,8 @@ def lower(
     stride : int, optional
         Every how many steps concentrations move.
     smooth : bool, optional
-        Whether slow gates may do so too: not where V goes to and fro within a few slow steps.
+        Whether V moves so little within as many steps that gates which follow it slowly may do so
+        too.
     """
     missing = [name for name in _concentrations(membrane) if name not in (per_current or {})]
     if missing:

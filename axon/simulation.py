@@ -295,9 +295,9 @@ class Simulation:
     @property
     def _programs(self) -> tuple[tuple[int, Program], ...]:
         """All programs, each with the step in which it begins."""
-        slow = SMOOTH * self.stride * self.dt * (1 - 1e-9)
-        smooth = self.stride == 1 or self._shortest_period >= slow
-        return self._smooth_programs if smooth else self._rough_programs
+        apart = self.stride * self.dt * (1 - 1e-9)
+        smooth = apart <= SLOW_STEP and SMOOTH * apart <= self._shortest_period
+        return self._smooth_programs if smooth or self.stride == 1 else self._rough_programs
 
     @cached_property
     def _smooth_programs(self) -> tuple[tuple[int, Program], ...]:

@@ -557,7 +557,7 @@ class Samples(Waveform):
 
     @cached_property
     def period(self) -> float:
-        return _in_which_three(np.unique(self.t))
+        return _in_which_three(distinct(self.t))
 
     @cached_property
     def _run(self) -> FloatArray:
@@ -679,7 +679,7 @@ class Carrier(Samples):
 
     @cached_property
     def period(self) -> float:
-        return min(1000 / self.frequency_hz, _in_which_three(np.unique(self.t)))
+        return min(1000 / self.frequency_hz, _in_which_three(distinct(self.t)))
 
     def _key(self) -> tuple[object, ...]:
         return self.frequency_hz, self.phase, *super()._key()
@@ -924,7 +924,7 @@ class Sum(Waveform):
 
 def shortest_period(waveforms: Sequence[Waveform]) -> float:
     """The period of all of them together, ms; a bound from below."""
-    starts = np.unique([waveform.span()[0] for waveform in waveforms])
+    starts = distinct(np.array([waveform.span()[0] for waveform in waveforms]))
     return min([_in_which_three(starts), *(waveform.period for waveform in waveforms)])
 
 

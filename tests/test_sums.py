@@ -54,7 +54,7 @@ def test_any_expression_keeps_its_value(tree: Any) -> None:
         (lambda v, w: 0.5 * (v + 1.0) - 0.5 * v, []),
         # Into a product it goes where a factor of that has room for it.
         (lambda v, w: 0.5 * (v * (w + 3.0)) + v, ["FMA", "FMA"]),
-        (lambda v, w: np.exp(0.5 * (v * (w + 3.0) + 2.0)), ["FMA", "FMA", "EXP"]),
+        (lambda v, w: np.exp(0.5 * (v * (w + 3.0) + 2.0)), ["FMA", "EXP_FMA"]),
         # But not where it would be one operation more.
         (lambda v, w: 0.5 * (v * w + 2.0), ["FMA", "MUL"]),
         (lambda v, w: np.tanh(v + w) + 0.5 * (v + w), ["ADD", "TANH", "FMA"]),

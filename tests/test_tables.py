@@ -297,7 +297,8 @@ def test_values_are_looked_up_as_well() -> None:
     (table,) = build_tables([(0, fit_gate(boltzmann(8.0), {"celsius": 6.3}, 0.005))], [(7, fit)])  # type: ignore[list-item]
     assert (table.gates, table.values) == ((0,), (7,))
     centres = table.v_min + table.v_step * np.arange(table.n_bins)
-    np.testing.assert_allclose(table.cubics[:, 1, 0, 0], np.exp(centres / 25.0), rtol=EPSILON)
+    assert table.cubics.shape[1:] == (1, 4, 8)  # there is room for it beside the gate
+    np.testing.assert_allclose(table.cubics[:, 0, 0, 1], np.exp(centres / 25.0), rtol=EPSILON)
 
 
 def test_a_pole_is_given_up_soon_and_a_gap_is_closed() -> None:

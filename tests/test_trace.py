@@ -172,9 +172,9 @@ def test_constants_are_folded() -> None:
         (lambda v, w: 1.0 / (1.0 + 2.0 / w), ["ADD", "DIV"]),
         (lambda v, w: 1.0 / (1.0 + (2.0 / w) ** 2), ["MUL", "ADD", "DIV"]),
         (lambda v, w: v / (1.0 - v / (2.0 + v / w)), ["FMA", "FNMA", "RECIPROCAL", "MUL3"]),
-        (lambda v, w: 1.0 / (1.0 / v + 1.0 / w), ["ADD", "RECIPROCAL", "MUL3"]),
-        (lambda v, w: 1.0 / (1.0 + np.sqrt(1.0 / w)), ["RECIPROCAL", "SQRT", "ADD", "RECIPROCAL"]),
-        (lambda v, w: 1.0 / (1.0 + 1.0 / np.exp(v)), ["EXP", "RECIPROCAL", "ADD", "RECIPROCAL"]),
+        (lambda v, w: 1.0 / (1.0 / v + 1.0 / w), ["RECIPROCAL_ADD", "MUL3"]),
+        (lambda v, w: 1.0 / (1.0 + np.sqrt(1.0 / w)), ["RECIPROCAL", "SQRT", "RECIPROCAL_ADD"]),
+        (lambda v, w: 1.0 / (1.0 + 1.0 / np.exp(v)), ["EXP", "RECIPROCAL", "RECIPROCAL_ADD"]),
         (lambda v, w: -(2.0 * v), ["MUL"]),
         (lambda v, w: v * 0.0, ["MUL"]),  # NaN and infinity times zero are NaN
         (lambda v, w: 1.0 - np.exp(v), ["EXPM1", "NEG"]),
@@ -232,6 +232,34 @@ def test_a_sum_takes_up_a_product_that_nobody_else_reads() -> None:
     assert operations(lambda v, w: v * w + v * v) == ["MUL", "FMA"]
     assert operations(lambda v, w: (v * w + 1.0) * (v * w)) == ["MUL", "ADD", "MUL"]
     assert operations(lambda v, w: v * w + v * w) == ["MUL", "ADD"]
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda v, w: np.exp(v * w + 2.0), ["EXP_FMA"]),
+        (lambda v, w: 1.0 / (1.0 + np.exp(v * w + 2.0)), ["EXP_FMA", "RECIPROCAL_ADD"]),
+        (lambda v, w: np.exp(v + w), ["ADD", "EXP"]),
+        (lambda v, w: np.exp(v * w - 2.0 * v), ["MUL", "FMS", "EXP"]),
+        (lambda v, w: np.exp(v * w + 2.0) + v * w, ["MUL", "ADD", "EXP", "ADD"]),
+        (lambda v, w: np.exp(v * w + 2.0) * (v * w + 2.0), ["FMA", "EXP", "MUL"]),
+        # Where there is a product, the sum is part of a multiply-add.
+        (lambda v, w: 1.0 / (v * w + v), ["FMA", "RECIPROCAL"]),
+        (lambda v, w: v / (v + w), ["ADD", "DIV"]),
+        (lambda v, w: 1.0 / (v + w) + (v + w), ["ADD", "RECIPROCAL", "ADD"]),
+        # A part of the way from one to another.
+        (lambda v, w: w + np.tanh(v) * (v - w), ["TANH", "LERP"]),
+        (lambda v, w: (v - w) * np.tanh(v) + w, ["TANH", "LERP"]),
+        (lambda v, w: w + np.tanh(v) * (w - v), ["TANH", "SUB", "FMA"]),
+        (lambda v, w: v + np.tanh(v) * (v - w), ["TANH", "SUB", "FMA"]),
+        (lambda v, w: (w + np.tanh(v) * (v - w)) * (v - w), ["SUB", "TANH", "FMA", "MUL"]),
+        (lambda v, w: w - np.tanh(v) * (v - w), ["TANH", "SUB", "FNMA"]),
+        (lambda v, w: w + np.tanh(v) * (v * w - w), ["TANH", "FMS", "FMA"]),
+    ],
+)
+def test_what_takes_one_instruction(function: Function, expected: list[str]) -> None:
+    assert operations(function) == expected
+    assert_as_numpy(function, 1e-14)
 
 
 def test_results_go_where_they_belong() -> None:

@@ -160,7 +160,7 @@ static void rates(int gate, double v, double *alpha, double *beta) {
  * Two of the gates are pushed about by what the sodium current and the potential leave there. */
 static ax_membrane squid(int32_t n) {
     enum { GATES = 5, BLOCKS = 3, BINS = 241 };
-    ax_table t = {.n_gates = GATES, .n_values = 1, .n_bins = BINS, .min = -300.0, .step = 2.5};
+    ax_table t = {.n_gates = GATES, .n_values = 9, .n_bins = BINS, .min = -300.0, .step = 2.5};
     ax_membrane m = {.stride = 1, .n_states = GATES, .n_temps = 1, .n_tables = 1, .middle_state = 4,
                      .slope_slot = -1, .offset_slot = -1, .n_terms = 3, .n_factors = 3,
                      .n_ions = 1};
@@ -171,7 +171,7 @@ static ax_membrane squid(int32_t n) {
     OWNED(&m, factors, (const int32_t[]){2, 3, 3, 1, 4, 4});
     OWNED(&m, ions, (const int32_t[]){3, 4});
     OWNED(&t, gate_state, (const int32_t[]){0, 1, 2, 4, 3});
-    OWNED(&t, value_slot, (const int32_t[]){13});
+    OWNED(&t, value_slot, (const int32_t[]){13, 13, 13, 13, 13, 13, 13, 13, 13});
     float *table = block(BINS * BLOCKS * 32, sizeof *table);
     memset(table, 0, BINS * BLOCKS * 32 * sizeof *table);
     for (int b = 0; b < BINS; b++)
@@ -190,8 +190,11 @@ static ax_membrane squid(int32_t n) {
                 cubic[16] = (float)(2.0 * (at[2][which] - 2.0 * at[1][which] + at[0][which]));
             }
         }
+    /* Values: six where one gate leaves room, three in a block of their own. */
+    static const int places[] = {33, 34, 35, 37, 38, 39, 64, 65, 66};
     for (int b = 0; b < BINS; b++)
-        table[(b * BLOCKS + 2) * 32] = (float)b;
+        for (int k = 0; k < t.n_values; k++)
+            table[b * BLOCKS * 32 + places[k]] = (float)b;
     t.cubics = table;
     m.tables = copy_of(&t, 1, sizeof t);
     m.consts = block(0, 1);
@@ -206,6 +209,8 @@ static ax_membrane every_operation(int32_t n) {
     static const int32_t code[][5] = {
         {AX_OP_MUL, T, V, SCALE, -1},         {AX_OP_NEG, T + 1, T, -1, -1},
         {AX_OP_EXP, T + 2, T, -1, -1},        {AX_OP_EXPREL, T + 1, T + 1, -1, -1},
+        {AX_OP_EXP_FMA, T + 5, T, HALF, T},   {AX_OP_RECIPROCAL_ADD, T + 5, T + 5, SMALL, -1},
+        {AX_OP_LERP, T + 2, HALF, T + 5, T + 2},
         {AX_OP_ADD, T + 1, T + 2, T + 1, -1}, {AX_OP_RECIPROCAL, T + 5, T + 1, -1, -1},
         {AX_OP_MUL, T + 5, T + 2, T + 5, -1}, {AX_OP_DIV, T + 2, T + 2, T + 1, -1},
         {AX_OP_MIN, T + 2, T + 2, T + 5, -1},
@@ -241,7 +246,7 @@ static ax_membrane every_operation(int32_t n) {
     return m;
 }
 
-/* A leak that follows V in every third step, and is held in between; a gate beside it. */
+/* A leak that follows V in every third step, and is held in between; so is a gate beside it. */
 static ax_membrane slow(int32_t n) {
     enum { V, DT, X, GATE, GBAR, E, SCALE, MULTIPLE, HELD, T };
     static const int32_t code[][5] = {
@@ -263,7 +268,7 @@ static ax_membrane slow(int32_t n) {
         table[32 * i] = (float)(1.0 / (1.0 + exp(-(v + 40.0) / 15.0)));
         table[32 * i + 4] = 0.01f;
     }
-    ax_table t = {.n_gates = 1, .n_bins = BINS, .min = -300.0, .step = 5.0};
+    ax_table t = {.slow = 1, .n_gates = 1, .n_bins = BINS, .min = -300.0, .step = 5.0};
     t.gate_state = copy_of((const int32_t[]){1}, 1, sizeof(int32_t));
     t.value_slot = block(0, 1);
     t.cubics = table;
@@ -747,6 +752,7 @@ static void check_malformed(void) {
     REFUSED(in.membrane.n_param_values, -1, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.param_length, 0), 19, AX_ERR_PROGRAM);
     REFUSED(AT(in.membrane.param_length, 0), -20, AX_ERR_PROGRAM);
+    REFUSED(TABLE(in)->slow, 1, AX_ERR_TABLE); /* it has values */
     REFUSED(TABLE(in)->n_bins, 1, AX_ERR_TABLE);
     REFUSED(TABLE(in)->n_bins, -5, AX_ERR_TABLE);
     REFUSED(TABLE(in)->n_bins, INT32_MAX, AX_ERR_TABLE);
