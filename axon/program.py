@@ -27,9 +27,9 @@ V_SLOT, DT_SLOT, FIRST_STATE = 0, 1, 2
 V_MIDDLE = "v:middle"
 """State that the kernel keeps: V half a step ago, at which currents moved the pools."""
 
-SLOW_GATE = 1.25
-"""A gate is slow whose time constant is nowhere shorter, ms: fifty times the longest slow step that
-moves gates."""
+SLOW_GATE = 0.75
+"""A gate is slow whose time constant is nowhere shorter, ms: thirty times the longest slow step
+that moves gates."""
 
 REACHED = np.arange(-100.0, 61.0)
 """Potentials at which this is asked, mV: those between which impulses go to and fro."""

@@ -51,8 +51,8 @@ from axon.records import Record
 from axon.rest import REST_RANGE, Rest, pool_speed
 from axon.runs import Run
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
-from axon.trees import Tree
 from axon.timecourses import shortest_period
+from axon.trees import Tree
 from axon.units import (
     PositionLike,
     QuantityLike,

@@ -33,8 +33,7 @@ def straightened(
         if node.op == "EXP" and not follows[node]:
             line = _line(recorder, node.args[0], of, follows)
         if line is not None and any(part.value is None for part in line):
-            slope, offset = line
-            exponent = recorder.plain("ADD", recorder.plain("MUL", of, slope), offset)
+            exponent = recorder.plain("ADD", recorder.plain("MUL", of, line[0]), line[1])
             new[node] = recorder.plain("EXP", exponent)
         elif node.operands:
             new[node] = recorder.plain(node.op, *(new[part] for part in node.operands))
@@ -50,22 +49,20 @@ def _line(
     zero, one = recorder.symbol(0.0), recorder.symbol(1.0)
     lines: dict[Symbol, tuple[Symbol, Symbol] | None] = {}
     for node in recorder.order([exponent]):
+        lines[node] = None
+        parts = [line for part in node.operands if (line := lines[part]) is not None]
         if node is of:
             lines[node] = one, zero
         elif follows[node]:
             lines[node] = zero, node
-        else:
-            lines[node] = None
-            parts = [line for part in node.operands if (line := lines[part]) is not None]
-            if len(parts) < len(node.operands):
-                continue
-            if node.op in ("ADD", "SUB", "NEG"):
-                slope, offset = (recorder.node(node.op, *each) for each in zip(*parts, strict=True))
-                lines[node] = slope, offset
-            elif node.op == "MUL" and any(map(follows.get, node.args)):
-                factor, other = sorted(node.args, key=lambda part: not follows[part])
-                slope, offset = (factor * each for each in lines[other])
-                lines[node] = slope, offset
+        elif len(parts) < len(node.operands):
+            continue
+        elif node.op in ("ADD", "SUB", "NEG"):
+            slopes, offsets = zip(*parts, strict=True)
+            lines[node] = recorder.node(node.op, *slopes), recorder.node(node.op, *offsets)
+        elif node.op == "MUL" and any(follows[part] for part in node.args):
+            ((_, factor), (slope, offset)) = sorted(parts, key=lambda line: line[0] is not zero)
+            lines[node] = factor * slope, factor * offset
     return lines[exponent]
 
 
@@ -138,8 +135,14 @@ class _Grouping:
 
     def _looked_up(self, node: Symbol) -> bool:
         """Whether it will be looked up, and what for is only one."""
-        work = self.work(node)
-        return work is not None and work >= WORTH_A_LOOK_UP and self.readers_of_more[node] == 1
+        return self._is_worth_it(node) and self.readers_of_more[node] == 1
+
+    def _is_shared(self, node: Symbol) -> bool:
+        """Whether it will be looked up, once for several."""
+        return self._is_worth_it(node) and self.readers_of_more[node] > 1
+
+    def _is_worth_it(self, node: Symbol) -> bool:
+        return (self.work(node) or 0) >= WORTH_A_LOOK_UP
 
     def _times(self, node: Symbol, factor: float) -> Symbol:
         """What has room for a factor, multiplied by one."""
@@ -179,6 +182,8 @@ class _Grouping:
                 continue
             if scaled and not _is_sum(node) and self.room[node]:
                 own, term = 1.0, self._times(node, factor)
+            elif self._is_shared(node):
+                own, term = factor, self.value(node)
             else:
                 own, term = self.recorder.factored(self.value(node))
                 own *= factor
@@ -190,6 +195,8 @@ class _Grouping:
 
     def _joins(self, node: Symbol, scaled: bool) -> bool:
         """Whether a sum takes the terms of what it adds, or of a multiple of that."""
+        if self._is_shared(node):
+            return False
         if _adds(node):
             return self._is_inner(node) and (self.room[node] or not scaled)
         return _is_sum(node)

@@ -271,18 +271,23 @@ def _value_places(n_gates: int, n_values: int) -> list[tuple[int, int]]:
 
 
 def _filling_blocks(gates: Sequence[tuple[int, _Fit]]) -> list[tuple[int, _Fit]]:
-    """Gates that would leave a block half empty, in narrower bins where another has room."""
+    """Gates that would leave a block half empty, together with others that would, if they fit into
+    one: in the bins of those in the narrower ones, or in the next that are tried."""
     filled = list(gates)
-    for grid in GRIDS:
+
+    def left(grid: Grid) -> list[int]:
         own = [i for i, (_, fit) in enumerate(filled) if fit.grid == grid]
-        left = own[len(own) - len(own) % GATES_PER_BLOCK :]
-        for narrower in GRIDS[GRIDS.index(grid) + 1 :] if left else ():
-            there = sum(fit.grid == narrower for _, fit in filled)
-            if -there % GATES_PER_BLOCK < len(left):
+        return own[len(own) - len(own) % GATES_PER_BLOCK :]
+
+    for k, grid in enumerate(GRIDS):
+        for there, narrower in enumerate(GRIDS[k + 1 :], k + 1):
+            few, others = left(grid), left(narrower)
+            if not (few and others and len(few) + len(others) <= GATES_PER_BLOCK):
                 continue
-            moved = [filled[i][1].on(narrower) for i in left]
-            if all(fit.good for fit in moved):
-                for i, fit in zip(left, moved, strict=True):
-                    filled[i] = (filled[i][0], fit)
-                break
+            for target in GRIDS[there : there + 2]:
+                fits = {i: filled[i][1].on(target) for i in (*few, *others)}
+                if all(fit.good for fit in fits.values()):
+                    for i, fit in fits.items():
+                        filled[i] = (filled[i][0], fit)
+                    break
     return filled

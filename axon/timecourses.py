@@ -922,10 +922,11 @@ class Sum(Waveform):
         return 1 + max(term._depth() for term in self.terms)
 
 
-def shortest_period(waveforms: Sequence[Waveform]) -> float:
+def shortest_period(waveforms: Iterable[Waveform]) -> float:
     """The period of all of them together, ms; a bound from below."""
-    starts = distinct(np.array([waveform.span()[0] for waveform in waveforms]))
-    return min([_in_which_three(starts), *(waveform.period for waveform in waveforms)])
+    each = [(waveform.span()[0], waveform.period) for waveform in waveforms]
+    together = _in_which_three(distinct(np.array([start for start, _ in each])))
+    return min([together, *(period for _, period in each)])
 
 
 def _in_which_three(times: FloatArray) -> float:

@@ -270,6 +270,9 @@ class Symbol:
 
 Instruction = tuple[str, int, int, int, int]
 
+Done = tuple[str, tuple[Symbol, ...]]
+"""An operation, and what it is done to."""
+
 
 class Recorder:
     """Builds an expression graph and lowers it to instructions."""
@@ -638,9 +641,8 @@ class Recorder:
         }
         here = {slot: node for node, slot in slots.items() if node.op == "INPUT"}
         order = [node for node in order if node not in slots]
-        readers = _readers(order, wanted)
-        fused = _fused(order, readers)
-        absorbed = {part for _, parts, _ in fused.values() for part in parts}
+        done = _fused(order, wanted)
+        readers = _readers(done.values(), wanted)
         destinations: dict[Symbol, int] = {}
         for slot, result in results.items():
             destinations.setdefault(result, slot)
@@ -648,12 +650,7 @@ class Recorder:
         code: list[Instruction] = []
         free: list[int] = []
         n_temps = 0
-        for node in order:
-            if node in absorbed:
-                continue  # done by what it is part of
-            op, args = node.op, node.args
-            if node in fused:
-                op, _, args = fused[node]
+        for node, (op, args) in done.items():
             operands = [slots[arg] for arg in args]
             for arg in args:
                 readers[arg] -= 1
@@ -700,24 +697,25 @@ def _age(node: Symbol) -> tuple[bool, int]:
     return node.op == "CONST", node.number
 
 
-def _readers(order: Iterable[Symbol], results: Iterable[Symbol]) -> Counter[Symbol]:
-    """How many read each node: those of `order`, and one for a result, which lives to the end."""
-    return Counter([*(arg for node in order for arg in node.args), *results])
+def _readers(done: Iterable[Done], results: Iterable[Symbol]) -> Counter[Symbol]:
+    """How many read each node: instructions, and one for a result, which lives to the end."""
+    return Counter([*(arg for _, args in done for arg in args), *results])
 
 
-def _fused(
-    order: Sequence[Symbol], readers: Mapping[Symbol, int]
-) -> dict[Symbol, tuple[str, tuple[Symbol, ...], tuple[Symbol, ...]]]:
-    """Nodes that do the work of operands which nothing else reads: operation, these, operands.
+def _fused(order: Sequence[Symbol], results: Sequence[Symbol]) -> dict[Symbol, Done]:
+    """What is done for each node, but for those whose work another one does, the only to read them.
 
-    A sum that of a product, and of a difference in that; an exponential or a reciprocal that of a
-    sum; a product that of another or of a reciprocal.
+    A sum does that of a product, and of a difference in that; an exponential or a reciprocal that
+    of a sum; a product that of another or of a reciprocal.
     """
     fused: dict[Symbol, tuple[str, tuple[Symbol, ...], tuple[Symbol, ...]]] = {}
+    readers = _readers(((node.op, node.args) for node in order), results)
     absorbed: set[Symbol] = set()
     computed = set(order)
 
-    def absorbs(node: Symbol, op: str) -> bool:
+    def absorbs(node: Symbol, op: str, alone: bool = False) -> bool:
+        if alone and node in fused:
+            return False
         return node.op == op and readers[node] == 1 and node in computed
 
     def fuse(node: Symbol, op: str, parts: Sequence[Symbol], *operands: Symbol) -> None:
@@ -737,9 +735,7 @@ def _fused(
         if node in fused:
             op, parts, (one, other, added) = fused[node]
             for share, way in ((one, other), (other, one)):
-                if op != "FMA" or way in fused or not absorbs(way, "SUB"):
-                    continue
-                if way.args[1] is added:
+                if op == "FMA" and absorbs(way, "SUB", alone=True) and way.args[1] is added:
                     fuse(node, "LERP", [*parts, way], share, way.args[0], added)
                     break
         elif node.op == "MUL" and node.args[0] is not node.args[1]:
@@ -751,15 +747,16 @@ def _fused(
                 else:
                     continue
                 break
-        elif node.op == "EXP" and absorbs(node.args[0], "ADD"):
+        elif node.op == "EXP" and node.args[0] in fused:
             (whole,) = node.args
-            if fused.get(whole, ("",))[0] == "FMA":
-                _, parts, operands = fused.pop(whole)
+            op, parts, operands = fused[whole]
+            if op == "FMA" and readers[whole] == 1:
+                del fused[whole]
                 fuse(node, "EXP_FMA", [*parts, whole], *operands)
-        elif node.op == "RECIPROCAL" and absorbs(node.args[0], "ADD"):
-            if node.args[0] not in fused:
-                fuse(node, "RECIPROCAL_ADD", node.args, *node.args[0].args)
-    return fused
+        elif node.op == "RECIPROCAL" and absorbs(node.args[0], "ADD", alone=True):
+            fuse(node, "RECIPROCAL_ADD", node.args, *node.args[0].args)
+    done = {node: (op, operands) for node, (op, _, operands) in fused.items()}
+    return {node: done.get(node, (node.op, node.args)) for node in order if node not in absorbed}
 
 
 def _has_term(node: Symbol) -> bool:

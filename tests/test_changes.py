@@ -210,6 +210,29 @@ def test_order_two(case: str, stride: int) -> None:
     assert errors[0, 0] < 6.0  # mV; the impulse is where it rises by 0.5 mV in a microsecond
 
 
+def test_gates_that_are_slow_in_the_cold_only() -> None:
+    """They come half a slow step early into the cold, and must not leave it so. Order 2."""
+    at_20: dict[str, Any] = {"q10": 3.0, "celsius": 20.0}
+    h = axon.Gate("h", inf=lambda v: 1 / (1 + np.exp((v + 50) / 4)), tau=lambda v: 0.35, **at_20)
+    s = axon.Gate("s", inf=lambda v: 1 / (1 + np.exp((v + 50) / 4)), tau=lambda v: 0.9, **at_20)
+    base = slower_bath(1.0)
+    na = replace(base.channels[0], gates=[*base.channels[0].gates, s, h])
+    membrane = replace(base, channels=[na, *base.channels[1:]], celsius=20.0)
+    changes = [Change(0.8, celsius=10.0), Change(1.6, celsius=20.0)]
+
+    def end(dt: float, stride: int) -> np.ndarray:
+        sim = stimulated(changes, membrane, dt=dt, stride=stride)
+        gates = [len(t.gates) for _, p in sim._programs for t in p.tables if t.slow]
+        assert gates == ([] if stride == 1 else [1, 1, 1])  # on the way there, in it, and back
+        run = sim.run(2.4, every=0.1, dtype="float64")
+        return np.asarray(run.v)
+
+    exact = end(0.0003125, 1)
+    errors = np.array([np.abs(end(dt, 5) - exact).max() for dt in (0.005, 0.0025, 0.00125)])
+    assert (errors[:-1] > 3.8 * errors[1:]).all(), errors
+    assert errors[0] < 1.2 * np.abs(end(0.005, 1) - exact).max()
+
+
 def test_concentrations_hold_what_currents_brought() -> None:
     """Adams and Bashforth's weights of every step's current add up to dt, across changes too."""
     changes = [Change(0.5, TIGERHOLM.scaled(nav17=0.1)), Change(0.8, celsius=30.0)]

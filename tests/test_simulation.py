@@ -433,6 +433,69 @@ def test_where_it_cannot_be_asked_concentrations_move_with_every_step() -> None:
     assert Simulation(TINY, entering(1e-7, 1e-4, slow_pump, gate=flat), v_init=-65.0).stride == 5
 
 
+SLOW = (
+    "h.nf", "h.ns", "kf.h", "ks.nf", "ks.ns",
+    "nav17.s", "nav18.s", "nav18.u", "nav19.h", "nav19.s",
+)  # fmt: skip
+
+
+def slow_gates(sim: Simulation) -> tuple[str, ...]:
+    """Names of gates in tables that only slow steps look into."""
+    program = sim._program
+    found = (program.states[k] for table in program.tables if table.slow for k in table.gates)
+    return tuple(sorted(found))
+
+
+def test_gates_that_are_slow_move_with_slow_steps() -> None:
+    """Those whose time constant is 0.75 ms or more from -100 to 60 mV; not where V is as fast as
+    the steps are, nor where these take more than 0.025 ms."""
+    sim = thin()
+    v = np.linspace(-100.0, 60.0, 161)
+    seen = TIGERHOLM.quantities(v, 37.0)
+    taus = {
+        f"{channel.name}.{gate.name}": (1.0 / gate.at(seen)[1]).min()
+        for channel, gate in TIGERHOLM.gates
+    }
+    assert slow_gates(sim) == tuple(sorted(name for name, tau in taus.items() if tau >= 0.75))
+    assert slow_gates(sim) == SLOW
+    assert slow_gates(thin(stride=1)) == ()
+    assert slow_gates(thin(stride=7)) == ()
+    assert slow_gates(thin(dt=0.003, stride=7)) == SLOW
+
+
+@pytest.mark.parametrize(
+    ("waveforms", "smooth"),
+    [
+        ([], True),
+        ([axon.pulse(0.1, 1.0, 0.01), axon.pulse(0.1, 1.02, 0.01)], True),
+        ([axon.sine(0.1, 5000.0)], True),  # eight slow steps
+        ([axon.sine(0.1, 5100.0)], False),
+        ([axon.pulse(0.1, 1.0, 0.01), axon.sine(0.1, 20e3)], False),
+        ([axon.pulse(0.1, 1.0 + 0.1 * k, 0.05) for k in range(3)], True),
+        ([axon.pulse(0.1, 1.0 + 0.09 * k, 0.05) for k in range(3)], False),
+        ([axon.noise(1.0, interval=0.05, seed=1)], False),
+    ],
+)
+def test_slow_gates_are_fast_where_the_potential_is(
+    waveforms: list[axon.Waveform], smooth: bool
+) -> None:
+    clamps = [CurrentClamp(0.0, waveform) for waveform in waveforms]
+    assert slow_gates(thin().with_stimuli(clamps)) == (SLOW if smooth else ())
+
+
+@pytest.mark.parametrize("through_pickle", [False, True])
+def test_other_stimuli_have_the_program_that_is_theirs(through_pickle: bool) -> None:
+    sim = thin()
+    if through_pickle:
+        sim = pickle.loads(pickle.dumps(sim))
+    carrier = CurrentClamp(0.0, axon.sine(2.0, 20e3))
+    alone = Simulation(THIN, TIGERHOLM, [carrier], v_init=-60.0).run(1.0, dtype="float64")
+    run = sim.with_stimuli([carrier]).run(1.0, dtype="float64")
+    np.testing.assert_array_equal(run.v, alone.v)
+    again = sim.with_stimuli([carrier]).with_stimuli(sim.stimuli).run(1.0, dtype="float64")
+    np.testing.assert_array_equal(again.v, thin().run(1.0, dtype="float64").v)
+
+
 def test_under_a_voltage_clamp_concentrations_move_with_every_step() -> None:
     clamp = axon.VoltageClamp(0.0, axon.constant(0.0), resistance="1 Mohm")
     assert Simulation(THIN, TIGERHOLM, [clamp], v_init=-60.0).stride == 1

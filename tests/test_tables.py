@@ -16,7 +16,7 @@ from axon import _kernel, models
 from axon.channels import Channel, Gate
 from axon.errors import MembraneError
 from axon.membranes import Membrane
-from axon.program import lower
+from axon.program import Program, lower
 from axon.tables import (
     GRIDS,
     ROUNDED,
@@ -24,6 +24,7 @@ from axon.tables import (
     TOLERANCE,
     V_MAX,
     V_MIN,
+    Grid,
     Table,
     build_tables,
     fit_gate,
@@ -228,6 +229,23 @@ def test_no_block_is_half_empty_where_its_gates_fit_into_another(n_slow: int, n_
     assert all(table.error <= ROUNDED for table in tables)
 
 
+def jumping(tau: float = 1.0) -> Gate:
+    """A gate with a jump where bins of half a millivolt meet."""
+    return Gate("x", inf=lambda v: np.where(v < -40.0, 0.1, 0.9), tau=lambda v: tau + 0 * v)
+
+
+def test_blocks_that_are_half_empty_meet_in_bins_where_all_fit() -> None:
+    """A gate that jumps and one that is steep, in bins that the one alone would not need, and the
+    other not so."""
+    alone = [fit_gate(gate, {"celsius": 6.3}, 0.05) for gate in (jumping(), boltzmann(4.0))]
+    assert [fit.grid for fit in alone if fit] == [Grid(0.5, True), Grid(0.25, False)]
+    (table,), _ = build([(0, jumping()), (1, boltzmann(4.0)), (2, jumping(2.0))], 6.3, 0.05)
+    assert (sorted(table.gates), table.v_step, table.error <= ROUNDED) == ([0, 1, 2], 0.25, True)
+    # Five are two blocks, together or apart.
+    tables, _ = build([*enumerate([jumping()] * 3), *enumerate([boltzmann(4.0)] * 2, 3)], 6.3, 0.05)
+    assert [table.v_step for table in tables] == [0.5, 0.25]
+
+
 def test_what_jumps_where_bins_meet_is_as_good_as_what_does_not() -> None:
     # As many published rates do, at a whole number of mV.
     gate = Gate(
@@ -393,3 +411,47 @@ def test_values_are_looked_up_as_the_functions_have_them() -> None:
         np.testing.assert_allclose(found[40 + k], (k + 1) * curve(v), rtol=ROUNDED)
     # Beyond its ends it goes on as at its ends.
     np.testing.assert_allclose(table.looked_up(np.array([1e3]))[40], curve(v)[-1:], rtol=1e-3)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("n_values", [0, 1, 3, 6, 7, 15])
+@pytest.mark.parametrize("n_gates", range(7))
+def test_values_take_the_room_that_gates_leave(n_gates: int, n_values: int, isa: str) -> None:
+    if n_gates + n_values == 0:
+        return
+    curves = [lambda v, k=k: (k + 1) * np.exp(v / (100.0 + k)) for k in range(n_values)]
+    gates = [boltzmann(8.0 + k) for k in range(n_gates)]
+    # Where eight look into one bin, and where not.
+    v = np.concatenate([np.full(16, -65.1), RANDOM_V[:23]])
+    states = [f"x{k}" for k in range(n_gates + n_values)]
+    first_value = 2 + len(states) + 2
+    of_gates = [fit_gate(gate, {"celsius": 6.3}, 0.05) for gate in gates]
+    of_values = [fit_value(curve) for curve in curves]
+    (table,) = build_tables(
+        [(k, fit) for k, fit in enumerate(of_gates) if fit],
+        [(first_value + k, fit) for k, fit in enumerate(of_values) if fit],
+    )
+    assert table.cubics.shape[1] == max(-(-n_gates // 4), -(-(2 * n_gates + n_values) // 8))
+    program = Program(
+        states=tuple(states),
+        params=(np.array([1e-4]), np.array([-60.0])),
+        param_names=("gbar", "e"),
+        consts=np.zeros(0),
+        multiples=np.zeros(0),
+        n_temps=n_values,
+        tables=(table,),
+        code=tuple(("COPY", 2 + n_gates + k, first_value + k, -1, -1) for k in range(n_values)),
+        middle_state=-1,
+        slope_slot=-1,
+        offset_slot=-1,
+        terms=((first_value - 2, first_value - 1, (), -1),),
+        ions=(),
+    )
+    found = held.advanced(program, v, np.zeros((len(states), v.size)), dt=0.05, isa=isa)
+    in_numpy = table.looked_up(v)
+    for k, gate in enumerate(gates):
+        expected = exact(gate, v, np.zeros(v.size), 6.3, 0.05)
+        np.testing.assert_allclose(found[k], expected, rtol=2.5 * EPSILON)
+    for k, curve in enumerate(curves):
+        np.testing.assert_allclose(found[n_gates + k], curve(v), rtol=ROUNDED)
+        np.testing.assert_allclose(found[n_gates + k], in_numpy[first_value + k], rtol=EPSILON)

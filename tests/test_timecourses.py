@@ -679,3 +679,36 @@ def test_repr_is_short():
     assert repr(samples(np.arange(1000), np.ones(1000))) == "<samples: 1000 from 0.0 to 999.0 ms>"
     assert len(repr(sum_of(pulse(1, k, 0.5) for k in range(1000)))) < 300
     assert isinstance(pulse(1, 1, 1), Waveform)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "period"),
+    [
+        (pulse(1.0, 1.0, 0.01), math.inf),
+        (constant(1.0), math.inf),
+        (ramp(1.0, 0.0, 0.01), math.inf),
+        (biphasic(1.0, 0.0, 0.05), math.inf),
+        (sine(1.0, 20e3), 0.05),
+        (sine(1.0, 20e3).delayed(3.0).scaled(2.0), 0.05),
+        (chirp(1.0, 100.0, 4e3, 0.0, 10.0), 0.25),
+        (chirp(1.0, 4e3, 0.0, 0.0, 10.0), 0.25),
+        (chirp(1.0, 0.0, 0.0, 0.0, 10.0), math.inf),
+        (noise(1.0, 0.1, seed=1), 0.2),
+        (samples([0.0, 1.0], [0.0, 1.0]), math.inf),
+        (samples([0.0, 0.1, 0.3, 1.0], [0.0, 1.0, 2.0, 3.0]), 0.3),
+        # A square wave, each jump of which is two samples.
+        (samples([0.0, 0.1, 0.1, 0.2, 0.2, 0.3], [1.0, 1.0, 0.0, 0.0, 1.0, 1.0]), 0.2),
+        (carrier(1.0, 4e3, [0.0, 5.0, 10.0], [0.0, 1.0, 0.0]), 0.25),
+        (carrier(1.0, 4e3, [0.0, 0.1, 0.2], [0.0, 1.0, 0.0]), 0.2),
+        (train(1.0, 0.0, 0.01, 0.1, 3), 0.1),
+        (train(1.0, 0.0, 0.01, 0.1, 2), math.inf),
+        (train_of(biphasic(1.0, 0.0, 0.01), 0.1, 50), 0.1),
+        (train_of(sine(1.0, 20e3, 0.0, 5.0), 10.0, 50), 0.05),
+        (pulse(1.0, 0.0, 0.1) + pulse(1.0, 0.1, 0.1), math.inf),
+        (sum_of([pulse(1.0, t, 0.01) for t in (0.4, 0.0, 0.1)]), 0.4),
+        (sum_of([pulse(1.0, 0.0, 0.01)] * 5), math.inf),
+        (pulse(1.0, 0.0, 0.1) + sine(1.0, 1e3), 1.0),
+    ],
+)
+def test_how_soon_it_repeats(waveform: Waveform, period: float) -> None:
+    assert waveform.period == pytest.approx(period)

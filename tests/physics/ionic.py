@@ -189,7 +189,7 @@ def slowly(surface_to_volume: Any) -> slow.Membrane:
         "b": slow.Gate(lambda v, c: bk_alpha(v, c["cai"]) / closing(v, c),
                        lambda v, c: 1 / closing(v, c)),
         "q": slow.Gate(lambda v, c: q_inf(v, c["ko"]), lambda v, c: 20.0),
-        "a": slow.Gate(lambda v, c: d_inf(v), lambda v, c: 1.0),
+        "a": slow.Gate(lambda v, c: d_inf(v), lambda v, c: 1.0, slow=True),
         "b2": slow.Gate(lambda v, c: h_inf(v), lambda v, c: 3.0, slow=True),
     }  # fmt: skip
     states = {name: k for k, name in enumerate(STATES)}
