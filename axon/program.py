@@ -16,6 +16,7 @@ from axon.errors import MembraneError
 from axon.membranes import Membrane
 from axon.rates import resolve
 from axon.records import Record
+from axon.rest import GROWN
 from axon.sums import regrouped, straightened
 from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
 from axon.trace import Instruction, Recorder, Symbol
@@ -356,7 +357,7 @@ def lower(
     alike : hashable, optional
         What ``membrane.alike()`` has returned, if that is known.
     stride : int, optional
-        Every how many steps concentrations move.
+        Every how many steps concentrations, and gates that are slow, move.
     smooth : bool, optional
         Whether V moves so little within as many steps that gates which follow it slowly may do so
         too.
@@ -442,12 +443,12 @@ class _Lowering:
             at V(t) and the concentrations' mean;
     after   currents at V(t), with gates and concentrations of t + dt/2, and their slopes.
 
-    With a stride above 1 concentrations go from t - stride dt/2 to t + stride dt/2, with every so
-    many steps only, by stretches of code before these.
+    With a stride above 1 concentrations, and gates that are slow, go from t - stride dt/2 to
+    t + stride dt/2, with every so many steps only, by tables and stretches of code of their own.
 
     counted in every step, currents of the last are added to what flowed since the last slow one;
     moves   in a slow step, concentrations go by the mean of these;
-    held    then, what follows from concentrations alone.
+    held    then, what follows from concentrations and slow gates alone.
 
     The stretches of code are expressions in one recorder. Each reads a state as it is when
     the stretch begins, and writes it at its end.
@@ -516,18 +517,25 @@ class _Lowering:
         if not self.slow_pools:
             return set()
         moving = self.moving(part)
-        seen = part.membrane.quantities(REACHED, part.warmth[0])
         found = set()
         for channel, gate in part.membrane.gates:
-            if not isinstance(gate, Gate) or gate.instantaneous:
+            if isinstance(gate, Markov) or gate.instantaneous:
                 continue
-            if "v" in gate.depends_on:
-                if not self.smooth or gate.depends_on & moving:
-                    continue
-                if SLOW_GATE * np.max(gate.at(seen)[1]) > 1.0:
-                    continue
-            found.add(f"{channel.name}.{gate.name}")
+            of_v_alone = self.smooth and not gate.depends_on & moving
+            if ("v" not in gate.depends_on or of_v_alone) and self.is_slow(gate, part):
+                found.add(f"{channel.name}.{gate.name}")
         return found
+
+    def is_slow(self, gate: Gate, part: _Part) -> bool:
+        """Whether its time constant is nowhere short: where impulses go, and concentrations may."""
+        begin = part.membrane.initial_concentrations
+        for times in (1.0,) if "v" in gate.depends_on else (1.0, *GROWN):
+            concentrations = {name: times * c for name, c in begin.items() if "." not in name}
+            for warmth in part.warmth:
+                seen = part.membrane.quantities(REACHED, warmth, concentrations)
+                if SLOW_GATE * np.max(gate.at(seen)[1]) > 1.0:
+                    return False
+        return True
 
     # ---- the stretches --------------------------------------------------------------------
 

@@ -106,7 +106,7 @@ class State(Record):
     ----------
     dt : float
         Time step, ms: gates and concentrations are half of one older than `v`. With a stride above
-        1 concentrations are where they will be half way between two slow steps.
+        1 concentrations and slow gates are where they will be half way between two slow steps.
     step : int
         Steps since time zero.
     v : array (n,)
@@ -177,9 +177,10 @@ class Simulation:
         Other membranes and temperatures, each from its time on, in their order.
     stride : int, optional
         Every so many steps, an odd number, concentrations move, by as many time steps at once and
-        by the mean of all currents since. If not given, 5, or fewer that take no more than 0.025
-        ms; 1 where a concentration settles faster than that or a change would come between, and
-        under voltage clamps, whose currents are to be right in every step.
+        by the mean of all currents since; so do gates that are as slow. If not given, 5, or fewer
+        that take no more than 0.025 ms; 1 where a concentration settles faster than that or a
+        change would come between, and under voltage clamps, whose currents are to be right in
+        every step.
 
     Attributes
     ----------
