@@ -213,8 +213,8 @@ def test_order_two(case: str, stride: int) -> None:
 def test_gates_that_are_slow_in_the_cold_only() -> None:
     """They come half a slow step early into the cold, and must not leave it so. Order 2."""
     at_20: dict[str, Any] = {"q10": 3.0, "celsius": 20.0}
-    h = axon.Gate("h", inf=lambda v: 1 / (1 + np.exp((v + 50) / 4)), tau=lambda v: 0.35, **at_20)
-    s = axon.Gate("s", inf=lambda v: 1 / (1 + np.exp((v + 50) / 4)), tau=lambda v: 0.9, **at_20)
+    h = axon.Gate("h", inf=lambda v: 1 / (1 + np.exp((v + 50) / 4)), tau=lambda v: 0.2, **at_20)
+    s = axon.Gate("s", inf=lambda v: 1 / (1 + np.exp((v + 50) / 4)), tau=lambda v: 0.5, **at_20)
     base = slower_bath(1.0)
     na = replace(base.channels[0], gates=[*base.channels[0].gates, s, h])
     membrane = replace(base, channels=[na, *base.channels[1:]], celsius=20.0)
