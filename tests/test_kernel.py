@@ -1411,7 +1411,7 @@ KINDS = (
     "many factors", "state", "drop state", "param size", "drop param", "drop const", "const",
     "n_temps", "slope_slot", "offset_slot", "gate", "drop gate", "n_bins", "v_min",
     "v_step", "cubics", "cut table", "value", "drop value", "many tables", "middle_state", "ions",
-    "drop ions", "ion",
+    "drop ions", "ion", "slow",
 )  # fmt: skip
 
 
@@ -1447,8 +1447,10 @@ def mutated(p: Program, kind: str, i: int, j: int, integer: int, real: float) ->
         return tabled(gates=replaced(table.gates, j, integer if kind == "gate" else ()))
     if kind in ("value", "drop value"):
         return tabled(values=replaced(table.values, j, integer if kind == "value" else ()))
+    if kind == "slow":
+        return replace(tabled(slow=bool(j % 2)), stride=integer)
     if kind == "many tables":
-        return replace(p, tables=p.tables * (integer % 16))
+        return replace(p, tables=p.tables * (integer % 24))
     if kind == "ions" and p.ions:
         slope, offset = p.ions[i % len(p.ions)]
         pair = (integer, offset) if j % 2 else (slope, integer)
