@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -108,8 +109,11 @@ class _Fit(NamedTuple):
     """Of the cubics themselves."""
     rounded: float
     """In single precision."""
-    on: Callable[[Grid], _Fit]
+    again: Callable[[Grid], _Fit]
     """The same curves on another grid."""
+
+    def on(self, grid: Grid) -> _Fit:
+        return self if grid == self.grid else self.again(grid)
 
     @property
     def good(self) -> bool:
@@ -284,10 +288,12 @@ def _filling_blocks(gates: Sequence[tuple[int, _Fit]]) -> list[tuple[int, _Fit]]
             few, others = left(grid), left(narrower)
             if not (few and others and len(few) + len(others) <= GATES_PER_BLOCK):
                 continue
+            which = (*few, *others)
             for target in GRIDS[there : there + 2]:
-                fits = {i: filled[i][1].on(target) for i in (*few, *others)}
-                if all(fit.good for fit in fits.values()):
-                    for i, fit in fits.items():
+                fits = (filled[i][1].on(target) for i in which)
+                good = list(takewhile(lambda fit: fit.good, fits))
+                if len(good) == len(which):
+                    for i, fit in zip(which, good, strict=True):
                         filled[i] = (filled[i][0], fit)
                     break
     return filled

@@ -579,7 +579,10 @@ class Recorder:
     def work(self, node: Symbol, of: Symbol) -> int | None:
         """How long, in multiplications, what depends on `of` alone takes; None for the rest."""
         known = self._work.setdefault(of, {})
-        for one in () if node in known else self.order([node], known):
+        left: Iterable[Symbol] = () if node in known else (node,)
+        if any(part not in known for one in left for part in one.operands):
+            left = self.order([node], known)
+        for one in left:
             if one in known:
                 continue
             if not one.operands:
