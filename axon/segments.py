@@ -182,6 +182,11 @@ class Folder:
         """Whether `draft` gets all chunks of the run."""
         self._draft: _Draft | None = None
         self._there = _identity(output)
+        if output_of(output) != output:
+            raise WriteError(
+                f"can't write {output}: names in .parts are those of folders of unfinished runs; "
+                f"choose another, such as {output.stem}.h5"
+            )
         if not output.parent.is_dir():
             raise WriteError(f"can't write {output}: there is no folder {output.parent}")
         if output.is_dir():

@@ -418,6 +418,9 @@ def test_places_where_nothing_can_be_written(tmp_path):
         writer(tmp_path / "missing" / "run.h5", v)
     with pytest.raises(WriteError, match="it is a folder"):
         writer(tmp_path, v, overwrite=True)
+    with pytest.raises(WriteError, match=r"x\.parts: names in \.parts .* such as x\.h5"):
+        writer(tmp_path / "x.parts", v)
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "run.h5.parts").touch()
     with pytest.raises(WriteError, match=r"run\.h5\.parts"):
         writer(tmp_path / "run.h5", v)
