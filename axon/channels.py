@@ -244,6 +244,8 @@ class Markov(Value):
                 check_name(state, "state")
             check_function(function, f"{what}the rate {pair[0]} to {pair[1]}")
         conducting = {self.open: 1.0} if isinstance(self.open, str) else dict(self.open)
+        if not conducting:
+            raise MembraneError(f"{what}open={{}}; give a state in which it conducts, or several")
         for state, weight in conducting.items():
             if state not in self.states:
                 raise MembraneError(

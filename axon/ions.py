@@ -12,7 +12,7 @@ from axon import portable
 from axon.errors import MembraneError
 from axon.formulas import named
 from axon.portable import unwrapped, wrapped
-from axon.rates import Quantities, Rate, all_are, call, check_function, check_name
+from axon.rates import Quantities, Rate, all_are, call, check_function, check_name, in_words
 from axon.records import Value
 from axon.units import is_whole, quantity
 
@@ -131,7 +131,10 @@ class Ion(Value):
         if self.reversal is None:
             inside, outside = quantities[f"{self.name}i"], quantities[f"{self.name}o"]
             return nernst(inside, outside, self.valence, quantities["celsius"])
-        return call(self.reversal, quantities) if callable(self.reversal) else self.reversal
+        if not callable(self.reversal):
+            return self.reversal
+        with in_words(f"ion {self.name!r}", "reversal"):
+            return call(self.reversal, quantities)
 
 
 class Buffer(Value):

@@ -110,8 +110,15 @@ def call(function: Rate, quantities: Quantities) -> Any:
     """Evaluate a function, handing it what it asks for."""
     names = arguments(function)
     if names == ("v",):
-        return unwrapped(function(wrapped(quantities["v"])))
-    return unwrapped(function(**{name: wrapped(quantities[name]) for name in names}))
+        found = unwrapped(function(wrapped(quantities["v"])))
+    else:
+        found = unwrapped(function(**{name: wrapped(quantities[name]) for name in names}))
+    if found is None or isinstance(found, str):
+        raise MembraneError(
+            f"a function of {', '.join(names) or 'nothing'} returned {found!r}, which is no "
+            "number; does it lack a return?"
+        )
+    return found
 
 
 @contextmanager

@@ -693,3 +693,49 @@ def test_what_may_change_unseen_is_not_alike() -> None:
     loop.append(loop)
     for opaque in (object(), {1, 2}, loop, partial(max, 1), np.ones(2**18)):
         assert likeness(opaque) is None
+
+
+def opened(by: Any) -> Channel:
+    gate = Gate("m", inf=lambda v: 1 / (1 + np.exp(-v / 9)), tau=flat)
+    return Channel("k", 1e-4, -90.0, [gate], open=by)
+
+
+def nothing(*_: Any) -> None:
+    """What a function gives whose return was forgotten."""
+
+
+@pytest.mark.parametrize("v_init", [-65.0, None])
+@pytest.mark.parametrize(
+    ("channels", "more", "message"),
+    [
+        (
+            [Channel("k", 1e-4, -90.0, [gate("m")], open=lambda m: nothing(m))],
+            {},
+            "channel 'k': .* of m ",
+        ),
+        (
+            [Channel("k", 1e-4, -90.0, [gate("m")], open=lambda m: "m")],
+            {},
+            "channel 'k': .* returned 'm'",
+        ),
+        ([Channel("k", 1e-4, -90.0, [Gate("n", inf=lambda v: nothing(v))])], {}, "gate 'n': "),
+        ([Channel("k", 1e-4, ion={"k": lambda g, v: nothing(g, v)})], {}, "channel 'k': .* g, v "),
+        (
+            [Channel("k", 1e-4, ion="k")],
+            {"ions": [Ion("k", 1, 140.0, 5.0, reversal=lambda ki: nothing(ki))]},
+            "ion 'k': a function of ki ",
+        ),
+        (
+            [],
+            {"pumps": [Pump("p", lambda: nothing(), {"k": 1})]},
+            "pump 'p': a function of nothing ",
+        ),
+    ],
+)
+def test_functions_without_a_return_are_told(
+    channels: list[Channel], more: dict[str, Any], message: str, v_init: float | None
+) -> None:
+    fibre = axon.Axon.cylinder(100.0, 1.0, compartments=3)
+    with pytest.raises(MembraneError, match=message + ".*does it lack a return"):
+        membrane = Membrane([*channels, leak()], **({"ions": [K]} | more))
+        axon.Simulation(fibre, membrane, celsius=20.0, v_init=v_init).run(0.1)

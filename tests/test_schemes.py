@@ -117,6 +117,11 @@ def test_a_ring_is_steady_where_nothing_flows_on_the_whole() -> None:
         assert np.all(p > 0.0)
 
 
+def test_a_scheme_that_never_conducts_is_refused() -> None:
+    with pytest.raises(MembraneError, match=r"scheme 's': open=\{\}; give a state"):
+        Markov("s", RING, open={})
+
+
 def test_how_far_it_is_open() -> None:
     partly = Markov("s", RING, open={"o": 1.0, "i": 0.25})
     p = partly.at(AT)
@@ -169,7 +174,10 @@ def test_quantities_that_there_are_not_are_refused() -> None:
         ({("a", "b"): constant(0.0), ("b", "a"): constant(0.0)}, "no single steady state"),
         ({("c", "a"): constant(np.nan), ("a", "c"): constant(1.0)}, "a rate is not finite"),
         ({("c", "a"): lambda v: 1.0 / (0 * v), ("a", "c"): constant(1.0)}, "not finite"),
-        ({("c", "a"): lambda v: None, ("a", "c"): constant(1.0)}, "scheme 's': its rates could"),
+        (
+            {("c", "a"): lambda v: None, ("a", "c"): constant(1.0)},
+            "scheme 's': a function of v returned None",
+        ),
         ({("c", "a"): constant(-1.0), ("a", "c"): constant(2.0)}, "negative"),
     ],
 )
