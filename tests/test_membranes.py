@@ -708,16 +708,8 @@ def nothing(*_: Any) -> None:
 @pytest.mark.parametrize(
     ("channels", "more", "message"),
     [
-        (
-            [Channel("k", 1e-4, -90.0, [gate("m")], open=lambda m: nothing(m))],
-            {},
-            "channel 'k': .* of m ",
-        ),
-        (
-            [Channel("k", 1e-4, -90.0, [gate("m")], open=lambda m: "m")],
-            {},
-            "channel 'k': .* returned 'm'",
-        ),
+        ([opened(lambda m: nothing(m))], {}, "channel 'k': a function of m returned None"),
+        ([opened(lambda m: "m")], {}, "channel 'k': a function of m returned 'm'"),
         ([Channel("k", 1e-4, -90.0, [Gate("n", inf=lambda v: nothing(v))])], {}, "gate 'n': "),
         ([Channel("k", 1e-4, ion={"k": lambda g, v: nothing(g, v)})], {}, "channel 'k': .* g, v "),
         (
