@@ -18,7 +18,15 @@ from axon.rates import resolve
 from axon.records import Record
 from axon.rest import GROWN
 from axon.sums import regrouped, straightened
-from axon.tables import V_MAX, V_MIN, Table, build_tables, fit_gate, fit_value
+from axon.tables import (
+    V_MAX,
+    V_MIN,
+    Table,
+    blocks_from_older,
+    build_tables,
+    fit_gate,
+    fit_value,
+)
 from axon.trace import Instruction, Recorder, Symbol
 
 # Slots are numbered: potential, time step, states, parameters, constants, multiples of the time
@@ -136,7 +144,7 @@ class Program(Record):
             arrays[f"table{i}_gates"] = _int32(table.gates)
             arrays[f"table{i}_values"] = _int32(table.values)
             arrays[f"table{i}_bins"] = np.array([table.v_min, table.v_step, table.error])
-            arrays[f"table{i}_cubics"] = table.cubics
+            arrays[f"table{i}_blocks"] = table.cubics
         return arrays
 
     @classmethod
@@ -197,7 +205,11 @@ class Program(Record):
             gates = take(name + "gates", np.int32, -1)
             looked_up = take(name + "values", np.int32, -1)
             v_min, v_step, error = take(name + "bins", np.float64, 3).tolist()
-            cubics = take(name + "cubics", np.float32, -1, -1, 4, 8)
+            if name + "cubics" in left:
+                older = take(name + "cubics", np.float32, -1, -1, 4, 8)
+                cubics = blocks_from_older(older, len(gates), len(looked_up))
+            else:
+                cubics = take(name + "blocks", np.float32, -1, -1, 4, 8)
             tables.append(
                 Table(
                     tuple(gates.tolist()), tuple(looked_up.tolist()),

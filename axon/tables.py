@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from axon.channels import Gate
+from axon.errors import MembraneError
 from axon.portable import expm1
 from axon.rates import Quantities
 from axon.records import Record
@@ -272,6 +273,26 @@ def _value_places(n_gates: int, n_values: int) -> list[tuple[int, int]]:
     taken = {(blocks.start, half + k) for half in (0, GATES_PER_BLOCK) for k in range(gates)}
     free = [(block, k) for block in blocks for k in range(8) if (block, k) not in taken]
     return free[:n_values]
+
+
+def blocks_from_older(cubics: np.ndarray, n_gates: int, n_values: int) -> np.ndarray:
+    """Blocks of a table whose values have blocks of their own, as they had before results 8.
+
+    Raises
+    ------
+    MembraneError
+        If these are not as many as gates and values need.
+    """
+    first = -(-n_gates // GATES_PER_BLOCK)
+    if cubics.shape[1] != first - (-n_values // 8):
+        raise MembraneError(
+            f"a table of {n_gates} gates and {n_values} values has {cubics.shape[1]} blocks"
+        )
+    blocks = np.zeros((len(cubics), _blocks(n_gates, n_values), 4, 8), cubics.dtype)
+    blocks[:, :first] = cubics[:, :first]
+    for k, (block, lane) in enumerate(_value_places(n_gates, n_values)):
+        blocks[:, block, :, lane] = cubics[:, first + k // 8, :, k % 8]
+    return blocks
 
 
 def _filling_blocks(gates: Sequence[tuple[int, _Fit]]) -> list[tuple[int, _Fit]]:

@@ -394,7 +394,7 @@ SPOILT: dict[str, dict[str, Any]] = {
     "other states": {"program1_names": np.frombuffer(NAMES, np.uint8)},
     "unknown": {"program3_more": np.zeros(1)},
     "slots out of range": {"program2_terms": ARRAYS["program2_terms"] + np.int32(1000)},
-    "no numbers": {"program3_table0_cubics": ARRAYS["program3_table0_cubics"] + np.nan},
+    "no numbers": {"program3_table0_blocks": ARRAYS["program3_table0_blocks"] + np.nan},
 }
 
 

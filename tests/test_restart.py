@@ -603,7 +603,7 @@ def test_a_rate_function_that_differs_in_its_code_alone(tmp_path: Path) -> None:
             tmp_path,
             SimulationError,
             lambda other=other: other.run(1.0, output=path, resume=True),
-            "the membrane or the axon: program_table0_cubics",
+            "the membrane or the axon: program_table0_blocks",
         )
 
 

@@ -260,6 +260,36 @@ def test_a_saved_program_reloads_to_the_same_bits(
 
 
 @each_model
+def test_a_program_that_an_older_version_saved_is_the_same(name: str) -> None:
+    """Its tables have values in blocks of their own, and nothing says which are slow."""
+    program = lowered(model(name), 3, 0.01)
+    arrays = program.to_arrays()
+    for i, table in enumerate(program.tables):
+        cubics = arrays.pop(f"table{i}_blocks")
+        gates, values = len(table.gates), len(table.values)
+        first = -(-gates // 4)
+        older = np.zeros((len(cubics), first - (-values // 8), 4, 8), np.float32)
+        free = [lane for lane in range(8) if lane % 4 >= gates % 4] if gates % 4 else []
+        lanes = [(first - 1, lane) for lane in free]
+        lanes += [(block, lane) for block in range(first, cubics.shape[1]) for lane in range(8)]
+        for k in range(values):
+            older[:, first + k // 8, :, k % 8] = cubics[:, lanes[k][0], :, lanes[k][1]]
+        used = np.isin(np.arange(8) % 4, np.arange(gates % 4 or 4))
+        older[:, :first] = cubics[:, :first]
+        if gates:
+            older[:, first - 1][:, :, ~used] = 0.0
+        arrays[f"table{i}_cubics"] = older
+    read = Program.from_arrays(dict(arrays))
+    for old, table in zip(read.tables, program.tables, strict=True):
+        np.testing.assert_array_equal(old.cubics, table.cubics)
+        assert (old.gates, old.values, old.slow) == (table.gates, table.values, False)
+    if program.tables:
+        arrays["table0_cubics"] = np.repeat(arrays["table0_cubics"], 2, axis=1)
+        with pytest.raises(MembraneError, match="blocks"):
+            Program.from_arrays(arrays)
+
+
+@each_model
 def test_a_saved_program_that_was_cut_or_changed_is_refused_or_runs(name: str) -> None:
     membrane, n = model(name), 3
     program = lowered(membrane, n, 0.01, stride=5)
