@@ -739,8 +739,7 @@ class _Lowering:
     def program(self) -> Program:
         """The whole, but for the parameters' values."""
         tabulated: list[set[str]] = [set() for _ in self.parts]
-        gates: list[tuple[int, Any]] = []
-        slow_gates: list[tuple[int, Any]] = []
+        gates: dict[bool, list[tuple[int, Any]]] = {False: [], True: []}  # whether slow
         for part, slow, names in zip(self.parts, self.slow_gates, tabulated, strict=True):
             moving = self.moving(part)
             fixed = part.membrane.quantities(0.0, part.warmth[0])
@@ -751,9 +750,7 @@ class _Lowering:
                 steps = self.share * (self.stride if name in slow else 1)
                 fit = fit_gate(gate, fixed, steps * self.dt)
                 if fit is not None:
-                    (slow_gates if name in slow else gates).append(
-                        (self.slot[name] - FIRST_STATE, fit)
-                    )
+                    gates[name in slow].append((self.slot[name] - FIRST_STATE, fit))
                     names.add(name)
         after, terms, own = self.after()
         counted, moves = self.counted(), self.moved_pools()
@@ -778,7 +775,7 @@ class _Lowering:
         )
         kept = [final[node] for node in (*own, *of_terms)]
         held = self.held([*before.values(), *after.values(), *kept])
-        wanted = [final[node] for node in (*results, *own, *of_terms)]
+        wanted = [*(final[node] for node in results), *kept]
         values = {}
         for node in self.recorder.of_one_input(wanted, self.v):
             fit = fit_value(lambda v, node=node: self.recorder.evaluate(node, {"v": v}))  # type: ignore[misc]
@@ -819,8 +816,8 @@ class _Lowering:
             multiples=np.array(list(self.multiples.values()), dtype=np.float64),
             n_temps=len(values) + n_temps,
             tables=(
-                *build_tables(gates, [(slots[node], fit) for node, fit in values.items()]),
-                *build_tables(slow_gates, [], slow=True),
+                *build_tables(gates[False], [(slots[node], fit) for node, fit in values.items()]),
+                *build_tables(gates[True], [], slow=True),
             ),
             code=tuple(code),
             middle_state=self.slot[V_MIDDLE] - FIRST_STATE if self.moved else -1,
