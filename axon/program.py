@@ -17,7 +17,8 @@ from axon.membranes import Membrane
 from axon.rates import resolve
 from axon.records import Record
 from axon.rest import GROWN
-from axon.sums import regrouped, straightened
+from axon.still import gathered, straightened
+from axon.sums import regrouped
 from axon.tables import (
     V_MAX,
     V_MIN,
@@ -770,6 +771,10 @@ class _Lowering:
         if self.slow_pools:
             straight = straightened(self.recorder, list(final.values()), self.v, self.steady)
             final = {node: straight[new] for node, new in final.items()}
+            fast = [*before.values(), *after.values(), *own, *of_terms]
+            of_fast = [final[node] for node in fast]
+            together = gathered(self.recorder, of_fast, self.v, self.steady)
+            final |= {node: together[final[node]] for node in fast}
         counted, moves, before, after = (
             {name: final[node] for name, node in stretch.items()} for stretch in stretches
         )

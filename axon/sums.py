@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Sequence
 
 from axon.trace import WORTH_A_LOOK_UP, Recorder, Symbol, is_multiple
 
@@ -18,52 +18,6 @@ def regrouped(recorder: Recorder, results: Sequence[Symbol], of: Symbol) -> dict
     """
     grouping = _Grouping(recorder, results, of)
     return {result: grouping.value(result) for result in results}
-
-
-def straightened(
-    recorder: Recorder, results: Sequence[Symbol], of: Symbol, still: Container[str]
-) -> dict[Symbol, Symbol]:
-    """New expressions for results: an exponential of what `of` moves along a straight line has
-    slope times `of` plus offset as its exponent, both of which follow from inputs that are still.
-    """
-    follows = recorder.follows(results, still)
-    new: dict[Symbol, Symbol] = {}
-    for node in recorder.order(results):
-        line = None
-        if node.op == "EXP" and not follows[node]:
-            line = _line(recorder, node.args[0], of, follows)
-        if line is not None and any(part.value is None for part in line):
-            exponent = recorder.plain("ADD", recorder.plain("MUL", of, line[0]), line[1])
-            new[node] = recorder.plain("EXP", exponent)
-        elif node.operands:
-            new[node] = recorder.plain(node.op, *(new[part] for part in node.operands))
-        else:
-            new[node] = node
-    return {result: new[result] for result in results}
-
-
-def _line(
-    recorder: Recorder, exponent: Symbol, of: Symbol, follows: Mapping[Symbol, bool]
-) -> tuple[Symbol, Symbol] | None:
-    """Slope and offset, if it is a straight line in `of`."""
-    zero, one = recorder.symbol(0.0), recorder.symbol(1.0)
-    lines: dict[Symbol, tuple[Symbol, Symbol] | None] = {}
-    for node in recorder.order([exponent]):
-        lines[node] = None
-        parts = [line for part in node.operands if (line := lines[part]) is not None]
-        if node is of:
-            lines[node] = one, zero
-        elif follows[node]:
-            lines[node] = zero, node
-        elif len(parts) < len(node.operands):
-            continue
-        elif node.op in ("ADD", "SUB", "NEG"):
-            slopes, offsets = zip(*parts, strict=True)
-            lines[node] = recorder.node(node.op, *slopes), recorder.node(node.op, *offsets)
-        elif node.op == "MUL" and any(follows[part] for part in node.args):
-            ((_, factor), (slope, offset)) = sorted(parts, key=lambda line: line[0] is not zero)
-            lines[node] = factor * slope, factor * offset
-    return lines[exponent]
 
 
 class _Grouping:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -230,6 +231,7 @@ def build_tables(
         Whether only slow steps look into them.
     """
     gates = _filling_blocks(gates)
+    values = _filling_lanes(gates, values)
     tables = []
     for grid in GRIDS:
         own_gates = [(state, fit) for state, fit in gates if fit.grid == grid]
@@ -317,4 +319,29 @@ def _filling_blocks(gates: Sequence[tuple[int, _Fit]]) -> list[tuple[int, _Fit]]
                     for i, fit in zip(which, good, strict=True):
                         filled[i] = (filled[i][0], fit)
                     break
+    return filled
+
+
+def _filling_lanes(
+    gates: Sequence[tuple[int, _Fit]], values: Sequence[tuple[int, _Fit]]
+) -> list[tuple[int, _Fit]]:
+    """Values that would begin a block go where blocks of narrower bins have room, if all fit."""
+    filled = list(values)
+    n_gates = Counter(fit.grid for _, fit in gates)
+    for k, grid in enumerate(GRIDS):
+        own = [i for i, (_, fit) in enumerate(filled) if fit.grid == grid]
+        few = 0
+        if _blocks(n_gates[grid], len(own)) > _blocks(n_gates[grid], 0):
+            few = (2 * n_gates[grid] + len(own)) % 8
+        for narrower in GRIDS[k + 1 :]:
+            there = sum(fit.grid == narrower for _, fit in filled)
+            room = 8 * _blocks(n_gates[narrower], there) - 2 * n_gates[narrower] - there
+            if not 0 < few <= room:
+                continue
+            fits = ((i, filled[i][1].on(narrower)) for i in own)
+            good = list(islice(((i, fit) for i, fit in fits if fit.good), few))
+            if len(good) == few:
+                for i, fit in good:
+                    filled[i] = (filled[i][0], fit)
+                break
     return filled

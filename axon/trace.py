@@ -708,8 +708,9 @@ def _readers(done: Iterable[Done], results: Iterable[Symbol]) -> Counter[Symbol]
 def _fused(order: Sequence[Symbol], results: Sequence[Symbol]) -> dict[Symbol, Done]:
     """What is done for each node, but for those whose work another one does, the only to read them.
 
-    A sum does that of a product, and of a difference in that; an exponential or a reciprocal that
-    of a sum; a product that of another or of a reciprocal.
+    A sum does that of a product, and of a difference in that; an exponential that of a product, a
+    reciprocal that of a sum, and both of a sum that does a product's; a product that of another or
+    of a reciprocal.
     """
     fused: dict[Symbol, tuple[str, tuple[Symbol, ...], tuple[Symbol, ...]]] = {}
     readers = _readers(((node.op, node.args) for node in order), results)
@@ -750,14 +751,14 @@ def _fused(order: Sequence[Symbol], results: Sequence[Symbol]) -> dict[Symbol, D
                 else:
                     continue
                 break
-        elif node.op == "EXP" and node.args[0] in fused:
-            (whole,) = node.args
-            op, parts, operands = fused[whole]
-            if op == "FMA" and readers[whole] == 1:
-                del fused[whole]
-                fuse(node, "EXP_FMA", [*parts, whole], *operands)
-        elif node.op == "RECIPROCAL" and absorbs(node.args[0], "ADD", alone=True):
-            fuse(node, "RECIPROCAL_ADD", node.args, *node.args[0].args)
+        elif node.op in ("EXP", "RECIPROCAL"):
+            (inner,) = node.args
+            op, parts, operands = fused.get(inner, ("", (), ()))
+            if op == "FMA" and readers[inner] == 1:
+                del fused[inner]
+                fuse(node, f"{node.op}_FMA", [*parts, inner], *operands)
+            elif absorbs(inner, "MUL" if node.op == "EXP" else "ADD", alone=True):
+                fuse(node, f"{node.op}_{inner.op}", [inner], *inner.args)
     done = {node: (op, operands) for node, (op, _, operands) in fused.items()}
     return {node: done.get(node, (node.op, node.args)) for node in order if node not in absorbed}
 

@@ -78,8 +78,9 @@ int ax_isa_fused(int isa);
     X(DIV, 2) /* a (1 / b) */ X(MUL3, 3) /* (a b) c */                                       \
     X(LT, 2) X(LE, 2) X(EQ, 2) /* 1 or 0 */                                                  \
     X(FMA, 3) /* a b + c */ X(FMS, 3) /* a b - c */ X(FNMA, 3) /* c - a b */                 \
-    X(LERP, 3) /* c + a (b - c) */ X(EXP_FMA, 3) /* exp(a b + c) */                          \
-    X(RECIPROCAL_ADD, 2) /* 1 / (a + b) */                                                   \
+    X(LERP, 3) /* c + a (b - c) */                                                           \
+    X(EXP_MUL, 2) /* exp(a b) */ X(EXP_FMA, 3) /* exp(a b + c) */                            \
+    X(RECIPROCAL_ADD, 2) /* 1 / (a + b) */ X(RECIPROCAL_FMA, 3) /* 1 / (a b + c) */          \
     X(SELECT, 3) /* a is not 0 ? b : c */
 
 typedef enum {

@@ -53,6 +53,7 @@ AX_INLINE void look_up_together(const float *bin, const float *within, const int
                              f8_set1(bin[24 + k]), s);
 }
 
+/* Each into a bin of its own: the eight values of every compartment, which are yet to be transposed. */
 AX_INLINE void look_up(const float *table, const double *place, const float *within,
                        f8 value[AX_LANES]) {
     for (int lane = 0; lane < AX_LANES; lane++) {
@@ -62,12 +63,24 @@ AX_INLINE void look_up(const float *table, const double *place, const float *wit
         value[lane] = cubic(f8_load(bin), f8_load(bin + 8), f8_load(bin + 16), f8_load(bin + 24),
                             f8_set1(within[lane]));
     }
-    f8_transpose(value);
+}
+
+/* Of row r, transposed or not. */
+AX_INLINE void look_up_row(const float *table, const places *at, int32_t r, const int count,
+                           const int mixed, f8 value[AX_LANES]) {
+    const int32_t i = r * AX_LANES;
+    if (at->together[r] == 0xff) {
+        int32_t offset;
+        memcpy(&offset, &at->bin[i], sizeof offset);
+        look_up_together(table + offset, at->within + i, count, mixed, value);
+    } else {
+        look_up(table, at->bin + i, at->within + i, value);
+    }
 }
 
 /*
- * Advance `count` gates over the rows, and look values up: one block of the table. to: of every
- * lane, its gate, or where its value goes; NULL where it has none.
+ * Advance `count` gates of row r by what has been looked up, and put values where they go. to: of
+ * every lane, its gate, or where its value goes; NULL where it has none.
  *
  * A gate obeys dx/dt = (inf(V) - x) / tau(V); for V frozen over dt its exact
  * solution is x <- x + (1 - exp(-dt/tau)) (inf - x). The table holds inf and
@@ -76,31 +89,40 @@ AX_INLINE void look_up(const float *table, const double *place, const float *wit
  *
  * halved: advance by dt/2 instead, 1 - sqrt(1 - p) = p / (1 + sqrt(1 - p)).
  */
+AX_INLINE void use_row(const places *at, int32_t r, f8 value[AX_LANES], double *const to[],
+                       const int count, const int mixed, const int halved) {
+    const int32_t i = r * AX_LANES;
+    const v8 one = v8_set1(1.0);
+    if (at->together[r] != 0xff)
+        f8_transpose(value);
+    for (int k = 0; k < count; k++) {
+        v8 p = v8_from(value[AX_GATES_PER_BLOCK + k]);
+        if (halved)
+            p = v8_div(p, v8_add(one, v8_sqrt(v8_sub(one, p))));
+        const v8 x0 = v8_load(to[k] + i);
+        v8_store(to[k] + i, v8_fma(p, v8_sub(v8_from(value[k]), x0), x0));
+    }
+    if (mixed)
+        for (int k = 0; k < AX_LANES; k++)
+            if (k % AX_GATES_PER_BLOCK >= count && to[k] != NULL)
+                v8_store(to[k] + i, v8_from(value[k]));
+}
+
+/*
+ * One block of the table over the rows. A row is looked up before the last one is used: each is a
+ * long chain, of which the processor has not two in its window, and so half of another goes beside.
+ */
 AX_INLINE void run_block(const float *table, const places *at, int32_t rows, double *const to[],
                          const int count, const int mixed, const int halved) {
-    const v8 one = v8_set1(1.0);
-    for (int32_t r = 0; r < rows; r++) {
-        const int32_t i = r * AX_LANES;
-        f8 value[AX_LANES];
-        if (at->together[r] == 0xff) {
-            int32_t offset;
-            memcpy(&offset, &at->bin[i], sizeof offset);
-            look_up_together(table + offset, at->within + i, count, mixed, value);
-        } else {
-            look_up(table, at->bin + i, at->within + i, value);
-        }
-        for (int k = 0; k < count; k++) {
-            v8 p = v8_from(value[AX_GATES_PER_BLOCK + k]);
-            if (halved)
-                p = v8_div(p, v8_add(one, v8_sqrt(v8_sub(one, p))));
-            const v8 x0 = v8_load(to[k] + i);
-            v8_store(to[k] + i, v8_fma(p, v8_sub(v8_from(value[k]), x0), x0));
-        }
-        if (mixed)
-            for (int k = 0; k < AX_LANES; k++)
-                if (k % AX_GATES_PER_BLOCK >= count && to[k] != NULL)
-                    v8_store(to[k] + i, v8_from(value[k]));
+    f8 now[AX_LANES], next[AX_LANES];
+    look_up_row(table, at, 0, count, mixed, now);
+    for (int32_t r = 1; r < rows; r++) {
+        look_up_row(table, at, r, count, mixed, next);
+        use_row(at, r - 1, now, to, count, mixed, halved);
+        for (int k = 0; k < AX_LANES; k++)
+            now[k] = next[k];
     }
+    use_row(at, rows - 1, now, to, count, mixed, halved);
 }
 
 /* Gates and values of one table. */
@@ -210,6 +232,8 @@ AX_INLINE void operate(int op, unsigned uniform, double *d, const double *a, con
         AX_LONG(RECIPROCAL, v8_reciprocal(x))
         AX_LONG(DIV, v8_mul(x, v8_reciprocal(y)))
         AX_LONG(RECIPROCAL_ADD, v8_reciprocal(v8_add(x, y)))
+        AX_LONG(RECIPROCAL_FMA, v8_reciprocal(v8_fma(x, y, z)))
+        AX_LONG(EXP_MUL, v8_exp(v8_mul(x, y)))
         AX_LONG(EXP_FMA, v8_exp(v8_fma(x, y, z)))
         AX_BINARY(ADD, v8_add(x, y))
         AX_BINARY(SUB, v8_sub(x, y))
@@ -357,6 +381,10 @@ static void linearise(ax_sim *self, int64_t row, int32_t rows) {
     int32_t r = 0;
     for (; r + AX_ROWS_TOGETHER <= rows; r += AX_ROWS_TOGETHER)
         linearise_rows(self, row, r, AX_ROWS_TOGETHER);
+    if (rows - r >= AX_ROWS_TOGETHER / 2) {
+        linearise_rows(self, row, r, AX_ROWS_TOGETHER / 2);
+        r += AX_ROWS_TOGETHER / 2;
+    }
     for (; r < rows; r++)
         linearise_rows(self, row, r, 1);
 }

@@ -60,7 +60,8 @@ PLAIN: dict[str, Function] = {
     "EQ": lambda v, w: (v == w) * 1.0,
     "SELECT": lambda v, w: np.where(v != 0.0, w, v * w),
 }
-FUSED = {"FMA", "FMS", "FNMA", "DIV", "MUL3", "LERP", "EXP_FMA", "RECIPROCAL_ADD"}
+FUSED = {"FMA", "FMS", "FNMA", "DIV", "MUL3", "LERP", "EXP_MUL", "EXP_FMA"}
+FUSED |= {"RECIPROCAL_ADD", "RECIPROCAL_FMA"}
 
 # No two values within the reach of a difference, none at a pole.
 rng = np.random.default_rng(0)

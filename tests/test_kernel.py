@@ -76,6 +76,7 @@ def every_operation(n: int) -> Program:
     rate = do("ADD", do("EXP", u), do("EXPREL", do("NEG", u)))
     inf = do("DIV", do("MUL3", do("EXP", u), rate, do("RECIPROCAL", rate)), rate)
     tail = do("RECIPROCAL_ADD", do("EXP_FMA", u, slots["half"], u), slots["small"])
+    tail = do("RECIPROCAL_FMA", tail, do("EXP_MUL", u, slots["half"]), slots["half"])
     inf = do("LERP", slots["half"], tail, inf)
     factor = do("NEG", do("EXPM1", do("FNMA", slots["half"], rate, do("FMS", dt, rate, rate))))
     wave = do("TANH", do("LOG", do("SQRT", do("ADD", do("ABS", u), slots["small"]))))
@@ -572,7 +573,7 @@ def test_plain_operations_are_exact(op: str, isa: str) -> None:
 
 
 MULTIPLY_ADDS = ("FMA", "FMS", "FNMA")
-OF_TWO = ("DIV", "MUL3", "LERP", "EXP_FMA", "RECIPROCAL_ADD")
+OF_TWO = ("DIV", "MUL3", "LERP", "EXP_MUL", "EXP_FMA", "RECIPROCAL_ADD", "RECIPROCAL_FMA")
 
 
 def fused(x: float, y: float, z: float) -> float:
@@ -618,8 +619,10 @@ def test_what_takes_one_instruction_is_two_operations(isa: str) -> None:
     assert same_bits(apply("MUL3", a, b, c), apply("MUL", apply("MUL", a, b), c))
     assert same_bits(apply("LERP", a, b, c), apply("FMA", a, apply("SUB", b, c), c))
     assert same_bits(apply("EXP_FMA", a, b, c), apply("EXP", apply("FMA", a, b, c)))
+    assert same_bits(apply("RECIPROCAL_FMA", a, b, c), apply("RECIPROCAL", apply("FMA", a, b, c)))
     a, b = operands("ADD")
     assert same_bits(apply("RECIPROCAL_ADD", a, b), apply("RECIPROCAL", apply("ADD", a, b)))
+    assert same_bits(apply("EXP_MUL", a, b), apply("EXP", apply("MUL", a, b)))
 
 
 def test_every_operation_is_tested() -> None:

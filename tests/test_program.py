@@ -85,7 +85,7 @@ def test_gates_whose_temperature_varies_go_into_the_program() -> None:
     assert written == [("LERP", 2), ("LERP", 3), ("LERP", 4)]
     # What the three have in common, the Q10, is computed once; what depends on V, looked up.
     assert sum(op == "EXP_FMA" for op, *_ in p.code) == 1
-    assert sum(op == "EXP" for op, *_ in p.code) == 3  # of the gates
+    assert sum(op == "EXP_MUL" for op, *_ in p.code) == 3  # of the gates
     assert sum(op == "EXPREL" for op, *_ in p.code) == 0
     assert sum(len(table.values) for table in p.tables) == 6
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from expressions import TREES, Function, V, W, build, computed, exact, lowered, record
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from axon.sums import regrouped, straightened
+from axon.sums import regrouped
 from axon.trace import Recorder, Symbol
 
 
@@ -123,86 +121,3 @@ def test_what_several_sums_need_is_looked_up_once() -> None:
     recorder, result = again(function, "v")
     assert len(recorder.of_one_input([result], recorder.input("v"))) == 1
     np.testing.assert_allclose(computed(recorder, result, V, W), function(V, W), rtol=1e-14)
-
-
-# ---- exponents that are straight lines -----------------------------------------------------------
-
-
-def straight(function: Function) -> tuple[list[str], list[str], Any]:
-    """Operations of an expression of v, which moves, and w, which is still: those of what is still,
-    and the others; and its values."""
-    recorder, result = record(function)
-    (after,) = straightened(recorder, [result], recorder.input("v"), {"w"}).values()
-    follows = recorder.follows([after], {"w"})
-    read = [part for node in follows if not follows[node] for part in node.operands]
-    still = [part for part in dict.fromkeys(read) if follows[part] and part.operands]
-    known = {"v": 0, "w": 1}
-    constants = {c: 2 + k for k, c in enumerate(recorder.constants([after], ()))}
-    first = 2 + len(constants)
-    slots = {node: first + k for k, node in enumerate(still)}
-    before, _, _ = recorder.emit({s: n for n, s in slots.items()}, [], known, constants, 90)
-    code, _, _ = recorder.emit({}, [after], known, constants | slots, 90)
-    return [op for op, *_ in before], [op for op, *_ in code], computed(recorder, after, V, W)
-
-
-@pytest.mark.parametrize(
-    ("function", "still", "moving"),
-    [
-        (lambda v, w: np.exp((v - w) / (w + 7)), ["NEG", "RECIPROCAL_ADD", "MUL"], ["EXP_FMA"]),
-        (lambda v, w: np.exp(v * 0.5 + w * w), ["MUL"], ["EXP_FMA"]),
-        (lambda v, w: np.exp(-(v + w) * w), ["NEG", "MUL", "NEG"], ["EXP_FMA"]),
-        (lambda v, w: np.exp(w - v), [], ["EXP_FMA"]),
-        # What no line is, or follows from one of the two alone, stays as it is.
-        (lambda v, w: np.exp(v * v + w), [], ["EXP_FMA"]),
-        (lambda v, w: np.exp(np.tanh(v) + w), [], ["TANH", "ADD", "EXP"]),
-        (lambda v, w: np.exp(0.5 * v + 1.0), [], ["EXP_FMA"]),
-        (lambda v, w: np.exp(w * w) + v, ["MUL", "EXP"], ["ADD"]),
-        (lambda v, w: np.tanh((v - w) * w), [], ["SUB", "MUL", "TANH"]),
-    ],
-)
-def test_exponents_are_straight_lines(
-    function: Function, still: list[str], moving: list[str]
-) -> None:
-    before, code, values = straight(function)
-    assert (sorted(before), code) == (sorted(still), moving)
-    np.testing.assert_allclose(values, function(V, W), rtol=1e-13, atol=1e-14)
-
-
-STILL: dict[str, Function] = {
-    "w": lambda v, w: w,
-    "tanh": lambda v, w: np.tanh(w),
-    "square": lambda v, w: w * w,
-    "constant": lambda v, w: 0.75,
-}
-STEPS: dict[str, Callable[[Any, Any], Any]] = {
-    "add": lambda line, still: line + still,
-    "subtract": lambda line, still: line - still,
-    "from": lambda line, still: still - line,
-    "times": lambda line, still: still * line,
-    "over": lambda line, still: line / (1.0 + still * still),
-    "twice": lambda line, still: line + 0.5 * line,
-}
-
-
-@settings(deadline=None, max_examples=200)
-@given(
-    st.lists(st.tuples(st.sampled_from(list(STEPS)), st.sampled_from(list(STILL))), max_size=6),
-)
-def test_any_straight_exponent_keeps_its_value(steps: list[tuple[str, str]]) -> None:
-    def exponent(v: Any, w: Any) -> Any:
-        line = 0.25 * v
-        for step, still in steps:
-            line = STEPS[step](line, STILL[still](v, w))
-        return line
-
-    size = 0.25 * np.abs(V)  # of all that is added, whatever cancels
-    for step, still in steps:
-        other = np.abs(STILL[still](V, W))
-        grown = {"add": size + other, "subtract": size + other, "from": size + other}
-        size = grown.get(step, np.abs(STEPS[step](size, other)))
-    _, code, values = straight(lambda v, w: np.exp(exponent(v, w)))
-    if any(step != "twice" and still not in ("constant", "w") for step, still in steps):
-        assert code in (["EXP_FMA"], ["MUL", "EXP"])  # the latter without an offset
-    within = size < 300.0
-    expected = np.exp(exponent(V[within], W[within]))
-    np.testing.assert_allclose(values[within], expected, rtol=3e-15 * (1.0 + size[within].max()))

@@ -413,6 +413,35 @@ def test_values_are_looked_up_as_the_functions_have_them() -> None:
     np.testing.assert_allclose(table.looked_up(np.array([1e3]))[40], curve(v)[-1:], rtol=1e-3)
 
 
+@pytest.mark.parametrize("n_values", range(1, 9))
+@pytest.mark.parametrize("n_fine", range(1, 5))
+def test_values_begin_no_block_where_narrower_bins_have_room(n_fine: int, n_values: int) -> None:
+    wide = [(k, fit_gate(boltzmann(8.0), {"celsius": 6.3}, 0.05)) for k in range(3)]
+    fine = [(3 + k, fit_gate(boltzmann(1.0), {"celsius": 6.3}, 0.05)) for k in range(n_fine)]
+    values = [(40 + k, fit_value(lambda v: np.exp(v / 100.0))) for k in range(n_values)]
+    tables = build_tables([*wide, *fine], values)  # type: ignore[list-item]
+    # Two lanes are left beside the three gates; one more gate, and they are full.
+    lanes = sum(2 * len(table.gates) + len(table.values) for table in tables)
+    blocks = sum(table.cubics.shape[1] for table in tables)
+    assert blocks == -(-lanes // 8)
+    assert sorted(slot for table in tables for slot in table.values) == [s for s, _ in values]
+    assert all(table.error <= ROUNDED for table in tables)
+    v = np.linspace(-100.0, 60.0, 333)
+    for table in tables:
+        for found in table.looked_up(v).values():
+            np.testing.assert_allclose(found, np.exp(v / 100.0), rtol=2 * ROUNDED)
+
+
+def test_values_too_steep_for_narrower_bins_begin_a_block() -> None:
+    """None of those that are tried is good for one that jumps elsewhere than where bins meet."""
+    gate = fit_gate(boltzmann(8.0), {"celsius": 6.3}, 0.05)
+    steep = fit_gate(boltzmann(1.0), {"celsius": 6.3}, 0.05)
+    jump = fit_value(lambda v: np.where(v < -40.25, 1.0, 2.0))
+    assert gate and steep and jump and not jump.on(steep.grid).good
+    tables = build_tables([*((k, gate) for k in range(4)), (4, steep)], [(40, jump)])
+    assert [(len(table.gates), len(table.values)) for table in tables] == [(4, 1), (1, 0)]
+
+
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("n_values", [0, 1, 3, 6, 7, 15])
 @pytest.mark.parametrize("n_gates", range(7))

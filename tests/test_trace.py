@@ -240,11 +240,16 @@ def test_a_sum_takes_up_a_product_that_nobody_else_reads() -> None:
         (lambda v, w: np.exp(v * w + 2.0), ["EXP_FMA"]),
         (lambda v, w: 1.0 / (1.0 + np.exp(v * w + 2.0)), ["EXP_FMA", "RECIPROCAL_ADD"]),
         (lambda v, w: np.exp(v + w), ["ADD", "EXP"]),
+        (lambda v, w: np.exp(v * w), ["EXP_MUL"]),
+        (lambda v, w: np.exp(v * w) + v * w, ["MUL", "EXP", "ADD"]),
+        (lambda v, w: np.exp(v * w * w), ["MUL", "EXP_MUL"]),
         (lambda v, w: np.exp(v * w - 2.0 * v), ["MUL", "FMS", "EXP"]),
         (lambda v, w: np.exp(v * w + 2.0) + v * w, ["MUL", "ADD", "EXP", "ADD"]),
         (lambda v, w: np.exp(v * w + 2.0) * (v * w + 2.0), ["FMA", "EXP", "MUL"]),
-        # Where there is a product, the sum is part of a multiply-add.
-        (lambda v, w: 1.0 / (v * w + v), ["FMA", "RECIPROCAL"]),
+        (lambda v, w: 1.0 / (v * w + v), ["RECIPROCAL_FMA"]),
+        (lambda v, w: 1.0 / (v * w - v), ["FMS", "RECIPROCAL"]),
+        (lambda v, w: 1.0 / (v * w + v) + (v * w + v), ["FMA", "RECIPROCAL", "ADD"]),
+        (lambda v, w: w / (v * w + v), ["FMA", "DIV"]),
         (lambda v, w: v / (v + w), ["ADD", "DIV"]),
         (lambda v, w: 1.0 / (v + w) + (v + w), ["ADD", "RECIPROCAL", "ADD"]),
         # A part of the way from one to another.

@@ -195,7 +195,7 @@ def sodium_potassium_pump(density: Profile) -> Pump:
         # The exponent of a time constant: warmth makes the pump weaker.
         warmth = Q10_NAK ** ((CELSIUS_RATES - celsius) / 10)
         bound = (nai / (nai + KM_NAI)) ** 3 * (ko / (ko + KM_KO)) ** 2
-        return warmth * (v + 150) / (v + 200) * bound
+        return warmth * bound * (1 - 50 / (v + 200))  # (v + 150) / (v + 200)
 
     return Pump("nak", current=current, carries={"na": 3, "k": -2}, density=density)
 

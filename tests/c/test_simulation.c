@@ -210,6 +210,7 @@ static ax_membrane every_operation(int32_t n) {
         {AX_OP_MUL, T, V, SCALE, -1},         {AX_OP_NEG, T + 1, T, -1, -1},
         {AX_OP_EXP, T + 2, T, -1, -1},        {AX_OP_EXPREL, T + 1, T + 1, -1, -1},
         {AX_OP_EXP_FMA, T + 5, T, HALF, T},   {AX_OP_RECIPROCAL_ADD, T + 5, T + 5, SMALL, -1},
+        {AX_OP_EXP_MUL, T + 4, T, HALF, -1},  {AX_OP_RECIPROCAL_FMA, T + 5, T + 4, HALF, T + 5},
         {AX_OP_LERP, T + 2, HALF, T + 5, T + 2},
         {AX_OP_ADD, T + 1, T + 2, T + 1, -1}, {AX_OP_RECIPROCAL, T + 5, T + 1, -1, -1},
         {AX_OP_MUL, T + 5, T + 2, T + 5, -1}, {AX_OP_DIV, T + 2, T + 2, T + 1, -1},
