@@ -506,11 +506,13 @@ def elementary(int isa, int op, values):
         return values.copy()
     # One allocation, begun at a cache line, holds operand and result.
     store = np.empty(2 * padded + 8)
-    cdef Py_ssize_t begin = (-<Py_ssize_t>store.ctypes.data // 8) % 8
     cdef double[::1] view = store
+    cdef Py_ssize_t begin = (-<Py_ssize_t>&view[0] // 8) % 8
     store[begin:begin + n] = values.reshape(-1)
-    store[begin + n:begin + padded] = 1.0
     cdef double *given = &view[begin]
+    cdef Py_ssize_t i
+    for i in range(n, padded):
+        given[i] = 1.0
     raise_status(ax_apply(isa, op, given, given, given, padded, given + padded))
     begin += padded
     return store[begin:begin + n].reshape(values.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -175,9 +175,12 @@ class Gate(Value):
         (inf,) = _by_limits(values, np.isfinite, v)
         return inf if np.isfinite(inf).all() else self.at(quantities)[0]  # which says where
 
-    def _arrays(self, values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray:
+    def _arrays(self, values: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+        found = np.empty((len(values), *shape))
         try:
-            return np.stack([np.broadcast_to(np.asarray(a, np.float64), shape) for a in values])
+            for row, value in zip(found, values, strict=True):
+                row[...] = value
+            return found
         except (TypeError, ValueError) as error:
             raise MembraneError(
                 f"gate {self.name!r}: its rates are no number for each potential: {error}"

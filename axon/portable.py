@@ -102,6 +102,8 @@ def _isa(name: str | None) -> int:
     return list(_kernel.instruction_sets()).index(_kernel.chosen_isa(name or None))
 
 
+_DOUBLE = np.dtype(np.float64)
+
 _OURS: dict[np.ufunc, Callable[..., Any]] = {
     np.exp: exp,
     np.expm1: expm1,
@@ -122,9 +124,12 @@ class Portable(np.ndarray):
     """An array of doubles whose elementary functions are those of this module."""
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [unwrapped(x) for x in inputs]
+        plain = [unwrapped(x) if type(x) is Portable else x for x in inputs]
         if not options and method == "__call__":
-            return wrapped(_OURS.get(ufunc, ufunc)(*plain))
+            found = _OURS.get(ufunc, ufunc)(*plain)
+            if type(found) is np.ndarray and found.dtype is _DOUBLE:  # as nearly all are
+                return found.view(Portable)
+            return wrapped(found)
         if "out" in options:
             options["out"] = tuple(x.view(np.ndarray) for x in options["out"])
         return wrapped(getattr(ufunc, method)(*plain, **options))
@@ -152,9 +157,13 @@ def unwrapped(value: Any) -> Any:
 def least_squares(matrix: np.ndarray, right: np.ndarray, rcond: float) -> np.ndarray:
     """The shortest x for which matrix x comes nearest to `right`; for a handful of unknowns.
 
-    By a singular value decomposition: rotations make the columns orthogonal (M. R. Hestenes,
+    By elimination, if it meets no pivot that tells of a matrix near a singular one. Otherwise by a
+    singular value decomposition: rotations make the columns orthogonal (M. R. Hestenes,
     J. SIAM 6, 51-90 (1958)). Singular values below `rcond` times the largest count as none.
     """
+    solution = _eliminated(matrix, right, 1e4 * rcond)
+    if solution is not None:
+        return np.array(solution)
     n = len(right)
     columns = [list(map(float, matrix[:, j])) for j in range(n)]
     turned = [[float(i == j) for i in range(n)] for j in range(n)]
@@ -187,6 +196,29 @@ def least_squares(matrix: np.ndarray, right: np.ndarray, rcond: float) -> np.nda
             amount = sum(u * float(v) for u, v in zip(column, right, strict=True)) / square
             x = [u + amount * v for u, v in zip(x, direction, strict=True)]
     return np.array(x)
+
+
+def _eliminated(matrix: np.ndarray, right: np.ndarray, least: float) -> list[float] | None:
+    """The solution, unless a pivot is below `least` times the largest element."""
+    rows = [[*row, b] for row, b in zip(matrix.tolist(), right.tolist(), strict=True)]
+    n = len(rows)
+    least *= float(np.abs(matrix).max(initial=0.0))
+    for k in range(n):
+        pivot = max(range(k, n), key=lambda i: abs(rows[i][k]))
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        first = rows[k]
+        if not abs(first[k]) > least:
+            return None
+        for i in range(k + 1, n):
+            row = rows[i]
+            factor = row[k] / first[k]
+            if factor != 0.0:
+                rows[i] = [a - factor * b for a, b in zip(row, first, strict=True)]
+    x = [0.0] * n
+    for k in reversed(range(n)):
+        row = rows[k]
+        x[k] = (row[n] - sum([row[j] * x[j] for j in range(k + 1, n)])) / row[k]
+    return x
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
