@@ -44,7 +44,7 @@ class Record:
 
 
 class Value(Record):
-    """A record that equals another of its class which holds the same.
+    """A record that equals another of its class which holds the same, be it in arrays.
 
     Its hash is that of what it holds, if all of that has one.
     """
@@ -55,7 +55,16 @@ class Value(Record):
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
             return NotImplemented
-        return self._compared() == other._compared()
+        return all(map(_same, self._compared(), other._compared()))
 
     def __hash__(self) -> int:
         return hash(self._compared())
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    shape = getattr(one, "shape", ())
+    if shape != getattr(other, "shape", ()):
+        return False
+    return bool((one == other).all()) if shape else bool(one == other)

@@ -76,6 +76,21 @@ def test_functions_may_be_ufuncs_or_return_one_number() -> None:
     assert np.array_equal(constant.at(COLD), [np.full(V.shape, 0.5)] * 2)
 
 
+@pytest.mark.parametrize(
+    ("inf", "said"),
+    [
+        (lambda v: np.sqrt(v + 0j), "they are complex numbers"),
+        (lambda v: 0.5 + 0j, "they are complex numbers"),
+        (lambda v: np.zeros(v.size + 1), "could not broadcast"),
+    ],
+)
+def test_steady_states_that_are_no_numbers_are_refused(inf: Any, said: str) -> None:
+    gate = Gate("m", inf=inf, tau=lambda v: 1.0)
+    for asked in (gate.at, gate.steady):
+        with pytest.raises(MembraneError, match=f"gate 'm': its rates are no number.*{said}"):
+            asked(COLD)
+
+
 def test_singular_points_take_their_limit() -> None:
     gate = Gate(
         "m",

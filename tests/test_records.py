@@ -94,6 +94,26 @@ def test_what_cannot_be_hashed_says_so():
         hash(Ours(1, secret=[]))
 
 
+@pytest.mark.parametrize(
+    ("other", "equal"),
+    [
+        (np.array([1.0, 2.0]), True),
+        (np.array([1.0, 3.0]), False),
+        (np.array([1.0]), False),
+        (np.array([]), False),
+        (1.0, False),
+        (None, False),
+        ([1.0, 2.0], False),
+    ],
+)
+def test_values_in_arrays_are_compared_one_by_one(other, equal):
+    ours = Ours(1, secret=np.array([1.0, 2.0]))
+    assert (ours == Ours(1, secret=other)) is equal
+    assert (Ours(1, secret=other) == ours) is equal
+    assert (Ours(1, secret=(ours,)) == Ours(1, secret=(Ours(1, secret=other),))) is equal
+    assert Ours(1, secret=np.float64(2.0)) == Ours(1, secret=2.0)
+
+
 @pytest.mark.parametrize("name", ["a", "b", "unknown"])
 def test_nothing_can_be_set_or_deleted(name):
     ours = Ours(1)
