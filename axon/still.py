@@ -24,24 +24,21 @@ def straightened(
     """
     follows = recorder.follows(results, still)
     new: dict[Symbol, Symbol] = {}
+    plain = recorder.plain
     for node in recorder.order(results):
-        line = None
-        if node.op == "EXP" and not follows[node]:
-            line = _line(recorder, node.args[0], of, follows)
+        parts = [new[part] for part in node.operands]
+        new[node] = plain(node.op, *parts) if parts else node
+        if node.op != "EXP" or follows[node]:
+            continue
+        line = _line(recorder, node.args[0], of, follows)
         if line is None or all(part.value is not None for part in line):
-            pass
-        elif line[0].value is not None and abs(line[0].value) <= STEEPEST:
-            of_line = recorder.plain("EXP", recorder.node("MUL", of, line[0]))
-            new[node] = recorder.plain("MUL", of_line, recorder.plain("EXP", line[1]))
             continue
+        slope, offset = line
+        if slope.value is not None and abs(slope.value) <= STEEPEST:
+            of_line = plain("EXP", recorder.node("MUL", of, slope))
+            new[node] = plain("MUL", of_line, plain("EXP", offset))
         else:
-            exponent = recorder.plain("ADD", recorder.plain("MUL", of, line[0]), line[1])
-            new[node] = recorder.plain("EXP", exponent)
-            continue
-        if node.operands:
-            new[node] = recorder.plain(node.op, *(new[part] for part in node.operands))
-        else:
-            new[node] = node
+            new[node] = plain("EXP", plain("ADD", plain("MUL", of, slope), offset))
     return {result: new[result] for result in results}
 
 
