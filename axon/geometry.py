@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axon.errors import GeometryError
+from axon.machine import lacking
 from axon.portable import distinct
 from axon.records import Record
 from axon.units import (
@@ -49,6 +50,7 @@ Varying: TypeAlias = QuantitiesLike | Callable[[FloatArray], QuantitiesLike]
 
 _LONGEST = 1e12  # µm; keeps products of positions and numbers far from overflow
 _CLOSEST = 1e-12  # of the length; knots that are closer might not survive being reversed
+_CUTTING = 270  # bytes a compartment, at most, while an axon is cut
 _SHORT = 1e-9  # of the length, by which a path may be short of it: long sums are rounded
 _LAMBDA_FREQUENCY = 100.0  # Hz; Hines and Carnevale (2001)
 _LAMBDA_CELLS = 1000  # where an Ra or cm that varies has a say in the cut, it is sampled so often
@@ -508,6 +510,12 @@ class Axon(Record, Shape):
                 "close to tell them apart; give the same position twice for a step"
             )
         n = number_of_compartments(knots, diameters, Ra, cm, dx, compartments, d_lambda)
+        free = lacking(n * _CUTTING)
+        if free is not None:
+            raise GeometryError(
+                f"{n} compartments would take {1e-9 * n * _CUTTING:.3g} GB of memory, and "
+                f"{1e-9 * free:.3g} GB are free; cut the axon into fewer"
+            )
         centres = _centres(float(knots[-1]), n)
         return cls(
             knots,

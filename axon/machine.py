@@ -55,6 +55,18 @@ def cpus(root: Path = ROOT) -> int:
     return max(1, math.ceil(count))
 
 
+PLENTY = 2**28
+"""Bytes that are taken without a look at how many are free."""
+
+
+def lacking(need: int) -> int | None:
+    """How much memory is free, in bytes, if that is less than `need`; else, or unknown, None."""
+    if need <= PLENTY:
+        return None
+    free = memory()
+    return free if free is not None and free < need else None
+
+
 def memory(root: Path = ROOT) -> int | None:
     """How much more memory this process may use.
 

@@ -35,6 +35,7 @@ from axon.equations import (
 from axon.errors import MembraneError, NoRestError, SimulationError, StimulusError
 from axon.geometry import Axon, Shape, brief
 from axon.interruption import Interruption
+from axon.machine import PLENTY, lacking
 from axon.membranes import Membrane
 from axon.portable import distinct
 from axon.program import (
@@ -911,6 +912,7 @@ class Simulation:
             commit_seconds = 1e-3 * quantity(
                 commit_every, "ms", "commit_every", error=SimulationError, minimum=0.0
             )
+        self._check_room(equations, recording, begin.step, steps, kept=output is not None)
         told = partial(self._told, steps, recording, begin, tuple(electrodes), study)
         if output is None:
             if resume:
@@ -935,6 +937,28 @@ class Simulation:
             stop=stop,
             progress=progress,
         )
+
+    def _check_room(
+        self, equations: Equations, recording: Recording, first: int, steps: int, kept: bool
+    ) -> None:
+        """Refuse what memory can't hold, before it is asked for: a system that has promised more
+        than it has kills who takes it."""
+        rows = 0 if kept else recording.rows_within(first, steps)
+        field = rows * recording.compartments.size * np.dtype(recording.dtype).itemsize
+        if max(field, 1000 * equations.n) <= PLENTY:
+            return
+        from axon.estimate import memory
+
+        need = memory(equations, recording, first, steps, kept=kept)
+        free = lacking(need)
+        if free is not None:
+            less = "cut the axon into fewer compartments"
+            if 2 * field > need:
+                less = "give output=..., a file that grows on the disk, or record less of it"
+            raise SimulationError(
+                f"the run would take {1e-9 * need:.3g} GB of memory, and {1e-9 * free:.3g} GB are "
+                f"free; {less}"
+            )
 
     def _in_memory(
         self,

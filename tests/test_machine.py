@@ -193,6 +193,23 @@ def test_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others tell less")
+@pytest.mark.parametrize(
+    ("free", "need", "expected"),
+    [
+        (10**9, 2 * 10**9, 10**9),
+        (10**9, 10**9, None),
+        (None, 2 * 10**9, None),  # nobody knows
+        (10**6, machine.PLENTY, None),  # not looked at
+        (10**6, machine.PLENTY + 1, 10**6),
+    ],
+)
+def test_what_is_lacking(
+    monkeypatch: pytest.MonkeyPatch, free: int | None, need: int, expected: int | None
+) -> None:
+    monkeypatch.setattr(machine, "memory", lambda: free)
+    assert machine.lacking(need) == expected
+
+
 def test_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert 1 <= machine.cpus() <= len(os.sched_getaffinity(0))

@@ -12,7 +12,14 @@ import pint
 import pytest
 
 import axon
-from axon import CurrentClamp, DivergedError, NoRestError, Simulation, SimulationError
+from axon import (
+    CurrentClamp,
+    DivergedError,
+    NoRestError,
+    Simulation,
+    SimulationError,
+    StoppedError,
+)
 
 FIBRE = axon.Axon.cylinder(10e3, 100.0, Ra=35.4, compartments=20)
 HH = axon.models.hodgkin_huxley()
@@ -550,3 +557,36 @@ def test_a_state_is_of_one_stride() -> None:
         thin(stride=1).restore(sim.state())
     fast = Simulation(FIBRE, HH, stride=5)  # nothing of it moves so
     Simulation(FIBRE, HH).restore(fast.state())
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of which 300 MB are free."""
+    monkeypatch.setattr("axon.machine.memory", lambda: 300_000_000)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_what_memory_cannot_hold_is_refused_before_it_is_taken(tmp_path: Path) -> None:
+    fibre = axon.Axon.cylinder(1000, diameter=1.0, compartments=1000)
+    sim = Simulation(fibre, axon.models.passive(), dt=0.01)
+    with pytest.raises(
+        SimulationError, match=r"would take 0\.4.* GB of memory, and 0\.3 GB are free; give output="
+    ):
+        sim.run(1000.0, every=0.01)
+    # Less of it, or all of it in a file.
+    assert sim.run(1000.0, record=[0.0], every=10.0).v.shape == (101, 1)
+    with pytest.raises(StoppedError):
+        sim.run(1000.0, every=0.01, output=tmp_path / "all.h5", stop=lambda: "enough")
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_cable_that_memory_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        axon.GeometryError, match=r"2000000 compartments would take 0\.54 GB .* 0\.3 GB are free"
+    ):
+        axon.Axon.cylinder(1000, diameter=1.0, compartments=2_000_000)
+    fibre = axon.Axon.cylinder(1000, diameter=1.0, compartments=1_100_000)
+    monkeypatch.setattr("axon.machine.memory", lambda: 200_000_000)
+    sim = Simulation(fibre, axon.models.hodgkin_huxley(), dt=0.01)
+    with pytest.raises(SimulationError, match=r"GB are free; cut the axon into fewer compartments"):
+        sim.run(0.1, record=())
