@@ -738,7 +738,12 @@ class _Dask(_Crew):
                 self._client.unregister_worker_plugin(self._token)
         self._client.close()
         if self._cluster is not None:
-            self._cluster.close()
+            try:
+                self._cluster.close()
+            except (
+                Exception
+            ) as error:  # as of one that is just starting a worker in a dead one's place
+                _log.warning("a cluster of Dask ends with this process, not before: %s", error)
 
 
 async def _pass_on(remote: Any, future: Future[Any]) -> None:

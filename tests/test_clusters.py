@@ -167,6 +167,23 @@ def test_workers_of_dask_that_die(tmp_path: Path) -> None:
     assert re.match(r"workers died over it, 3 in a row: the last was tcp://", str(error))
 
 
+def test_what_a_cluster_of_dask_cannot_close_does_not_cost_the_results(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It asserts that a worker has started, where one is only about to."""
+    distributed = pytest.importorskip("distributed")
+
+    class Unready(distributed.LocalCluster):
+        def close(self, timeout: float | None = None) -> None:
+            super().close(timeout)
+            raise AssertionError("can only join a started process")
+
+    monkeypatch.setattr(distributed, "LocalCluster", Unready)
+    came = dict(engine("dask", workers=1).results(batches.double, singles("a b"), never))
+    assert came == {("a",): ["aa"], ("b",): ["bb"]}
+    assert "ends with this process, not before: can only join a started process" in caplog.text
+
+
 # From outside
 
 
