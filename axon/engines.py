@@ -740,9 +740,7 @@ class _Dask(_Crew):
         if self._cluster is not None:
             try:
                 self._cluster.close()
-            except (
-                Exception
-            ) as error:  # as of one that is just starting a worker in a dead one's place
+            except Exception as error:  # it may be starting a worker in a dead one's place
                 _log.warning("a cluster of Dask ends with this process, not before: %s", error)
 
 

@@ -102,8 +102,6 @@ def _isa(name: str | None) -> int:
     return list(_kernel.instruction_sets()).index(_kernel.chosen_isa(name or None))
 
 
-_DOUBLE = np.dtype(np.float64)
-
 _OURS: dict[np.ufunc, Callable[..., Any]] = {
     np.exp: exp,
     np.expm1: expm1,
@@ -124,12 +122,9 @@ class Portable(np.ndarray):
     """An array of doubles whose elementary functions are those of this module."""
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [unwrapped(x) if type(x) is Portable else x for x in inputs]
+        plain = [unwrapped(x) for x in inputs]
         if not options and method == "__call__":
-            found = _OURS.get(ufunc, ufunc)(*plain)
-            if type(found) is np.ndarray and found.dtype is _DOUBLE:  # as nearly all are
-                return found.view(Portable)
-            return wrapped(found)
+            return wrapped(_OURS.get(ufunc, ufunc)(*plain))
         if "out" in options:
             options["out"] = tuple(x.view(np.ndarray) for x in options["out"])
         return wrapped(getattr(ufunc, method)(*plain, **options))
@@ -161,7 +156,7 @@ def least_squares(matrix: np.ndarray, right: np.ndarray, rcond: float) -> np.nda
     singular value decomposition: rotations make the columns orthogonal (M. R. Hestenes,
     J. SIAM 6, 51-90 (1958)). Singular values below `rcond` times the largest count as none.
     """
-    solution = _eliminated(matrix, right, 1e4 * rcond)
+    solution = _eliminated(matrix, right, 1e4 * rcond)  # far above what would count as none
     if solution is not None:
         return np.array(solution)
     n = len(right)

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from functools import partial, reduce
 from typing import NamedTuple
 
-from axon.trace import WORTH_A_LOOK_UP, Recorder, Symbol
+from axon.trace import Recorder, Symbol, adds
 
 STEEPEST = 2.0
 """Slope, 1/mV, up to which an exponential of the potential alone is finite in all tables."""
@@ -108,8 +108,7 @@ class _Gathering:
         self.order = recorder.order(results)
         self.follows = recorder.follows(results, still)
         self.whole = {
-            node: self.follows[node] or (recorder.work(node, of) or 0) >= WORTH_A_LOOK_UP
-            for node in self.order
+            node: self.follows[node] or recorder.is_worth_a_look_up(node, of) for node in self.order
         }
         self.joins: set[Symbol] = set()
         self._find_joining()
@@ -124,14 +123,14 @@ class _Gathering:
                     for arg in args
                 )
                 self.spreads[node] = any(self.follows[arg] for arg in args) and any(
-                    arg in self.joins and (self.has_room if _adds(arg) else self.spreads)[arg]
+                    arg in self.joins and (self.has_room if adds(arg) else self.spreads)[arg]
                     for arg in args
                 )
             else:
-                self.has_room[node] = _adds(node) and all(
+                self.has_room[node] = adds(node) and all(
                     self.follows[arg] or (arg in self.joins and self.has_room[arg]) for arg in args
                 )
-                self.spreads[node] = _adds(node) and any(
+                self.spreads[node] = adds(node) and any(
                     arg in self.joins and self.spreads[arg] for arg in args
                 )
 
@@ -146,7 +145,7 @@ class _Gathering:
             product = node.op == "MUL"
             factor = product and any(self.follows[arg] for arg in node.args)
             if count == 1:
-                joins = joining[node] == 1 and (product or _adds(node))
+                joins = joining[node] == 1 and (product or adds(node))
             else:
                 joins = factor and scaled[node] == count
             if joins:
@@ -155,7 +154,7 @@ class _Gathering:
                 count = 1
             for arg in node.operands:
                 readers[arg] += count
-                joining[arg] += count if product or _adds(node) else 0
+                joining[arg] += count if product or adds(node) else 0
                 scaled[arg] += count if factor else 0
 
     def again(self) -> dict[Symbol, Symbol]:
@@ -195,7 +194,7 @@ class _Gathering:
                     left.append((negative, moving[0], still + own))
                 else:
                     found.append(_Term(negative, moving, still + own))
-            elif part and _adds(node) and (self.has_room[node] or not still):
+            elif part and adds(node) and (self.has_room[node] or not still):
                 first, second = node.args
                 left.append((negative != (node.op == "SUB"), second, still))
                 left.append((negative, first, still))
@@ -242,7 +241,3 @@ class _Gathering:
         for negative, _, term in others:
             total = plain("SUB" if negative else "ADD", total, term)
         return total
-
-
-def _adds(node: Symbol) -> bool:
-    return node.op in ("ADD", "SUB")

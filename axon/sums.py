@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from axon.trace import WORTH_A_LOOK_UP, Recorder, Symbol, is_multiple
+from axon.trace import WORTH_A_LOOK_UP, Recorder, Symbol, adds, is_multiple
 
 
 def regrouped(recorder: Recorder, results: Sequence[Symbol], of: Symbol) -> dict[Symbol, Symbol]:
@@ -74,7 +74,7 @@ class _Grouping:
 
     def _is_inner(self, node: Symbol) -> bool:
         """Whether it is a sum that only one reads."""
-        return _adds(node) and self.readers[node] == 1
+        return adds(node) and self.readers[node] == 1
 
     def _takes(self, node: Symbol) -> bool:
         """Whether a factor of a product can be multiplied by a constant at no cost."""
@@ -96,13 +96,13 @@ class _Grouping:
         return self._is_worth_it(node) and self.readers_of_more[node] > 1
 
     def _is_worth_it(self, node: Symbol) -> bool:
-        return (self.work(node) or 0) >= WORTH_A_LOOK_UP
+        return self.recorder.is_worth_a_look_up(node, self.of)
 
     def _times(self, node: Symbol, factor: float) -> Symbol:
         """What has room for a factor, multiplied by one."""
         plain = self.recorder.plain
         others = []
-        while not self._looked_up(node) and not _adds(node):
+        while not self._looked_up(node) and not adds(node):
             node, other = node.args if self._takes(node.args[0]) else node.args[::-1]
             others.append(self.value(other))
         if self._looked_up(node):
@@ -127,7 +127,7 @@ class _Grouping:
                 continue
             scaled = abs(factor) != 1.0
             if node is root or self._joins(node, scaled):
-                if _adds(node):
+                if adds(node):
                     sign = 1.0 if node.op == "ADD" else -1.0
                     left += [(node.args[1], sign * factor), (node.args[0], factor)]
                 else:
@@ -151,7 +151,7 @@ class _Grouping:
         """Whether a sum takes the terms of what it adds, or of a multiple of that."""
         if self._is_shared(node):
             return False
-        if _adds(node):
+        if adds(node):
             return self._is_inner(node) and (self.room[node] or not scaled)
         return _is_sum(node)
 
@@ -186,10 +186,6 @@ class _Grouping:
         return total
 
 
-def _adds(node: Symbol) -> bool:
-    return node.op in ("ADD", "SUB")
-
-
 def _is_sum(node: Symbol) -> bool:
     """Whether it is a sum, a difference, or something times a constant or -1."""
-    return _adds(node) or node.op == "NEG" or is_multiple(node)
+    return adds(node) or node.op == "NEG" or is_multiple(node)

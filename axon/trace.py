@@ -564,7 +564,11 @@ class Recorder:
         for node in self.order(results):
             if self.work(node, of) is None:
                 needed.update(dict.fromkeys(node.operands))
-        return [node for node in needed if (self.work(node, of) or 0) >= WORTH_A_LOOK_UP]
+        return [node for node in needed if self.is_worth_a_look_up(node, of)]
+
+    def is_worth_a_look_up(self, node: Symbol, of: Symbol) -> bool:
+        """Whether it depends on `of` alone, and takes longer to compute than to look up."""
+        return (self.work(node, of) or 0) >= WORTH_A_LOOK_UP
 
     def follows(self, results: Sequence[Symbol], inputs: Container[str]) -> dict[Symbol, bool]:
         """Whether each node that results need follows from these inputs, and constants, alone."""
@@ -771,6 +775,11 @@ def _has_term(node: Symbol) -> bool:
 def _from_constant(node: Symbol) -> bool:
     """Whether it is a constant less something."""
     return node.op == "SUB" and node.args[0].value is not None
+
+
+def adds(node: Symbol) -> bool:
+    """Whether it is a sum or a difference."""
+    return node.op in ("ADD", "SUB")
 
 
 def is_multiple(node: Symbol) -> bool:
