@@ -36,12 +36,15 @@ def _by_limits(
     """Values at `v`; where they aren't sane, the limit of both sides, such as 0/0 has.
 
     Two means of both sides, one of them twice as far away: their curvature cancels (Richardson).
+    Where these meet another such point, they are taken from elsewhere.
     """
     with np.errstate(all="ignore"):
         found = values(v)
-        bad = ~sane(found)
-        if bad.any():
-            near, far = (0.5 * (values(v - h) + values(v + h)) for h in (0.01, 0.02))
+        for h in (0.01, 0.013):
+            bad = ~sane(found)
+            if not bad.any():
+                break
+            near, far = (0.5 * (values(v - d) + values(v + d)) for d in (h, 2 * h))
             # Infinite ones are equal, and have no difference.
             found[bad] = np.where(near == far, near, near + (near - far) / 3.0)[bad]
     return found

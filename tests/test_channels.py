@@ -91,6 +91,17 @@ def test_steady_states_that_are_no_numbers_are_refused(inf: Any, said: str) -> N
             asked(COLD)
 
 
+def test_singular_points_beside_another_take_their_limit() -> None:
+    def linoid(middle: float) -> Any:
+        return lambda v: (v - middle) / (1 - np.exp(-(v - middle)))
+
+    gate = Gate("m", alpha=linoid(0.0), beta=linoid(0.01))
+    inf, rate = gate.at({"v": np.array([0.0, 0.01]), "celsius": 6.3})
+    beside = 0.01 / np.expm1(0.01)  # of one where the other is singular, and 0.01 more
+    np.testing.assert_allclose(rate, [1.0 + beside, 1.0 + beside + 0.01], rtol=1e-8)
+    np.testing.assert_allclose(inf, [1.0, beside + 0.01] / rate, rtol=1e-8)
+
+
 def test_singular_points_take_their_limit() -> None:
     gate = Gate(
         "m",
