@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
 from typing import NamedTuple
 
@@ -97,13 +97,12 @@ class Table(Record):
         found = {}
         places = _value_places(len(self.gates), len(self.values))
         for slot, (block, lane) in zip(self.values, places, strict=True):
-            c0, c1, c2, c3 = self.cubics[bins, block, :, lane].T
-            found[slot] = _cubic((c0, c1, c2, c3), s).astype(float)
+            found[slot] = _cubic(self.cubics[bins, block, :, lane].T, s).astype(float)
         return found
 
 
 class _Fit(NamedTuple):
-    """Cubics of the curves of one gate or value, (curves, n_bins, 4), in single precision."""
+    """Cubics of the curves of one gate or value, (4, curves, n_bins), in single precision."""
 
     coefficients: np.ndarray
     grid: Grid
@@ -145,24 +144,24 @@ GRIDS = tuple(Grid(v_step, meeting) for v_step in STEPS for meeting in (False, T
 """In the order in which they are tried."""
 
 
-def _cubic(coefficients: Iterable[np.ndarray], s: np.ndarray) -> np.ndarray:
+def _cubic(coefficients: np.ndarray, s: np.ndarray) -> np.ndarray:
     c0, c1, c2, c3 = coefficients
     return np.asarray(((c3 * s + c2) * s + c1) * s + c0)
 
 
 def _fit(curve: Curve, error: Callable[[np.ndarray, np.ndarray], float], grid: Grid) -> _Fit:
-    at = grid.centres[:, None] + grid.v_step * np.concatenate([_NODES, _PROBES])
-    of_all = curve(at.ravel()).reshape(-1, *at.shape)
-    values, exact = of_all[..., : _NODES.size, None], of_all[..., _NODES.size :]
+    at = grid.centres + grid.v_step * np.concatenate([_NODES, _PROBES])[:, None]
+    of_all = curve(at.ravel()).reshape(-1, *at.shape).swapaxes(0, 1)  # points, curves, bins
+    values, exact = of_all[: _NODES.size], of_all[_NODES.size :]
     # Written out: the order in which a product of matrices adds depends on the machine.
-    first, second, third, fourth = (values[..., k, :] * _POWERS[k] for k in range(4))
+    first, second, third, fourth = values[:, None] * _POWERS[..., None, None]
     coefficients = (first + fourth) + (second + third)
+    probes = _PROBES[:, None, None]
     with np.errstate(over="ignore", invalid="ignore"):
         single = coefficients.astype(np.float32)
         single[np.abs(single) < np.finfo(np.float32).tiny] = 0.0  # some processors crawl on these
         as_fitted, rounded = (
-            error(_cubic(np.moveaxis(c, -1, 0)[..., None], _PROBES.astype(c.dtype)), exact)
-            for c in (coefficients, single)
+            error(_cubic(c, probes.astype(c.dtype)), exact) for c in (coefficients, single)
         )
     return _Fit(single, grid, as_fitted, rounded, lambda other: _fit(curve, error, other))
 
@@ -192,14 +191,14 @@ def _gate_curve(gate: Gate, fixed: Quantities, dt: float) -> Curve:
 
 def _gate_error(found: np.ndarray, exact: np.ndarray) -> float:
     difference = np.abs(found - exact)
-    difference[1] /= np.maximum(exact[1], np.finfo(float).tiny)
+    difference[:, 1] /= np.maximum(exact[:, 1], np.finfo(float).tiny)
     return float(difference.max())
 
 
 def _value_error(found: np.ndarray, exact: np.ndarray) -> float:
     if not (np.all(np.isfinite(exact)) and np.all(np.isfinite(found))):
         return np.inf
-    largest = np.abs(exact).max(axis=-1, keepdims=True)
+    largest = np.abs(exact).max(axis=0)
     return float((np.abs(found - exact) / np.maximum(largest, np.finfo(float).tiny)).max())
 
 
@@ -242,12 +241,12 @@ def build_tables(
         n_bins = grid.centres.size
         cubics = np.zeros((n_bins, blocks, 4, 8), dtype=np.float32)
         for k, (_, fit) in enumerate(own_gates):
-            cubics[:, k // GATES_PER_BLOCK, :, k % GATES_PER_BLOCK] = fit.coefficients[0]
+            cubics[:, k // GATES_PER_BLOCK, :, k % GATES_PER_BLOCK] = fit.coefficients[:, 0].T
             at = GATES_PER_BLOCK + k % GATES_PER_BLOCK
-            cubics[:, k // GATES_PER_BLOCK, :, at] = fit.coefficients[1]
+            cubics[:, k // GATES_PER_BLOCK, :, at] = fit.coefficients[:, 1].T
         places = _value_places(len(own_gates), len(own_values))
         for (_, fit), (block, lane) in zip(own_values, places, strict=True):
-            cubics[:, block, :, lane] = fit.coefficients[0]
+            cubics[:, block, :, lane] = fit.coefficients[:, 0].T
         tables.append(
             Table(
                 gates=tuple(state for state, _ in own_gates),
