@@ -39,7 +39,11 @@ cdef extern from "axon.h" nogil:
     double AX_V_LIMIT
 
     enum:
+        AX_LANES
+        AX_GATES_PER_BLOCK
         AX_MAX_TABLES
+        AX_MAX_HELD
+        AX_MAX_POWER
 
     ctypedef struct ax_table:
         int32_t n_gates, n_values, n_bins, slow
@@ -47,6 +51,8 @@ cdef extern from "axon.h" nogil:
         const int32_t *gate_state
         const int32_t *value_slot
         const float *cubics
+
+    int64_t ax_table_blocks(int32_t n_gates, int32_t n_values)
 
     ctypedef struct ax_membrane:
         int32_t n_states, n_params, n_consts, n_temps
@@ -137,6 +143,9 @@ cdef extern from "deflate.h" nogil:
 
 
 V_LIMIT = AX_V_LIMIT
+GATES_PER_BLOCK = AX_GATES_PER_BLOCK
+MAX_HELD = AX_MAX_HELD
+MAX_POWER = AX_MAX_POWER
 
 
 def instruction_sets():
@@ -328,8 +337,8 @@ cdef class Kernel:
             tables[i].slow = table.slow
             gate_state = flat(table.gates, np.int32, n_gates, "gates")
             value_slot = flat(table.values, np.int32, n_values, "values")
-            blocks = max(-(-n_gates // 4), -(-(2 * n_gates + n_values) // 8)) * table.n_bins
-            cubics = flat(table.cubics, np.float32, 32 * blocks, "table")
+            blocks = table_blocks(n_gates, n_values) * table.n_bins
+            cubics = flat(table.cubics, np.float32, 4 * AX_LANES * blocks, "table")
             kept.append((gate_state, value_slot, cubics))
             tables[i].gate_state, tables[i].value_slot = int32s(gate_state), int32s(value_slot)
             tables[i].cubics = floats(cubics)
@@ -496,6 +505,11 @@ def apply(isa, op, *operands):
     out_view = planes[3]
     raise_status(ax_apply(isa_index(isa), codes.index(op), a0, a1, a2, padded, &out_view[0]))
     return planes[3, :n].copy()
+
+
+def table_blocks(int32_t n_gates, int32_t n_values):
+    """Blocks of four gates or eight values that a bin of so many has."""
+    return ax_table_blocks(n_gates, n_values)
 
 
 def elementary(int isa, int op, values):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from axon._kernel import MAX_POWER
 from axon.errors import MembraneError
 from axon.rates import (
     Profile,
@@ -24,8 +25,6 @@ from axon.rates import (
 )
 from axon.records import Value
 from axon.units import is_whole, quantity
-
-MAX_POWER = 8
 
 
 def _by_limits(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from axon._kernel import MAX_HELD
 from axon.changes import Epoch
 from axon.channels import Channel, Gate, Markov
 from axon.errors import MembraneError
@@ -43,9 +44,6 @@ that moves gates."""
 
 REACHED = np.arange(-100.0, 61.0)
 """Potentials at which this is asked, mV: those between which impulses go to and fro."""
-
-MAX_HELD = 256
-"""Parts of expressions that are held, at most: as many as the kernel takes."""
 
 Factors = tuple[tuple[int, int], ...]
 """States' slots, and their powers."""

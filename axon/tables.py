@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from axon._kernel import GATES_PER_BLOCK, table_blocks
 from axon.channels import Gate
 from axon.errors import MembraneError
 from axon.portable import expm1
@@ -23,9 +24,6 @@ TOLERANCE = 1e-8
 
 ROUNDED = TOLERANCE + 2.0**-23
 """The same with cubics in single precision: coefficient and sum are rounded once each."""
-
-GATES_PER_BLOCK = 4
-"""Gates that are looked up together, in the time of one."""
 
 STEPS = (0.5, 0.25, 0.125, 0.0625, 0.03125)
 """Bin widths that are tried, mV."""
@@ -237,7 +235,7 @@ def build_tables(
         own_values = [(slot, fit) for slot, fit in values if fit.grid == grid]
         if not own_gates and not own_values:
             continue
-        blocks = _blocks(len(own_gates), len(own_values))
+        blocks = table_blocks(len(own_gates), len(own_values))
         n_bins = grid.centres.size
         cubics = np.zeros((n_bins, blocks, 4, 8), dtype=np.float32)
         for k, (_, fit) in enumerate(own_gates):
@@ -262,14 +260,9 @@ def build_tables(
     return tuple(tables)
 
 
-def _blocks(n_gates: int, n_values: int) -> int:
-    """Blocks of a table."""
-    return max(-(-n_gates // GATES_PER_BLOCK), -(-(2 * n_gates + n_values) // 8))
-
-
 def _value_places(n_gates: int, n_values: int) -> list[tuple[int, int]]:
     """Block and number within it of every value: where gates leave room first."""
-    blocks = range(n_gates // GATES_PER_BLOCK, _blocks(n_gates, n_values))
+    blocks = range(n_gates // GATES_PER_BLOCK, table_blocks(n_gates, n_values))
     gates = n_gates % GATES_PER_BLOCK
     taken = {(blocks.start, half + k) for half in (0, GATES_PER_BLOCK) for k in range(gates)}
     free = [(block, k) for block in blocks for k in range(8) if (block, k) not in taken]
@@ -289,7 +282,7 @@ def blocks_from_older(cubics: np.ndarray, n_gates: int, n_values: int) -> np.nda
         raise MembraneError(
             f"a table of {n_gates} gates and {n_values} values has {cubics.shape[1]} blocks"
         )
-    blocks = np.zeros((len(cubics), _blocks(n_gates, n_values), 4, 8), cubics.dtype)
+    blocks = np.zeros((len(cubics), table_blocks(n_gates, n_values), 4, 8), cubics.dtype)
     blocks[:, :first] = cubics[:, :first]
     for k, (block, lane) in enumerate(_value_places(n_gates, n_values)):
         blocks[:, block, :, lane] = cubics[:, first + k // 8, :, k % 8]
@@ -330,11 +323,11 @@ def _filling_lanes(
     for k, grid in enumerate(GRIDS):
         own = [i for i, (_, fit) in enumerate(filled) if fit.grid == grid]
         few = 0
-        if _blocks(n_gates[grid], len(own)) > _blocks(n_gates[grid], 0):
+        if table_blocks(n_gates[grid], len(own)) > table_blocks(n_gates[grid], 0):
             few = (2 * n_gates[grid] + len(own)) % 8
         for narrower in GRIDS[k + 1 :]:
             there = sum(fit.grid == narrower for _, fit in filled)
-            room = 8 * _blocks(n_gates[narrower], there) - 2 * n_gates[narrower] - there
+            room = 8 * table_blocks(n_gates[narrower], there) - 2 * n_gates[narrower] - there
             if not 0 < few <= room:
                 continue
             fits = ((i, filled[i][1].on(narrower)) for i in own)

@@ -45,6 +45,7 @@ const char *ax_message(int status);
 #define AX_GATES_PER_BLOCK 4
 #define AX_MAX_TABLES 20
 #define AX_MAX_HELD 256
+#define AX_MAX_POWER 8 /* of a factor of an ohmic term */
 
 /* ---- instruction sets ------------------------------------------------------------------- */
 
@@ -109,6 +110,9 @@ typedef struct {
     const int32_t *value_slot; /* [n_values] */
     const float *cubics;       /* [n_bins][blocks][4][8], constants first, then order 1 to 3 */
 } ax_table;
+
+/* Blocks that a bin of so many gates and values has. */
+int64_t ax_table_blocks(int32_t n_gates, int32_t n_values);
 
 /*
  * A membrane, as data. Every pointer is borrowed during ax_sim_create, which

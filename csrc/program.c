@@ -51,10 +51,10 @@ static int check_counts(const ax_membrane *m, int64_t n) {
     return values == m->n_param_values ? AX_OK : AX_ERR_PROGRAM;
 }
 
-/* Blocks of a table: values go where gates leave room in theirs, then into blocks of their own. */
-static int64_t blocks_of(const ax_table *t) {
-    const int64_t by_gates = (t->n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
-    const int64_t lanes = 2 * (int64_t)t->n_gates + t->n_values;
+/* Values go where gates leave room in theirs, then into blocks of their own. */
+int64_t ax_table_blocks(int32_t n_gates, int32_t n_values) {
+    const int64_t by_gates = ((int64_t)n_gates + AX_GATES_PER_BLOCK - 1) / AX_GATES_PER_BLOCK;
+    const int64_t lanes = 2 * (int64_t)n_gates + n_values;
     const int64_t by_lanes = (lanes + AX_LANES - 1) / AX_LANES;
     return by_gates > by_lanes ? by_gates : by_lanes;
 }
@@ -67,7 +67,7 @@ static int check_table(const ax_program *self, const ax_table *t, char *written)
         return AX_ERR_TABLE;
     if (!in_range(t->slow, 0, 2) || (t->slow && t->n_values > 0))
         return AX_ERR_TABLE; /* what reads a value does so in every step */
-    const int64_t blocks = blocks_of(t);
+    const int64_t blocks = ax_table_blocks(t->n_gates, t->n_values);
     if (blocks == 0 || t->n_bins < 2 || t->n_bins > AX_TABLE_LIMIT / (blocks * AX_TABLE_BLOCK))
         return AX_ERR_TABLE;
     if (!isfinite(t->min) || !(t->step > 0.0) || !isfinite(t->step))
@@ -155,7 +155,7 @@ static int check_code(ax_program *self, char *written) {
     }
     for (int32_t f = 0; f < m->n_factors; f++)
         if (!check_read(self, written, m->factors[2 * f]) ||
-            !in_range(m->factors[2 * f + 1], 1, 9))
+            !in_range(m->factors[2 * f + 1], 1, AX_MAX_POWER + 1))
             return AX_ERR_PROGRAM;
     return AX_OK;
 }
@@ -170,7 +170,7 @@ static void *copy_of(const void *from, int64_t count, size_t size) {
 
 static int copy_table(ax_lookup *self, const ax_table *t) {
     self->t = *t;
-    self->blocks = (int32_t)blocks_of(t);
+    self->blocks = (int32_t)ax_table_blocks(t->n_gates, t->n_values);
     self->bin = (int64_t)self->blocks * AX_TABLE_BLOCK;
     self->bins_per_mv = 1.0 / t->step;
     self->bin_at_zero = -t->min / t->step;

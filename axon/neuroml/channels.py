@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from axon.channels import MAX_POWER, Channel, Gate, Markov
+from axon._kernel import MAX_POWER
+from axon.channels import Channel, Gate, Markov
 from axon.ions import exprel
 from axon.neuroml.documents import Element, PathLike, named, placed, read
 from axon.rates import Profile, Rate
