@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -156,6 +156,16 @@ def _changes(
     return np.stack([np.broadcast_to(r, y[0].shape) for r in [total, *(rates[n] for n in names)]])
 
 
+def _with_slopes(
+    changes: Callable[[np.ndarray], np.ndarray], y: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Changes at y, and by central differences how each depends on each quantity."""
+    small = 1e-6 * scale
+    ways = np.concatenate([np.zeros((y.size, 1)), np.diag(small), -np.diag(small)], axis=1)
+    f, up, down = np.split(changes(y[:, None] + ways), [1, 1 + y.size], axis=1)
+    return f[:, 0], (up - down) / (2.0 * small)
+
+
 def pool_speed(
     membrane: Membrane,
     x: np.ndarray,
@@ -218,17 +228,12 @@ def _settle(
     scale = np.maximum(np.abs(y), [1.0, *(1e-12 for _ in start)])
     h, size = 1.0, y.size
     for _ in range(400):
-        small = 1e-6 * scale
-        points = y[:, None] + np.concatenate(
-            [np.zeros((size, 1)), np.diag(small), -np.diag(small)], axis=1
-        )
         with np.errstate(all="ignore"):
-            f = _changes(membrane, celsius, per_current, points)
-        jacobian = (f[:, 1 : 1 + size] - f[:, 1 + size :]) / (2.0 * small)
-        matrix = np.eye(size) / h - jacobian
+            f, slopes = _with_slopes(partial(_changes, membrane, celsius, per_current), y, scale)
+        matrix = np.eye(size) / h - slopes
         # In units of the scale of each quantity, so that small concentrations count.
         matrix = matrix * scale[None, :] / scale[:, None]
-        step = least_squares(matrix, f[:, 0] / scale, 1e-14) * scale
+        step = least_squares(matrix, f / scale, 1e-14) * scale
         largest = np.abs(step / scale).max()
         new = y + step
         if not np.all(np.isfinite(new)) or largest > 0.3 or np.any(new[1:] <= 0.0):
@@ -241,7 +246,7 @@ def _settle(
             break
         scale = np.maximum(np.abs(y), [1.0, *(1e-12 for _ in start)])
         if largest < SETTLED and h > 1e6:
-            if np.abs(f[:, 0] / scale).max() > STILL:
+            if np.abs(f / scale).max() > STILL:
                 break  # a concentration that goes on and on, in a direction without return
             return float(y[0]), dict(zip(start, map(float, y[1:]), strict=True))
         h *= max(0.1 / max(largest, 1e-4), 1.5)  # for a third of the most that passes
@@ -302,10 +307,8 @@ def _growth(
         return np.stack([np.broadcast_to(r, points[0].shape) for r in all_rates])
 
     scale = np.maximum(np.abs(y), 1e-9)
-    small = np.diag(1e-6 * scale)
-    f = changes(y[:, None] + np.concatenate([small, -small], axis=1))
-    jacobian = (f[:, : y.size] - f[:, y.size :]) / (2e-6 * scale)
-    jacobian = jacobian * scale[None, :] / scale[:, None]
+    _, slopes = _with_slopes(changes, y, scale)
+    jacobian = slopes * scale[None, :] / scale[:, None]
     if not np.isfinite(jacobian).all():
         return np.inf
     return float(np.linalg.eigvals(jacobian).real.max())
