@@ -181,8 +181,6 @@ class Gate(Value):
         found = np.empty((len(values), *shape))
         try:
             for row, value in zip(found, values, strict=True):
-                if np.iscomplexobj(value):
-                    raise TypeError("they are complex numbers")
                 row[...] = value
             return found
         except (TypeError, ValueError) as error:

@@ -27,6 +27,8 @@ that is the distance from the root along the branches."""
 _MOST_BYTES = 2**20
 """Of an array that a function reads, to be compared."""
 
+_MAY_BE_COMPLEX = (np.ndarray, np.generic, complex, list, tuple)
+
 Quantities = Mapping[str, Any]
 """What functions may ask for, by name: numbers, arrays, or symbols that record expressions."""
 
@@ -118,6 +120,8 @@ def call(function: Rate, quantities: Quantities) -> Any:
             f"a function of {', '.join(names) or 'nothing'} returned {found!r}, which is no "
             "number; does it lack a return?"
         )
+    if isinstance(found, _MAY_BE_COMPLEX) and np.iscomplexobj(found):
+        raise MembraneError(f"a function of {', '.join(names)} returned complex numbers")
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from axon.channels import Channel, Gate, Markov, Pump
 from axon.errors import MembraneError
-from axon.ions import ghk
+from axon.ions import Ion, ghk
 from axon.membranes import Membrane
 
 V = np.linspace(-120.0, 60.0, 181)
@@ -79,16 +79,28 @@ def test_functions_may_be_ufuncs_or_return_one_number() -> None:
 @pytest.mark.parametrize(
     ("inf", "said"),
     [
-        (lambda v: np.sqrt(v + 0j), "they are complex numbers"),
-        (lambda v: 0.5 + 0j, "they are complex numbers"),
-        (lambda v: np.zeros(v.size + 1), "could not broadcast"),
+        (lambda v: np.sqrt(v + 0j), "a function of v returned complex numbers"),
+        (lambda v: 0.5 + 0j, "a function of v returned complex numbers"),
+        (lambda v: [0.5j] * v.size, "a function of v returned complex numbers"),
+        (lambda v: np.zeros(v.size + 1), "its rates are no number.*could not broadcast"),
     ],
 )
 def test_steady_states_that_are_no_numbers_are_refused(inf: Any, said: str) -> None:
     gate = Gate("m", inf=inf, tau=lambda v: 1.0)
     for asked in (gate.at, gate.steady):
-        with pytest.raises(MembraneError, match=f"gate 'm': its rates are no number.*{said}"):
+        with pytest.raises(MembraneError, match=f"gate 'm': {said}"):
             asked(COLD)
+
+
+@pytest.mark.parametrize("function", [lambda v: 1e-3 * (v + 0j) ** 0.5, lambda v: 1j])
+def test_currents_and_openings_that_are_complex_are_refused(function: Any) -> None:
+    pump = Pump("p", function, {"na": 1})
+    gate = Gate("m", inf=lambda v: 0.5, tau=lambda v: 1.0)
+    channel = leak("x", gates=[gate], open=lambda m: function(m))
+    ions = [Ion("na", valence=1, inside=10.0, outside=140.0)]
+    for membrane in (Membrane([leak()], pumps=[pump], ions=ions), Membrane([leak(), channel])):
+        with pytest.raises(MembraneError, match=r"a function of . returned complex numbers"):
+            membrane.currents(-60.0)
 
 
 def test_singular_points_beside_another_take_their_limit() -> None:
