@@ -510,12 +510,7 @@ class Axon(Record, Shape):
                 "close to tell them apart; give the same position twice for a step"
             )
         n = number_of_compartments(knots, diameters, Ra, cm, dx, compartments, d_lambda)
-        free = lacking(n * _CUTTING)
-        if free is not None:
-            raise GeometryError(
-                f"{n} compartments would take {1e-9 * n * _CUTTING:.3g} GB of memory, and "
-                f"{1e-9 * free:.3g} GB are free; cut the axon into fewer"
-            )
+        check_room(n)
         centres = _centres(float(knots[-1]), n)
         return cls(
             knots,
@@ -918,6 +913,13 @@ def _distances(points: FloatArray) -> FloatArray:
     """How far each of these points is from the first one on the way through all of them, µm."""
     steps = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
     return np.append(0.0, np.cumsum(steps))
+
+
+def check_room(n: int) -> None:
+    """Refuse more compartments than memory holds while an axon is cut into them."""
+    too_much = lacking(n * _CUTTING)
+    if too_much is not None:
+        raise GeometryError(f"{n} compartments {too_much}; cut the axon into fewer")
 
 
 def number_of_compartments(

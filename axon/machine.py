@@ -59,12 +59,14 @@ PLENTY = 2**28
 """Bytes that are taken without a look at how many are free."""
 
 
-def lacking(need: int) -> int | None:
-    """How much memory is free, in bytes, if that is less than `need`; else, or unknown, None."""
+def lacking(need: int) -> str | None:
+    """That `need` bytes of memory would be taken, and fewer are free; if so it is, and known."""
     if need <= PLENTY:
         return None
     free = memory()
-    return free if free is not None and free < need else None
+    if free is None or free >= need:
+        return None
+    return f"would take {1e-9 * need:.3g} GB of memory, and {1e-9 * free:.3g} GB are free"
 
 
 def memory(root: Path = ROOT) -> int | None:

@@ -950,15 +950,12 @@ class Simulation:
         from axon.estimate import memory
 
         need = memory(equations, recording, first, steps, kept=kept)
-        free = lacking(need)
-        if free is not None:
+        too_much = lacking(need)
+        if too_much is not None:
             less = "cut the axon into fewer compartments"
             if 2 * field > need:
                 less = "give output=..., a file that grows on the disk, or record less of it"
-            raise SimulationError(
-                f"the run would take {1e-9 * need:.3g} GB of memory, and {1e-9 * free:.3g} GB are "
-                f"free; {less}"
-            )
+            raise SimulationError(f"the run {too_much}; {less}")
 
     def _in_memory(
         self,

@@ -26,6 +26,7 @@ from axon.geometry import (
     IntArray,
     Shape,
     Varying,
+    check_room,
     halves,
     parts_of,
     places_along,
@@ -804,6 +805,7 @@ def _assembled(
             f"{total} compartments are more than {MAX_COMPARTMENTS} (100 million); "
             "write a larger dx or d_lambda"
         )
+    check_room(total)
     branch_of, distance = np.zeros(total, np.int64), np.zeros(total)
     parent, through = np.full(total, -1, np.int64), np.empty((2, total))  # 1/axial, 1/passage
     lies_in = np.empty(sum(2 * each.cells + sum(each.joined) for each in stretches), np.int64)

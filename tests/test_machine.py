@@ -196,15 +196,15 @@ def test_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("free", "need", "expected"),
     [
-        (10**9, 2 * 10**9, 10**9),
+        (10**9, 2 * 10**9, "would take 2 GB of memory, and 1 GB are free"),
         (10**9, 10**9, None),
         (None, 2 * 10**9, None),  # nobody knows
         (10**6, machine.PLENTY, None),  # not looked at
-        (10**6, machine.PLENTY + 1, 10**6),
+        (10**6, machine.PLENTY + 1, "would take 0.268 GB of memory, and 0.001 GB are free"),
     ],
 )
 def test_what_is_lacking(
-    monkeypatch: pytest.MonkeyPatch, free: int | None, need: int, expected: int | None
+    monkeypatch: pytest.MonkeyPatch, free: int | None, need: int, expected: str | None
 ) -> None:
     monkeypatch.setattr(machine, "memory", lambda: free)
     assert machine.lacking(need) == expected

@@ -585,6 +585,9 @@ def test_a_cable_that_memory_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPa
         axon.GeometryError, match=r"2000000 compartments would take 0\.54 GB .* 0\.3 GB are free"
     ):
         axon.Axon.cylinder(1000, diameter=1.0, compartments=2_000_000)
+    branch = axon.Axon.cylinder(1000, diameter=1.0, compartments=600_000)
+    with pytest.raises(axon.GeometryError, match=r"1200001 compartments would take .* into fewer"):
+        branch.branch(branch, at=1000)
     fibre = axon.Axon.cylinder(1000, diameter=1.0, compartments=1_100_000)
     monkeypatch.setattr("axon.machine.memory", lambda: 200_000_000)
     sim = Simulation(fibre, axon.models.hodgkin_huxley(), dt=0.01)
