@@ -52,7 +52,7 @@ from axon.records import Record
 from axon.rest import REST_RANGE, Rest, pool_speed
 from axon.runs import Run
 from axon.stimuli import CurrentClamp, Extracellular, Stimulus, VoltageClamp
-from axon.timecourses import shortest_period
+from axon.timecourses import in_which_three, shortest_period
 from axon.trees import Tree
 from axon.units import (
     PositionLike,
@@ -252,6 +252,7 @@ class Simulation:
             raise SimulationError("changes is one change; write changes=[change]")
         self.changes = tuple(changes)
         self._epochs = list(self._through_changes())
+        self._between_changes = in_which_three(np.array([change.at for change in self.changes]))
         self._check_diffusion()
         self.stride = self._chosen_stride(stride)
         # An unusable membrane is refused now, not at the first run.
@@ -298,7 +299,8 @@ class Simulation:
     def _programs(self) -> tuple[tuple[int, Program], ...]:
         """All programs, each with the step in which it begins."""
         apart = self.stride * self.dt * (1 - 1e-9)
-        smooth = apart <= SLOW_STEP and SMOOTH * apart <= self._shortest_period
+        period = min(self._shortest_period, self._between_changes)
+        smooth = apart <= SLOW_STEP and SMOOTH * apart <= period
         return self._smooth_programs if smooth or self.stride == 1 else self._rough_programs
 
     @cached_property

@@ -557,7 +557,7 @@ class Samples(Waveform):
 
     @cached_property
     def period(self) -> float:
-        return _in_which_three(distinct(self.t))
+        return in_which_three(distinct(self.t))
 
     @cached_property
     def _run(self) -> FloatArray:
@@ -679,7 +679,7 @@ class Carrier(Samples):
 
     @cached_property
     def period(self) -> float:
-        return min(1000 / self.frequency_hz, _in_which_three(distinct(self.t)))
+        return min(1000 / self.frequency_hz, in_which_three(distinct(self.t)))
 
     def _key(self) -> tuple[object, ...]:
         return self.frequency_hz, self.phase, *super()._key()
@@ -925,11 +925,11 @@ class Sum(Waveform):
 def shortest_period(waveforms: Iterable[Waveform]) -> float:
     """The period of all of them together, ms; a bound from below."""
     each = [(waveform.span()[0], waveform.period) for waveform in waveforms]
-    together = _in_which_three(distinct(np.array([start for start, _ in each])))
+    together = in_which_three(distinct(np.array([start for start, _ in each])))
     return min([together, *(period for _, period in each)])
 
 
-def _in_which_three(times: FloatArray) -> float:
+def in_which_three(times: FloatArray) -> float:
     """The shortest time in which three of these come, ms; they ascend."""
     return float((times[2:] - times[:-2]).min(initial=math.inf))
 

@@ -490,6 +490,13 @@ def test_slow_gates_are_fast_where_the_potential_is(
     assert slow_gates(thin().with_stimuli(clamps)) == (SLOW if smooth else ())
 
 
+@pytest.mark.parametrize(("apart", "smooth"), [(0.1, True), (0.075, False)])
+def test_slow_gates_are_fast_where_the_membrane_is(apart: float, smooth: bool) -> None:
+    changes = [axon.Change(1.0 + k * apart, TIGERHOLM.scaled(kdr=float(k % 2))) for k in range(3)]
+    sim = thin(changes=changes)
+    assert (sim.stride, slow_gates(sim)) == (5, SLOW if smooth else ())
+
+
 @pytest.mark.parametrize("through_pickle", [False, True])
 def test_other_stimuli_have_the_program_that_is_theirs(through_pickle: bool) -> None:
     sim = thin()
