@@ -269,9 +269,6 @@ void ax_sim_see(const ax_sim *self, double *out);
 
 void ax_sim_divergence(const ax_sim *self, int64_t *compartment, double *v);
 
-/* Steps in which some V lay outside the gate table, whose end value was taken. */
-int64_t ax_sim_saturated_steps(const ax_sim *self);
-
 /*
  * Solve (diag(d) + L) x = b, L the cable's axial Laplacian, with the solver that
  * stepping uses. d, b and x have n entries.

@@ -178,7 +178,8 @@ struct ax_sim {
     double *electrode_weight; /* [n_electrodes][n_rows * 8], zeros after the n-th */
     double *ordered; /* [n_rows * 8] V in the order of compartments, zeros after the n-th */
 
-    int64_t step, saturated_steps;
+    int64_t step;
+    int64_t saturated_steps; /* in which some V lay outside a table, whose end value was taken */
     int64_t diverged_compartment;
     double diverged_v;
 };

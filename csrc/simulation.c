@@ -676,8 +676,6 @@ void ax_sim_divergence(const ax_sim *self, int64_t *compartment, double *v) {
     *v = self->diverged_v;
 }
 
-int64_t ax_sim_saturated_steps(const ax_sim *self) { return self->saturated_steps; }
-
 int ax_sim_solve(ax_sim *self, const double *d, const double *b, double *x) {
     const ax_topology *t = &self->topology;
     lay_out(self, d, self->diagonal);
