@@ -25,7 +25,7 @@ from axon.records import Record
 from axon.timecourses import Waveform
 from axon.units import FloatArray
 
-RESULTS = 9
+RESULTS = 10
 """Raised by every change of the program that changes a run's numbers, were it in the last bit: a
 run goes on only under the number under which it began."""
 

@@ -86,9 +86,9 @@ MAX_STRIDE = 9999
 SLOW_STEP = 0.025
 """How far apart such slow steps are, at most, ms."""
 
-SETTLING = 1 / 4
+SETTLING = 1 / 8
 """Concentrations are slow if, by themselves, they settle by at most this part between two slow
-steps: their method is stable up to 1, and good to a few percent of what it does with every step."""
+steps: their method is stable up to 1, but what it adds to the error of every step grows fast."""
 
 SMOOTH = 8
 """Slow steps in which V may go to and fro once for slow gates to move with them: with so many they

@@ -223,7 +223,9 @@ def test_slow_steps_cost_little_of_the_accuracy(name: str) -> None:
 
     exact = course(0.000625, 1)
     assert np.ptp(exact) > 60.0
-    slow, fast = (np.abs(course(0.005, stride) - exact) for stride in (None, 1))
+    # At rest calcium of schild97 is too fast for the rule, which is on the safe side there.
+    stride = 3 if name == "schild97" else None
+    slow, fast = (np.abs(course(0.005, stride) - exact) for stride in (stride, 1))
     assert slow.max() > 0.0
     assert (slow != fast).any()
     assert np.sqrt(np.mean(slow**2)) < 1.12 * np.sqrt(np.mean(fast**2))
@@ -245,13 +247,14 @@ def test_a_saved_program_reloads_to_the_same_bits(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     membrane = model(name)
-    first = simulation(membrane, 0.005)
-    assert (first.stride > 1) == (name not in WITHOUT_POOLS)
+    stride = 1 if name in WITHOUT_POOLS else 5
+    first = simulation(membrane, 0.005, stride=stride)
+    assert first.stride == stride
     saved = through_a_file(first._program)
     assert repr(saved.to_arrays()) == repr(first._program.to_arrays())
     expected = first.run(5.0, dtype="float64")
     monkeypatch.setattr("axon.simulation.lower", lambda *_: saved)
-    again = simulation(membrane, 0.005)
+    again = simulation(membrane, 0.005, stride=stride)
     assert again._program is saved
     run = again.run(5.0, dtype="float64")
     assert np.asarray(run.v).tobytes() == np.asarray(expected.v).tobytes()
